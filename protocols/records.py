@@ -1,0 +1,296 @@
+"""What a case's log says: one Struct for each kind of record, each a frame like any other message.
+
+The kind of a record is the tag of its Struct. The frame of `task` and of an outcome in the log is, byte for byte,
+the frame that travelled; the same holds for everything that reached the case through its inbox.
+
+    opened                     first record of a case
+    task        -> completed | failed            delegate
+    call                                         a read-only tool call with its result
+    intent      -> done | undone                 a write: durable before the call, closed after it
+    review      -> decided | withdrawn           a person decides on exact bytes
+    parked      -> arrived                       waits for a named thing
+    timer       -> fired
+    child       , reported                       a case opened below this one, and what it says
+    drawn, noted, decision, won                  recorded at once: chance and time, notes, choices, winners
+    cancel, halted                               somebody stopped it; it cannot go on and says why
+    closed                     last record of a case
+
+It does not know how records are chained or stored.
+"""
+
+import enum
+
+from msgspec import Raw, Struct
+
+from casework.protocols.wire import NIL, Completed, Cost, Evidence, Failed, FailureKind, RiskTier, Task
+
+
+class Opened(Struct, frozen=True, kw_only=True, tag="opened", omit_defaults=True):
+    """A case began: who runs it, with which code, on what."""
+
+    flow: str
+    version: str
+    source_hash: str
+    crew: str
+    inputs: Raw = NIL
+    policy_hash: str = ""
+    parent: str = ""
+    """Case id of the case that opened this one, or empty."""
+    trace: str = ""
+    """W3C traceparent that the whole case belongs to."""
+    purpose: str = ""
+
+
+class Verdict(Struct, frozen=True, kw_only=True, array_like=True):
+    """What the gate said of one call, kept with the call's own record."""
+
+    allowed: bool
+    rule: str
+    policy_hash: str
+    why: str = ""
+
+
+class Call(Struct, frozen=True, kw_only=True, tag="call", omit_defaults=True):
+    """A read-only tool call and its result; recorded exactly once."""
+
+    tool: str
+    arguments: Raw
+    verdict: Verdict
+    value: Raw = NIL
+    failure: FailureKind | None = None
+    message: str = ""
+    cost: Cost = Cost()
+    tries: int = 1
+
+
+class Intent(Struct, frozen=True, kw_only=True, tag="intent", omit_defaults=True):
+    """A write is about to happen: exactly these bytes under this key, not after `call_before`."""
+
+    tool: str
+    arguments: Raw
+    tier: RiskTier
+    key: str
+    call_before: int
+    """Microseconds since the epoch."""
+    verdict: Verdict
+
+
+class Done(Struct, frozen=True, kw_only=True, tag="done", omit_defaults=True):
+    """The write of an intent happened and was verified."""
+
+    tool: str
+    value: Raw = NIL
+    cost: Cost = Cost()
+    found_by: str = ""
+    """`lookup` when recovery found it done, else empty."""
+
+
+class Undone(Struct, frozen=True, kw_only=True, tag="undone", omit_defaults=True):
+    """The write of an intent is known not to have happened, or is unknown and stays with a person."""
+
+    tool: str
+    kind: FailureKind
+    message: str
+
+
+class Review(Struct, frozen=True, kw_only=True, tag="review", omit_defaults=True):
+    """A person is asked to decide on an exact proposal."""
+
+    id: str
+    title: str
+    proposal: Raw
+    proposal_hash: str
+    """Hex digest of the proposal's bytes; a decision names it and no other."""
+    rule: str
+    """The rule that asked."""
+    summary: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    consequences: tuple[tuple[str, str], ...] = ()
+    """Pairs of (action, what it will do), in the order in which they are shown."""
+    expires: int = 0
+    """Microseconds since the epoch; 0 means it does not expire."""
+
+
+class ReviewAction(enum.StrEnum):
+    """What a person may do with a proposal."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    EDIT = "edit"
+
+
+class Decided(Struct, frozen=True, kw_only=True, tag="decided", omit_defaults=True):
+    """A person's decision on a review."""
+
+    review_id: str
+    action: ReviewAction
+    by: str
+    proposal_hash: str
+    reason: str = ""
+    edited: Raw = NIL
+    at: int = 0
+
+
+class Withdrawn(Struct, frozen=True, kw_only=True, tag="withdrawn"):
+    """The case no longer asks: something else came first."""
+
+    review_id: str
+
+
+class Parked(Struct, frozen=True, kw_only=True, tag="parked"):
+    """The case waits, without a process, for a named thing."""
+
+    key: str
+    reason: str
+
+
+class Unparked(Struct, frozen=True, kw_only=True, tag="unparked"):
+    """The case no longer waits for the named thing: something else came first."""
+
+    key: str
+
+
+class Arrived(Struct, frozen=True, kw_only=True, tag="arrived", omit_defaults=True):
+    """A named thing arrived."""
+
+    key: str
+    message_id: str
+    by: str
+    value: Raw = NIL
+    evidence: Evidence | None = None
+
+
+class Timer(Struct, frozen=True, kw_only=True, tag="timer"):
+    """The case waits for a moment."""
+
+    due: int
+
+
+class Fired(Struct, frozen=True, kw_only=True, tag="fired"):
+    """The moment came."""
+
+    due: int
+
+
+class Child(Struct, frozen=True, kw_only=True, tag="child", omit_defaults=True):
+    """A case was opened below this one."""
+
+    case_id: str
+    flow: str
+    inputs: Raw = NIL
+
+
+class Sent(Struct, frozen=True, kw_only=True, tag="sent", omit_defaults=True):
+    """A named thing was sent to another case."""
+
+    case_id: str
+    key: str
+    value: Raw = NIL
+
+
+class Reported(Struct, frozen=True, kw_only=True, tag="reported", omit_defaults=True):
+    """A child case says where it stands."""
+
+    message_id: str
+    case_id: str
+    status: str
+    """`parked` or `closed`."""
+    result: str = ""
+    needs: tuple[str, ...] = ()
+    reason: str = ""
+    value: Raw = NIL
+
+
+class Drawn(Struct, frozen=True, kw_only=True, tag="drawn"):
+    """A moment, a number or an id that the flow asked for."""
+
+    value: Raw
+
+
+class Noted(Struct, frozen=True, kw_only=True, tag="noted", omit_defaults=True):
+    """Something worth telling: `level` is `info`, `warning` or `error`; `place` is file and line of bad input."""
+
+    text: str
+    level: str = "info"
+    place: str = ""
+    data: Raw = NIL
+
+
+class Decision(Struct, frozen=True, kw_only=True, tag="decision", omit_defaults=True):
+    """A choice: what was offered, what was taken, by which rule and why."""
+
+    subject: str
+    options: tuple[str, ...]
+    chosen: str
+    rule: str
+    why: str = ""
+    confidence: float = 1.0
+    inputs_hash: str = ""
+    policy_hash: str = ""
+
+
+class Won(Struct, frozen=True, kw_only=True, tag="won"):
+    """Of several branches this one ended first."""
+
+    branch: int
+
+
+class Cancel(Struct, frozen=True, kw_only=True, tag="cancel", omit_defaults=True):
+    """Somebody asked the case to stop."""
+
+    message_id: str
+    by: str
+    reason: str = ""
+
+
+class Halted(Struct, frozen=True, kw_only=True, tag="halted"):
+    """The case cannot go on by itself: its code or its log is not what it was."""
+
+    reason: str
+
+
+class CaseResult(enum.StrEnum):
+    """How a case ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    PARTIAL = "partial"
+
+
+class Closed(Struct, frozen=True, kw_only=True, tag="closed", omit_defaults=True):
+    """A case ended."""
+
+    result: CaseResult
+    value: Raw = NIL
+    error: str = ""
+
+
+Entry = (
+    Opened
+    | Task
+    | Completed
+    | Failed
+    | Call
+    | Intent
+    | Done
+    | Undone
+    | Review
+    | Decided
+    | Withdrawn
+    | Parked
+    | Unparked
+    | Arrived
+    | Timer
+    | Fired
+    | Child
+    | Sent
+    | Reported
+    | Drawn
+    | Noted
+    | Decision
+    | Won
+    | Cancel
+    | Halted
+    | Closed
+)

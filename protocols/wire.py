@@ -1,0 +1,207 @@
+"""The messages that agents exchange: the task contract, its outcome, and the small values they are made of.
+
+Every message is a frozen, tagged Struct that is encoded once into a *frame*; the same bytes stand in the mailbox,
+in the log and on the wire. Schema evolution follows four rules: fields are only added, new fields have defaults,
+tags are never reused, and unknown fields are ignored on read. Values of user types travel as `Raw` (already
+encoded), so the receiver decodes them straight into the type that it declared.
+It does not know where a message goes, nor what time it is.
+"""
+
+import enum
+
+import msgspec
+from msgspec import Raw, Struct
+
+#: The empty value, MessagePack `nil`: the default of every Raw field.
+NIL = Raw(b"\xc0")
+
+
+class RiskTier(enum.StrEnum):
+    """How much harm a wrong call can do; ordered by `rank`."""
+
+    READ_ONLY = "read_only"
+    REVERSIBLE = "reversible"
+    IRREVERSIBLE = "irreversible"
+
+    @property
+    def rank(self) -> int:
+        """Give 0 for READ_ONLY, 1 for REVERSIBLE, 2 for IRREVERSIBLE."""
+        return _RANKS[self]
+
+
+_RANKS = {tier: rank for rank, tier in enumerate(RiskTier)}
+
+
+class OnStop(enum.StrEnum):
+    """Where work goes when its attempts, deadline or budget are used up."""
+
+    PARK = "park"
+    REVIEW = "review"
+    FAIL = "fail"
+
+
+class Budget(Struct, frozen=True, kw_only=True, array_like=True):
+    """What a task may use up at most."""
+
+    calls: int
+    """Tool and model calls, all attempts together."""
+    micros: int = 0
+    """Money in millionths of the account's currency; 0 allows only calls that cost nothing."""
+
+
+class Cost(Struct, frozen=True, kw_only=True, array_like=True):
+    """What a piece of work did use up."""
+
+    calls: int = 0
+    micros: int = 0
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """A thing that supports a value, by reference and content hash, never by copy."""
+
+    ref: str
+    """Where it is: `input:<path>` below the input folder, or `artifact:<sha256>` in the store."""
+    sha256: str = ""
+    label: str = ""
+
+
+class Criterion(Struct, frozen=True, kw_only=True, array_like=True):
+    """A named predicate that a result must satisfy before its task counts as done."""
+
+    name: str
+
+
+class Task(Struct, frozen=True, kw_only=True, tag="task", omit_defaults=True):
+    """The handoff contract: the only way to give an agent work. A missing term means: not sent."""
+
+    id: str
+    """Made from tenant, case and step, so a task sent again is the same task."""
+    tenant: str
+    case_id: str
+    step_id: str
+    """The scope of the case that this task is; the agent's own calls are steps below it."""
+    task: str
+    """The skill asked for; the supervisor routes by it."""
+    goal: str
+    """What a person would say is to be achieved, in a sentence."""
+    success_criteria: tuple[Criterion, ...]
+    inputs: Raw
+    """What the receiver declared and nothing more."""
+    tools_allowed: tuple[str, ...]
+    risk_tier: RiskTier
+    deadline: int
+    """Microseconds since the epoch."""
+    attempts: int
+    """How often it may be tried in all, at least 1."""
+    budget: Budget
+    on_stop: OnStop
+    sender: str
+    purpose: str
+    """Why the data may be looked at."""
+    trace: str = ""
+    """W3C traceparent of the sender's span."""
+
+
+class FailureKind(enum.StrEnum):
+    """Why a task or a call has no value."""
+
+    TIMEOUT = "timeout"
+    REFUSED = "refused"
+    """A policy, a permission or a limit said no; trying again does not help."""
+    INVALID = "invalid"
+    """Inputs or result did not fit what was declared."""
+    CRITERION = "criterion"
+    """A success criterion was not met."""
+    UNAVAILABLE = "unavailable"
+    """Nobody could take it, a breaker is open, or the world was out of reach: trying again may help."""
+    ERROR = "error"
+    """The code that did the work raised."""
+    UNKNOWN = "unknown"
+    """A write may or may not have happened; it is never repeated blindly."""
+
+
+class Completed(Struct, frozen=True, kw_only=True, tag="completed", omit_defaults=True):
+    """The outcome of a task that was done and met its criteria."""
+
+    task_id: str
+    value: Raw = NIL
+    confidence: float = 1.0
+    evidence: tuple[Evidence, ...] = ()
+    cost: Cost = Cost()
+    agent: str = ""
+    """Name and version of the agent that did it."""
+    attempt: int = 1
+
+
+class Failed(Struct, frozen=True, kw_only=True, tag="failed", omit_defaults=True):
+    """The outcome of a task that has no value."""
+
+    task_id: str
+    kind: FailureKind
+    message: str
+    """One line; never contents of the case."""
+    retryable: bool = False
+    cost: Cost = Cost()
+    agent: str = ""
+    attempt: int = 1
+
+
+Outcome = Completed | Failed
+
+
+class CallAsked(Struct, frozen=True, kw_only=True, tag="call_asked"):
+    """An agent asks its case for one tool call inside the scope of its task."""
+
+    task_id: str
+    attempt: int
+    tool: str
+    arguments: Raw
+
+
+class CallAnswered(Struct, frozen=True, kw_only=True, tag="call_answered", omit_defaults=True):
+    """What the case answers an agent: the recorded value, or why there is none."""
+
+    value: Raw = NIL
+    failure: FailureKind | None = None
+    message: str = ""
+
+
+def missing_terms(task: Task) -> tuple[str, ...]:
+    """Name the terms of the contract that are empty or without effect; empty when the task may be sent."""
+    checks = (
+        ("case_id", bool(task.case_id)),
+        ("tenant", bool(task.tenant)),
+        ("task", bool(task.task)),
+        ("goal", bool(task.goal)),
+        ("success_criteria", bool(task.success_criteria)),
+        ("inputs", bool(bytes(task.inputs))),
+        ("deadline", task.deadline > 0),
+        ("attempts", task.attempts >= 1),
+        ("budget", task.budget.calls >= 0 and task.budget.micros >= 0),
+        ("sender", bool(task.sender)),
+        ("purpose", bool(task.purpose)),
+    )
+    return tuple(name for name, present in checks if not present)
+
+
+def widened_term(child: Task, parent: Task) -> tuple[str, str, str] | None:
+    """Name the first term in which `child` is wider than `parent` as (term, asked, granted), or None."""
+    extra = [tool for tool in child.tools_allowed if tool not in parent.tools_allowed]
+    if extra:
+        return "tools_allowed", extra[0], ", ".join(parent.tools_allowed) or "none"
+    if child.risk_tier.rank > parent.risk_tier.rank:
+        return "risk_tier", child.risk_tier, parent.risk_tier
+    pairs = (
+        ("deadline", child.deadline, parent.deadline),
+        ("budget.calls", child.budget.calls, parent.budget.calls),
+        ("budget.micros", child.budget.micros, parent.budget.micros),
+    )
+    for term, asked, granted in pairs:
+        if asked > granted:
+            return term, str(asked), str(granted)
+    return None
+
+
+def declared_fields(inputs: type) -> frozenset[str]:
+    """Name the fields that a receiver's input type declares; other fields are refused."""
+    return frozenset(field.encode_name for field in msgspec.structs.fields(inputs))

@@ -1,0 +1,196 @@
+"""The errors of the machine.
+
+    CaseworkError
+    └── RuntimeFault
+        ├── Stopping                 ours: the system takes no new work
+        ├── NotSent                  the envelope comes back on the error
+        │   ├── MailboxFull          ours: the bound was reached
+        │   ├── ActorStopped         the receiver ended, or never was
+        │   └── Expired              the deadline passed before anybody took it
+        ├── AskFailed                theirs: the receiver failed while answering
+        ├── StoreError
+        │   ├── StoreUnavailable     the world: the store cannot be reached just now
+        │   ├── StoreOwned           the world: another process owns the file
+        │   ├── StoreNewer           the world: written by a newer version
+        │   ├── StoreInvalid         the world: this is no store, or it cannot be opened
+        │   └── ChainBroken          the world: a record is not what was written
+        ├── FlowError
+        │   ├── ForeignAwait         theirs: the flow awaited something that is no case operation
+        │   ├── FlowUnknown          theirs: the log names a flow that the crew does not have
+        │   ├── ReplayMismatch       theirs: the flow no longer does what the log says
+        │   ├── TaskFailed           the world: a delegated task has no value
+        │   ├── CallFailed           the world: a tool call has no value
+        │   ├── ReviewRejected       a person said no
+        │   └── CaseCancelled        somebody asked the case to stop; raised once in the flow
+        └── Halt                     ours, private to the engine: this incarnation goes no further
+
+It does not know how an error is shown to a person.
+"""
+
+from typing import TYPE_CHECKING
+
+from casework.protocols.errors import CaseworkError
+from casework.protocols.wire import FailureKind
+
+if TYPE_CHECKING:
+    from casework.runtime.mailbox import Envelope
+
+
+class RuntimeFault(CaseworkError):
+    """Root of the machine's errors."""
+
+
+class Stopping(RuntimeFault):
+    """The system is draining or has stopped; nothing was taken."""
+
+    def __init__(self) -> None:
+        super().__init__("the runtime is stopping and takes no new work")
+
+
+class NotSent(RuntimeFault):
+    """A message was not accepted; the envelope is on the error."""
+
+    def __init__(self, envelope: "Envelope", why: str) -> None:
+        super().__init__(f"message to {envelope.receiver!r} was not sent: {why}")
+        self.envelope = envelope
+        self.why = why
+
+
+class MailboxFull(NotSent):
+    """The receiver's mailbox holds as many messages as it may."""
+
+    def __init__(self, envelope: "Envelope", depth_max: int) -> None:
+        super().__init__(envelope, f"its mailbox holds {depth_max} messages already")
+        self.depth_max = depth_max
+
+
+class ActorStopped(NotSent):
+    """The receiver has ended or was never there."""
+
+    def __init__(self, envelope: "Envelope") -> None:
+        super().__init__(envelope, "no such actor is running")
+
+
+class Expired(NotSent):
+    """The message's deadline passed before it was handled; it was dropped unread."""
+
+    def __init__(self, envelope: "Envelope") -> None:
+        super().__init__(envelope, "its deadline has passed")
+
+
+class AskFailed(RuntimeFault):
+    """The receiver raised, or stopped, while an answer was awaited."""
+
+    def __init__(self, receiver: str, why: str) -> None:
+        super().__init__(f"{receiver!r} did not answer: {why}")
+        self.receiver = receiver
+        self.why = why
+
+
+class StoreError(RuntimeFault):
+    """Root of what can go wrong with a store; `url` names it."""
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(f"{url}: {why}")
+        self.url = url
+        self.why = why
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be read or written just now; trying again later may help."""
+
+
+class StoreOwned(StoreError):
+    """Another process owns the store; ask it through its socket, or stop it."""
+
+
+class StoreNewer(StoreError):
+    """The store was written by a newer version of Casework; it was not touched."""
+
+
+class StoreInvalid(StoreError):
+    """The file is no Casework store, or the URL names none."""
+
+
+class ChainBroken(StoreError):
+    """A case's log does not verify; `case_id` and `seq` name the first place."""
+
+    def __init__(self, url: str, case_id: str, seq: int, why: str) -> None:
+        super().__init__(url, f"case {case_id} record {seq}: {why}")
+        self.case_id = case_id
+        self.seq = seq
+
+
+class FlowError(RuntimeFault):
+    """Root of what can go wrong in a flow."""
+
+
+class ForeignAwait(FlowError):
+    """The flow awaited something that is no operation of its case; such a wait cannot be replayed."""
+
+    def __init__(self, flow: str, what: str) -> None:
+        super().__init__(f"flow {flow!r} awaited {what}; inside a flow await operations of `case` only")
+        self.flow = flow
+        self.what = what
+
+
+class FlowUnknown(FlowError):
+    """The crew has no flow of that name, version and source."""
+
+    def __init__(self, flow: str, version: str, why: str) -> None:
+        super().__init__(f"flow {flow} version {version}: {why}")
+        self.flow = flow
+        self.version = version
+
+
+class ReplayMismatch(FlowError):
+    """The flow did something else than its log says; `seq` is the first record that differs."""
+
+    def __init__(self, seq: int, recorded: str, now: str) -> None:
+        super().__init__(f"record {seq} is {recorded}, but the flow now does {now}")
+        self.seq = seq
+        self.recorded = recorded
+        self.now = now
+
+
+class TaskFailed(FlowError):
+    """A delegated task ended without a value."""
+
+    def __init__(self, task: str, kind: FailureKind, message: str) -> None:
+        super().__init__(f"task {task!r} failed ({kind}): {message}")
+        self.task = task
+        self.kind = kind
+        self.message = message
+
+
+class CallFailed(FlowError):
+    """A tool call ended without a value."""
+
+    def __init__(self, tool: str, kind: FailureKind, message: str) -> None:
+        super().__init__(f"tool {tool!r} failed ({kind}): {message}")
+        self.tool = tool
+        self.kind = kind
+        self.message = message
+
+
+class ReviewRejected(FlowError):
+    """A person rejected the proposal that a call depends on."""
+
+    def __init__(self, title: str, by: str, reason: str) -> None:
+        super().__init__(f"{by} rejected {title!r}: {reason or 'no reason given'}")
+        self.title = title
+        self.by = by
+        self.reason = reason
+
+
+class CaseCancelled(FlowError):
+    """Somebody asked the case to stop; raised once, at the flow's next operation."""
+
+    def __init__(self, by: str, reason: str) -> None:
+        super().__init__(f"cancelled by {by}: {reason or 'no reason given'}")
+        self.by = by
+        self.reason = reason
+
+
+class Halt(RuntimeFault):
+    """This incarnation of a case goes no further: drained, fenced or passivated. Nothing is recorded."""

@@ -1,0 +1,149 @@
+"""What a case needs from the people it employs: the port between the flow engine and the house of actors.
+
+The engine decides what happens next; the staff does it. `rule` is the gate's first half: sync, pure, made when the
+bytes of a call are final. `perform` is its second half, at the moment of the call. `dispatch` hands a task to the
+supervisor. The engine records every ruling and every result; the staff records nothing.
+It does not know how a task is routed nor what a tool does.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from msgspec import Raw
+
+from casework.protocols.records import Decision, Verdict
+from casework.protocols.wire import NIL, Completed, Cost, Failed, FailureKind, RiskTier, Task
+from casework.runtime.store.base import CaseKey
+
+
+@dataclass(slots=True, frozen=True)
+class Grant:
+    """What the caller of a tool may do at most."""
+
+    caller: str
+    """Name of the agent, or of the flow itself."""
+    tools_allowed: tuple[str, ...]
+    risk_tier: RiskTier
+    calls_left: int
+    micros_left: int
+    purpose: str
+
+
+@dataclass(slots=True, frozen=True)
+class CallRequest:
+    """One tool call, its bytes final."""
+
+    key: CaseKey
+    step_id: str
+    tool: str
+    arguments: Raw
+    grant: Grant
+    trace: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class Ruling:
+    """What the gate says of a call before it is made."""
+
+    verdict: Verdict
+    tier: RiskTier = RiskTier.READ_ONLY
+    micros_max: int = 0
+    """What the call may cost at most; a call that costs something is recorded before it is made."""
+    approval: str = ""
+    """Title of the review that a person must approve first; empty when none is needed."""
+    call_within_seconds: float = 30.0
+    """How long after its intent the call may still be made."""
+
+
+@dataclass(slots=True, frozen=True)
+class CallResult:
+    """What became of a call."""
+
+    value: Raw = field(default_factory=lambda: NIL)
+    failure: FailureKind | None = None
+    """`UNKNOWN` when a write may have happened."""
+    message: str = ""
+    cost: Cost = Cost()
+    tries: int = 1
+
+
+@dataclass(slots=True, frozen=True)
+class Retry:
+    """Whether a failed task is tried again, as a decision for the log."""
+
+    again: bool
+    delay_seconds: float
+    decision: Decision
+
+
+class CaseRef(Protocol):
+    """Where an agent's answers and requests go: the case that sent the task."""
+
+    @property
+    def address(self) -> str:
+        """Name the case's cell."""
+        ...
+
+    def outcome(self, frame: bytes, *, attempt: int) -> None:
+        """Hand in the outcome's frame; a late one is ignored."""
+        ...
+
+    async def call(self, frame: bytes) -> bytes:
+        """Ask for one tool call (`CallAsked`) and wait for its `CallAnswered` frame.
+
+        If cancelled, the call may still be made and recorded; its answer is dropped.
+        """
+        ...
+
+
+class Staff(Protocol):
+    """Agents, tools and policies, as a case sees them."""
+
+    @property
+    def policy_hash(self) -> str:
+        """Hash of the policy under which rulings are made now."""
+        ...
+
+    def dispatch(self, frame: bytes, task: Task, attempt: int, case: CaseRef) -> Failed | None:
+        """Send a task's frame towards an agent; never waits. A refusal comes back at once as an outcome."""
+        ...
+
+    def recall(self, task_id: str) -> None:
+        """Stop work on a task whose answer nobody wants any more; unknown ids are fine."""
+        ...
+
+    def judge(self, task: Task, outcome: Completed | Failed) -> None:
+        """Hear how a task ended, for breakers and statistics."""
+        ...
+
+    def attempt_seconds(self, task: Task) -> float:
+        """Say how long one attempt at a task may take."""
+        ...
+
+    def retry(self, task: Task, failed: Failed, attempt: int) -> Retry:
+        """Decide whether a failed task is tried again; pure."""
+        ...
+
+    def rule(self, request: CallRequest) -> Ruling:
+        """Rule on a call before it is made; pure."""
+        ...
+
+    async def perform(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
+        """Make a call that was allowed; never raises for what the tool did.
+
+        If cancelled, a write may have happened: its intent stays open in the log.
+        """
+        ...
+
+    async def look_up(self, request: CallRequest, *, idempotency_key: str) -> CallResult:
+        """Find out what became of a write whose end was not recorded.
+
+        Gives a value (it happened), a failure other than UNKNOWN (it did not), or UNKNOWN (nobody can say).
+        A keyed tool may be called again with the same key and bytes.
+        """
+        ...
+
+    def grants(self) -> Mapping[str, tuple[str, ...]]:
+        """Give the tools that each flow may call itself, by flow name."""
+        ...

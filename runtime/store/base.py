@@ -1,0 +1,373 @@
+"""The store contract: a small set of atomic calls, each one transaction with a typed result.
+
+Above it sit the node and its cases; below it, memory, SQLite and whatever keeps the same promises. Nothing raises
+for what a caller must handle: the answer is one of the result records at the end of this file. No transaction is
+held across an await of the caller. All times are microseconds since the epoch.
+
+An append compares the case's epoch and next sequence number and does everything or nothing: log records, consumed
+inbox items, messages to other cases, cases opened, reviews opened and withdrawn, waits, status. Only the owner of
+a case (the node that claimed it, under its epoch) appends; everyone else puts an item into its inbox.
+It does not know what a record means.
+"""
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+
+class CaseKey(NamedTuple):
+    """The address of a case."""
+
+    tenant: str
+    case_id: str
+
+
+class CaseStatus(enum.StrEnum):
+    """Where a case stands."""
+
+    OPEN = "open"
+    """It has something to do; a node may claim it."""
+    PARKED = "parked"
+    """It waits for named things (see its waits) and has no node."""
+    CLOSED = "closed"
+    """It ended; nothing is appended any more."""
+
+
+class WaitKind(enum.StrEnum):
+    """What a parked case waits for."""
+
+    EVIDENCE = "evidence"
+    REVIEW = "review"
+    TIMER = "timer"
+    CHILD = "child"
+    OPERATOR = "operator"
+    """It cannot go on by itself; the reason says why."""
+
+
+@dataclass(slots=True, frozen=True)
+class Wait:
+    """One named thing that a case waits for."""
+
+    key: str
+    kind: WaitKind
+    reason: str = ""
+    due: int = 0
+    """When a timer fires; 0 for everything else."""
+
+
+@dataclass(slots=True, frozen=True)
+class CaseRow:
+    """A case as the store sees it."""
+
+    key: CaseKey
+    epoch: int
+    next_seq: int
+    node: str
+    """The node incarnation that claimed it, or empty."""
+    status: CaseStatus
+    result: str
+    """How it ended, empty while it has not."""
+    flow: str
+    version: str
+    source_hash: str
+    crew: str
+    parent: str
+    head: bytes
+    opened_at: int
+    changed_at: int
+    waits: tuple[Wait, ...] = ()
+
+
+@dataclass(slots=True, frozen=True)
+class Record:
+    """One entry of a case's log."""
+
+    seq: int
+    epoch: int
+    kind: str
+    step_id: str
+    at: int
+    frame: bytes
+    hash: bytes
+
+
+@dataclass(slots=True, frozen=True)
+class InboxItem:
+    """A message that waits to be read by a case; `id` is unique per receiver for the life of the case."""
+
+    key: CaseKey
+    id: str
+    kind: str
+    """Tag of the frame: `arrived`, `decided`, `cancel`, `reported`."""
+    frame: bytes
+    position: int = 0
+    """Given by the store: grows with each insertion."""
+
+
+@dataclass(slots=True, frozen=True)
+class ReviewRow:
+    """A review as the queue shows it."""
+
+    id: str
+    key: CaseKey
+    step_id: str
+    title: str
+    state: str
+    """`open`, `decided` or `withdrawn`."""
+    opened_at: int
+    expires: int
+    proposal_hash: str
+    frame: bytes
+    """The `Review` record's frame."""
+    decision: bytes = b""
+    """The `Decided` frame, empty until there is one."""
+
+
+@dataclass(slots=True, frozen=True)
+class Opening:
+    """A case to be opened together with its first record."""
+
+    key: CaseKey
+    record: Record
+    """seq 0, epoch 0, kind `opened`."""
+    flow: str
+    version: str
+    source_hash: str
+    crew: str
+    parent: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class Append:
+    """Everything that one step of a case changes, at once."""
+
+    key: CaseKey
+    epoch: int
+    next_seq: int
+    """Sequence number that the first of `records` has."""
+    records: tuple[Record, ...]
+    status: CaseStatus = CaseStatus.OPEN
+    result: str = ""
+    waits: tuple[Wait, ...] | None = None
+    """The case's waits from now on; None leaves them."""
+    consumed: tuple[str, ...] = ()
+    """Ids of inbox items that `records` hold; they never come again."""
+    sends: tuple[InboxItem, ...] = ()
+    """A message whose id the receiver had before, or whose receiver is closed or absent, is dropped."""
+    opens: tuple[Opening, ...] = ()
+    """An opening whose key exists is dropped."""
+    reviews_opened: tuple[ReviewRow, ...] = ()
+    reviews_withdrawn: tuple[str, ...] = ()
+    release: bool = False
+    """Give the case back: no node holds it from now on."""
+    inbox_seen: int = 0
+    """With `release`: the highest inbox position that was read. Only a later item makes a parked case claimable."""
+
+
+# Results. Each call names those it can give.
+
+
+@dataclass(slots=True, frozen=True)
+class Appended:
+    """It is durable."""
+
+
+@dataclass(slots=True, frozen=True)
+class Fenced:
+    """The epoch differs: another incarnation owns the case. Stop and drop; never retry."""
+
+    epoch: int
+
+
+@dataclass(slots=True, frozen=True)
+class Conflict:
+    """Only the sequence number differs; our own state is behind."""
+
+    next_seq: int
+
+
+@dataclass(slots=True, frozen=True)
+class Unavailable:
+    """Nothing happened, the store cannot do it just now."""
+
+    why: str
+
+
+@dataclass(slots=True, frozen=True)
+class Unknown:
+    """Perhaps committed, perhaps not. Claim again and replay."""
+
+    why: str
+
+
+@dataclass(slots=True, frozen=True)
+class CaseOpened:
+    """The case is there and is new."""
+
+    key: CaseKey
+
+
+@dataclass(slots=True, frozen=True)
+class CaseExists:
+    """The case was there before; nothing changed."""
+
+    row: CaseRow
+
+
+@dataclass(slots=True, frozen=True)
+class Delivered:
+    """The item is durable in the inbox of each of these cases."""
+
+    keys: tuple[CaseKey, ...]
+
+
+@dataclass(slots=True, frozen=True)
+class Duplicate:
+    """Every receiver had this message id before; nothing changed."""
+
+    keys: tuple[CaseKey, ...]
+
+
+@dataclass(slots=True, frozen=True)
+class Nobody:
+    """No open case has that id and none waits for that key; nothing was stored."""
+
+    target: str
+
+
+@dataclass(slots=True, frozen=True)
+class DecisionTaken:
+    """The decision is durable and is in the case's inbox; the same decision again gives this again."""
+
+    review: ReviewRow
+
+
+@dataclass(slots=True, frozen=True)
+class DecisionRefused:
+    """The decision does not stand: `why` is `decided`, `withdrawn`, `expired`, `stale` or `absent`."""
+
+    why: str
+    review: ReviewRow | None = None
+
+
+AppendResult = Appended | Fenced | Conflict | Unavailable | Unknown
+OpenResult = CaseOpened | CaseExists | Unavailable | Unknown
+DeliverResult = Delivered | Duplicate | Nobody | Unavailable | Unknown
+DecideResult = DecisionTaken | DecisionRefused | Unavailable | Unknown
+
+
+class StoreReader(Protocol):
+    """What anybody may read; a read sees only what is durable.
+
+    Raises (each call): StoreUnavailable, StoreInvalid.
+    """
+
+    async def case(self, key: CaseKey) -> CaseRow | None:
+        """Give one case with its waits."""
+        ...
+
+    async def cases(
+        self, tenant: str | None = None, *, status: CaseStatus | None = None, parent: str | None = None
+    ) -> Sequence[CaseRow]:
+        """Give cases with their waits, ordered by tenant and case id."""
+        ...
+
+    async def records(self, key: CaseKey, from_seq: int = 0) -> Sequence[Record]:
+        """Give a case's log from `from_seq` on, in order."""
+        ...
+
+    async def reviews(self, *, state: str | None = None) -> Sequence[ReviewRow]:
+        """Give reviews, oldest first."""
+        ...
+
+    async def review(self, review_id: str) -> ReviewRow | None:
+        """Give one review."""
+        ...
+
+    async def artifact(self, sha256: str) -> bytes | None:
+        """Give the bytes stored under their content hash."""
+        ...
+
+    async def setting(self, name: str) -> str | None:
+        """Give a remembered setting of this store."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of the store; if cancelled, it is let go of all the same."""
+        ...
+
+
+class StoreDoor(Protocol):
+    """What somebody who does not own the case may write."""
+
+    async def deliver(self, tenant: str, target: str, item_id: str, frame: bytes) -> DeliverResult:
+        """Put an `arrived` or `cancel` frame into the inbox of case `target`, or of every case that waits for key
+        `target` (an open case of that id wins).
+
+        If cancelled, it may or may not have been delivered; the same `item_id` again does no harm.
+        """
+        ...
+
+    async def decide(self, review_id: str, proposal_hash: str, frame: bytes, now: int) -> DecideResult:
+        """Decide an open review by compare-and-set: `frame` is the `Decided` record, `proposal_hash` what was seen.
+
+        The review must be open, not expired at `now`, and its proposal hash equal. The decision goes into the
+        case's inbox in the same transaction, under the id `decided:<review id>`.
+        """
+        ...
+
+    async def put_artifact(self, sha256: str, data: bytes) -> None:
+        """Keep bytes under their content hash; again is harmless."""
+        ...
+
+
+class Store(StoreReader, StoreDoor, Protocol):
+    """What the owner of the store may do."""
+
+    @property
+    def url(self) -> str:
+        """Name the store."""
+        ...
+
+    async def open_case(self, opening: Opening) -> OpenResult:
+        """Open a case; durable when it returns."""
+        ...
+
+    async def claim(self, node: str, *, limit: int, now: int) -> Sequence[CaseRow]:
+        """Take up to `limit` cases for a node, each with epoch + 1, oldest first.
+
+        Claimable is a case without a living node that is OPEN, or PARKED with an inbox item beyond what it has
+        seen, or PARKED with a timer due at `now`.
+        """
+        ...
+
+    async def renew(self, node: str, *, until: int) -> None:
+        """Say that a node lives until then. A node that never renewed, or whose time is over, does not live."""
+        ...
+
+    async def append(self, append: Append) -> AppendResult:
+        """Append to one case; durable when it returns `Appended`.
+
+        Concurrent appends of many cases share one commit. If cancelled, treat it as `Unknown`.
+        """
+        ...
+
+    async def inbox(self, key: CaseKey) -> Sequence[InboxItem]:
+        """Give what waits for a case, in order of insertion."""
+        ...
+
+    async def next_due(self) -> int | None:
+        """Give the earliest due moment of a parked case's timers, or None."""
+        ...
+
+    async def remember(self, name: str, value: str) -> None:
+        """Set a setting of this store."""
+        ...
+
+    def on_arrival(self, heard: Callable[[Sequence[CaseKey]], None]) -> None:
+        """Call `heard` on the event loop after each commit that gave these cases an item or opened them.
+
+        One listener; it must not block.
+        """
+        ...

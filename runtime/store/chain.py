@@ -1,0 +1,54 @@
+"""The hash chain that makes a case's log tamper-evident.
+
+Each record's hash covers the hash before it, the record's own fields and the hash of its frame, so a change, a
+deletion or a swap shows at the first record after it; the case's row holds the last hash, so a cut tail shows as
+well, unless that row was altered with it. A frame that retention dropped keeps its hash, and the chain still
+verifies. Fields are length-prefixed before hashing, for two neighbours must not be able to trade bytes.
+It does not know what a frame says.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+from casework.protocols.codec import HASH_BYTES, digest
+from casework.runtime.store.base import CaseKey, CaseRow, Record
+
+#: What stands before the first record of every case.
+GENESIS: Final = bytes(HASH_BYTES)
+
+
+def chained(previous: bytes, key: CaseKey, record: Record) -> bytes:
+    """Give the hash of `record` (its own `hash` field is ignored) after `previous`."""
+    parts = (
+        previous,
+        key.tenant.encode(),
+        key.case_id.encode(),
+        record.seq.to_bytes(8),
+        record.epoch.to_bytes(8),
+        record.kind.encode(),
+        record.step_id.encode(),
+        record.at.to_bytes(8),
+        digest(record.frame),
+    )
+    hasher = hashlib.sha256()
+    for part in parts:
+        hasher.update(len(part).to_bytes(4))
+        hasher.update(part)
+    return hasher.digest()
+
+
+def broken_at(row: CaseRow, records: Sequence[Record]) -> tuple[int, str] | None:
+    """Find the first place where a case's log is not what was written, as (seq, why); None if it verifies."""
+    head = GENESIS
+    for expected, record in enumerate(records):
+        if record.seq != expected:
+            return expected, f"record {expected} is missing"
+        head = chained(head, row.key, record)
+        if head != record.hash:
+            return expected, "the record or one before it was changed"
+    if len(records) != row.next_seq:
+        return len(records), f"the log ends here, but the case says it has {row.next_seq} records"
+    if head != row.head:
+        return len(records) - 1, "the case's head is not the hash of its last record"
+    return None
