@@ -1,0 +1,333 @@
+"""The store in memory: the reference implementation, and the disk of a simulation.
+
+Each call is a synchronous core behind one checkpoint, so it is atomic by construction and a cancelled call did
+nothing. What it holds outlives `aclose`, so a second runtime can go on over the same object.
+It does not know what a record means.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import final
+
+import anyio.lowlevel
+
+from casework.runtime.store import rules
+from casework.runtime.store.base import (
+    Append,
+    Appended,
+    AppendResult,
+    CaseExists,
+    CaseKey,
+    CaseOpened,
+    CaseRow,
+    CaseStatus,
+    DecideResult,
+    DecisionTaken,
+    Delivered,
+    DeliverResult,
+    Duplicate,
+    Fenced,
+    InboxItem,
+    Nobody,
+    Opening,
+    OpenResult,
+    Record,
+    ReviewRow,
+    WaitKind,
+)
+from casework.runtime.store.chain import GENESIS, chained
+
+
+@dataclass(slots=True, eq=False)
+class _Case:
+    number: int
+    row: CaseRow
+    records: list[Record]
+    seen: int = 0
+    unread: dict[str, InboxItem] = field(default_factory=dict[str, InboxItem])
+    # Every id that ever came, with the target it was addressed to: kept for the life of the case.
+    had: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@final
+class MemoryStore:
+    """A `Store` that keeps everything in this process."""
+
+    def __init__(self) -> None:
+        self._cases: dict[CaseKey, _Case] = {}
+        self._reviews: dict[str, ReviewRow] = {}
+        self._artifacts: dict[str, bytes] = {}
+        self._settings: dict[str, str] = {}
+        self._leases: dict[str, int] = {}
+        self._position = 0
+        self._heard: Callable[[Sequence[CaseKey]], None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Name the store."""
+        return "memory:"
+
+    def on_arrival(self, heard: Callable[[Sequence[CaseKey]], None]) -> None:
+        """Call `heard` after each commit that gave cases an item or opened them."""
+        self._heard = heard
+
+    async def aclose(self) -> None:
+        """Let go of the listener; what is stored stays."""
+        self._heard = None
+
+    # What anybody may read.
+
+    async def case(self, key: CaseKey) -> CaseRow | None:
+        """Give one case with its waits."""
+        await anyio.lowlevel.checkpoint()
+        found = self._cases.get(key)
+        return found.row if found else None
+
+    async def cases(
+        self, tenant: str | None = None, *, status: CaseStatus | None = None, parent: str | None = None
+    ) -> Sequence[CaseRow]:
+        """Give cases with their waits, ordered by tenant and case id."""
+        await anyio.lowlevel.checkpoint()
+        rows = (self._cases[key].row for key in sorted(self._cases))
+        return [
+            row
+            for row in rows
+            if tenant in {None, row.key.tenant} and status in {None, row.status} and parent in {None, row.parent}
+        ]
+
+    async def records(self, key: CaseKey, from_seq: int = 0) -> Sequence[Record]:
+        """Give a case's log from `from_seq` on, in order."""
+        await anyio.lowlevel.checkpoint()
+        found = self._cases.get(key)
+        return found.records[max(0, from_seq) :] if found else []
+
+    async def reviews(self, *, state: str | None = None) -> Sequence[ReviewRow]:
+        """Give reviews, oldest first."""
+        await anyio.lowlevel.checkpoint()
+        chosen = [review for review in self._reviews.values() if state in {None, review.state}]
+        return sorted(chosen, key=lambda review: (review.opened_at, review.id))
+
+    async def review(self, review_id: str) -> ReviewRow | None:
+        """Give one review."""
+        await anyio.lowlevel.checkpoint()
+        return self._reviews.get(review_id)
+
+    async def artifact(self, sha256: str) -> bytes | None:
+        """Give the bytes stored under their content hash."""
+        await anyio.lowlevel.checkpoint()
+        return self._artifacts.get(sha256)
+
+    async def setting(self, name: str) -> str | None:
+        """Give a remembered setting of this store."""
+        await anyio.lowlevel.checkpoint()
+        return self._settings.get(name)
+
+    async def inbox(self, key: CaseKey) -> Sequence[InboxItem]:
+        """Give what waits for a case, in order of insertion."""
+        await anyio.lowlevel.checkpoint()
+        found = self._cases.get(key)
+        return list(found.unread.values()) if found else []
+
+    async def next_due(self) -> int | None:
+        """Give the earliest due moment of the timers of parked cases that no node holds under a lease."""
+        await anyio.lowlevel.checkpoint()
+        dues = [
+            wait.due
+            for case in self._cases.values()
+            if case.row.status is CaseStatus.PARKED and case.row.node not in self._leases
+            for wait in case.row.waits
+            if wait.kind is WaitKind.TIMER
+        ]
+        return min(dues, default=None)
+
+    # What somebody who does not own the case may write.
+
+    async def deliver(self, tenant: str, target: str, item_id: str, frame: bytes) -> DeliverResult:
+        """Put a frame into the inbox of case `target`, or of every case that waits for key `target`.
+
+        Raises:
+            FrameInvalid: the frame is no `arrived` and no `cancel`.
+        """
+        kind = rules.arrival_kind(frame)
+        await anyio.lowlevel.checkpoint()
+        receivers = self._receivers(tenant, target)
+        fresh = [
+            case.row.key
+            for case in receivers
+            if self._put(InboxItem(case.row.key, item_id, kind, frame), target=target)
+        ]
+        self._announce(fresh)
+        if fresh:
+            return Delivered(tuple(fresh))
+        had = receivers or [
+            case
+            for case in self._cases.values()
+            if case.row.key.tenant == tenant and case.had.get(item_id) == target
+        ]
+        return Duplicate(tuple(case.row.key for case in had)) if had else Nobody(target)
+
+    async def decide(self, review_id: str, proposal_hash: str, frame: bytes, now: int) -> DecideResult:
+        """Decide an open review by compare-and-set.
+
+        Raises:
+            FrameInvalid: the frame is no `decided` frame for this review.
+        """
+        decision = rules.decision_of(review_id, frame)
+        await anyio.lowlevel.checkpoint()
+        review = self._reviews.get(review_id)
+        closed = review is not None and self._cases[review.key].row.status is CaseStatus.CLOSED
+        settled = rules.settled_decision(review, decision, proposal_hash=proposal_hash, now=now, closed=closed)
+        if settled is not None:
+            return settled
+        assert review is not None, "an absent review is settled"
+        taken = dataclasses.replace(review, state=rules.DECIDED, decision=frame)
+        self._reviews[review_id] = taken
+        self._put(InboxItem(review.key, rules.decision_item_id(review_id), rules.DECIDED, frame))
+        self._announce([review.key])
+        return DecisionTaken(taken)
+
+    async def put_artifact(self, sha256: str, data: bytes) -> None:
+        """Keep bytes under their content hash; again is harmless."""
+        rules.assert_content(sha256, data)
+        await anyio.lowlevel.checkpoint()
+        self._artifacts.setdefault(sha256, data)
+
+    # What the owner may do.
+
+    async def open_case(self, opening: Opening) -> OpenResult:
+        """Open a case."""
+        rules.assert_opening(opening)
+        await anyio.lowlevel.checkpoint()
+        there = self._cases.get(opening.key)
+        if there is not None:
+            return CaseExists(there.row)
+        self._open(opening)
+        self._announce([opening.key])
+        return CaseOpened(opening.key)
+
+    async def claim(self, node: str, *, limit: int, now: int) -> Sequence[CaseRow]:
+        """Take up to `limit` cases for a node, each with epoch + 1, oldest first."""
+        assert node, "a node has a name"
+        await anyio.lowlevel.checkpoint()
+        self._leases = {name: until for name, until in self._leases.items() if until > now}
+        free = [case for case in self._cases.values() if case.row.node not in self._leases and _wanted(case, now)]
+        free.sort(key=lambda case: (case.row.opened_at, case.number))
+        for case in free[:limit]:
+            case.row = dataclasses.replace(case.row, epoch=case.row.epoch + 1, node=node, changed_at=now)
+        return [case.row for case in free[:limit]]
+
+    async def renew(self, node: str, *, until: int) -> None:
+        """Say that a node lives until then."""
+        await anyio.lowlevel.checkpoint()
+        self._leases[node] = until
+
+    async def append(self, append: Append) -> AppendResult:
+        """Append to one case; if cancelled, nothing happened."""
+        rules.assert_append(append)
+        await anyio.lowlevel.checkpoint()
+        case = self._cases.get(append.key)
+        if case is None:
+            return Fenced(0)
+        row = case.row
+        refusal = rules.append_refusal(append, epoch=row.epoch, next_seq=row.next_seq, node=row.node)
+        if refusal is not None:
+            return refusal
+        self._log(case, append)
+        for item_id in append.consumed:
+            case.unread.pop(item_id, None)
+        self._change_reviews(append)
+        arrived = [opening.key for opening in append.opens if self._open(opening)]
+        arrived += [item.key for item in append.sends if self._put(item)]
+        self._announce(arrived)
+        return Appended()
+
+    async def remember(self, name: str, value: str) -> None:
+        """Set a setting of this store."""
+        await anyio.lowlevel.checkpoint()
+        self._settings[name] = value
+
+    # The synchronous core.
+
+    def _log(self, case: _Case, append: Append) -> None:
+        row = case.row
+        head = row.head
+        for record in append.records:
+            head = chained(head, row.key, record)
+            case.records.append(dataclasses.replace(record, hash=head))
+        ended = append.status is CaseStatus.CLOSED
+        waits = row.waits if append.waits is None else append.waits
+        case.row = dataclasses.replace(
+            row,
+            next_seq=row.next_seq + len(append.records),
+            node="" if append.release or ended else row.node,
+            status=append.status,
+            result=append.result,
+            head=head,
+            changed_at=append.records[-1].at if append.records else row.changed_at,
+            waits=() if ended else waits,
+        )
+        if append.release:
+            case.seen = append.inbox_seen
+
+    def _change_reviews(self, append: Append) -> None:
+        for review in append.reviews_opened:
+            self._reviews.setdefault(review.id, review)
+        for review_id in append.reviews_withdrawn:
+            asked = self._reviews.get(review_id)
+            if asked is not None and asked.key == append.key and asked.state == rules.OPEN:
+                self._reviews[review_id] = dataclasses.replace(asked, state=rules.WITHDRAWN)
+
+    def _open(self, opening: Opening) -> bool:
+        if opening.key in self._cases:
+            return False
+        head = chained(GENESIS, opening.key, opening.record)
+        row = CaseRow(
+            key=opening.key,
+            epoch=0,
+            next_seq=1,
+            node="",
+            status=CaseStatus.OPEN,
+            result="",
+            flow=opening.flow,
+            version=opening.version,
+            source_hash=opening.source_hash,
+            crew=opening.crew,
+            parent=opening.parent,
+            head=head,
+            opened_at=opening.record.at,
+            changed_at=opening.record.at,
+        )
+        self._cases[opening.key] = _Case(len(self._cases), row, [dataclasses.replace(opening.record, hash=head)])
+        return True
+
+    def _put(self, item: InboxItem, *, target: str = "") -> bool:
+        case = self._cases.get(item.key)
+        if case is None or case.row.status is CaseStatus.CLOSED or item.id in case.had:
+            return False
+        self._position += 1
+        case.unread[item.id] = dataclasses.replace(item, position=self._position)
+        case.had[item.id] = target
+        return True
+
+    def _receivers(self, tenant: str, target: str) -> list[_Case]:
+        named = self._cases.get(CaseKey(tenant, target))
+        if named is not None and named.row.status is not CaseStatus.CLOSED:
+            return [named]
+        return [
+            case
+            for case in self._cases.values()
+            if case.row.key.tenant == tenant and any(wait.key == target for wait in case.row.waits)
+        ]
+
+    def _announce(self, keys: Iterable[CaseKey]) -> None:
+        unique = tuple(dict.fromkeys(keys))
+        if unique and self._heard is not None:
+            self._heard(unique)
+
+
+def _wanted(case: _Case, now: int) -> bool:
+    if case.row.status is not CaseStatus.PARKED:
+        return case.row.status is CaseStatus.OPEN
+    unread = any(item.position > case.seen for item in case.unread.values())
+    return unread or rules.timer_due(case.row, now)

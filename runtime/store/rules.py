@@ -1,0 +1,142 @@
+"""What every store decides the same way, as pure functions over facts: who may append, which decision stands.
+
+Each implementation fetches the facts, asks here and carries out the answer inside one transaction, so no two of them
+can differ in judgement. It does not know where anything is kept.
+"""
+
+from typing import Final
+
+import msgspec
+
+from casework.protocols.codec import decode_entry, digest, encode, kind_of
+from casework.protocols.errors import FrameInvalid
+from casework.protocols.records import Arrived, Cancel, Decided
+from casework.runtime.store.base import (
+    Append,
+    CaseRow,
+    Conflict,
+    DecisionRefused,
+    DecisionTaken,
+    Fenced,
+    Opening,
+    ReviewRow,
+    WaitKind,
+)
+
+#: Epochs, sequence numbers and times stay below this: databases count in signed 64 bits.
+INTEGER_MAX: Final = (1 << 63) - 1
+
+OPEN: Final = "open"
+DECIDED: Final = "decided"
+WITHDRAWN: Final = "withdrawn"
+
+
+def assert_append(append: Append) -> None:
+    """Assert that an append is what its maker promised: its records follow each other under its own epoch."""
+    for offset, record in enumerate(append.records):
+        assert record.seq == append.next_seq + offset, "records of an append follow each other from next_seq on"
+        assert record.epoch == append.epoch, "records of an append bear its epoch"
+        assert 0 <= record.at <= INTEGER_MAX, "the moment of a record is not before the epoch"
+    assert append.inbox_seen == 0 or append.release, "inbox_seen is said with release"
+
+
+def assert_opening(opening: Opening) -> None:
+    """Assert that a case opens with its record 0 under epoch 0."""
+    record = opening.record
+    assert (record.seq, record.epoch) == (0, 0), "the first record of a case has seq 0 and epoch 0"
+    assert 0 <= record.at <= INTEGER_MAX, "the moment of a record is not before the epoch"
+    assert opening.key.tenant, "a case has a tenant"
+    assert opening.key.case_id, "a case has an id"
+
+
+def append_refusal(append: Append, *, epoch: int, next_seq: int, node: str) -> Fenced | Conflict | None:
+    """Say why an append is refused, or None.
+
+    A case that was released or closed has no node, and whoever held it is fenced as if another had taken it.
+    """
+    if append.epoch != epoch or not node:
+        return Fenced(epoch)
+    if append.next_seq != next_seq:
+        return Conflict(next_seq)
+    return None
+
+
+def arrival_kind(frame: bytes) -> str:
+    """Give the kind under which a delivered frame goes into an inbox.
+
+    Raises:
+        FrameInvalid, FrameTooLarge, FrameTooDeep: the bytes are no `arrived` and no `cancel` frame.
+    """
+    entry = decode_entry(frame)
+    if not isinstance(entry, Arrived | Cancel):
+        raise FrameInvalid("arrived or cancel frame", f"it is a {kind_of(entry)!r} frame")
+    return kind_of(entry)
+
+
+def decision_of(review_id: str, frame: bytes) -> Decided:
+    """Read the decision on a review.
+
+    Raises:
+        FrameInvalid, FrameTooLarge, FrameTooDeep: the bytes are no `decided` frame for this review.
+    """
+    entry = decode_entry(frame)
+    if not isinstance(entry, Decided):
+        raise FrameInvalid("decided frame", f"it is a {kind_of(entry)!r} frame")
+    if entry.review_id != review_id:
+        raise FrameInvalid("decided frame", f"it decides review {entry.review_id!r}, not {review_id!r}")
+    return entry
+
+
+def settled_decision(
+    review: ReviewRow | None, decision: Decided, *, proposal_hash: str, now: int, closed: bool
+) -> DecisionTaken | DecisionRefused | None:
+    """Say what becomes of a decision without changing anything, or None where it is to be taken.
+
+    The same decision again is the one already taken, whenever it comes; only its moment may differ.
+    `closed` tells that the review's case has ended.
+    """
+    if review is None:
+        return DecisionRefused("absent")
+    if review.state == DECIDED:
+        again = _same(decision_of(review.id, review.decision), decision)
+        return DecisionTaken(review) if again else DecisionRefused("decided", review)
+    if review.state == WITHDRAWN or closed:
+        return DecisionRefused("withdrawn", review)
+    if review.expires and now >= review.expires:
+        return DecisionRefused("expired", review)
+    if not proposal_hash == decision.proposal_hash == review.proposal_hash:
+        return DecisionRefused("stale", review)
+    return None
+
+
+def decision_item_id(review_id: str) -> str:
+    """Name the inbox item that carries a review's decision."""
+    return f"decided:{review_id}"
+
+
+def timer_due(row: CaseRow, now: int) -> bool:
+    """Say whether one of a case's timers is due."""
+    return any(wait.kind is WaitKind.TIMER and wait.due <= now for wait in row.waits)
+
+
+def assert_content(sha256: str, data: bytes) -> None:
+    """Check that bytes are what their name says.
+
+    Raises:
+        FrameInvalid: the hash is another.
+    """
+    if digest(data).hex() != sha256:
+        raise FrameInvalid("artifact", "its content hash is not the name under which it came")
+
+
+def storable(text: str) -> bool:
+    """Say whether a text can be kept: one that came from undecodable bytes cannot, so nothing is stored under it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _same(left: Decided, right: Decided) -> bool:
+    return encode(msgspec.structs.replace(left, at=0)) == encode(msgspec.structs.replace(right, at=0))
