@@ -192,7 +192,7 @@ PURCHASES_ING: Final = (
     _buy("ing", "06-23 06-22", "pixel", ("Drukwerk portfolioboek, 25 st", 21, 42350), case=Case.UNUSUAL),
     _buy("ing", "05-16", "boek", ("Boek Typografie van nu", 9, 3000), ("Schetsblok A3 en stiften", 21, 2430),
          style=Style.INCLUSIVE, case=Case.MIXED),
-    _buy("ing", "04-14", "station", ("Treinkaartje Utrecht - Berlijn", 9, 6490), case=Case.RULED),
+    _buy("ing", "04-14", "station", ("Treinkaartje Utrecht - Maastricht", 9, 5470), case=Case.RULED),
     _buy("ing", "04-30 04-22", "hethof", ("Drukwerk brochure Griftpark", 21, 14399)),
     Payment(
         account="ing", day=_day("05-19"), party="hethof", cents=-7260, text="Betaling rekening mei", case=Case.AMBIGUOUS,
