@@ -161,9 +161,7 @@ class MemoryStore:
         if fresh:
             return Delivered(tuple(fresh))
         had = receivers or [
-            case
-            for case in self._cases.values()
-            if case.row.key.tenant == tenant and case.had.get(item_id) == target
+            case for case in self._cases.values() if case.row.key.tenant == tenant and case.had.get(item_id) == target
         ]
         return Duplicate(tuple(case.row.key for case in had)) if had else Nobody(target)
 

@@ -1,0 +1,262 @@
+"""What is written to a SQLite store, as plain functions over a connection inside a transaction.
+
+Each function decides first and writes after, so a refusal leaves nothing behind and never fails the others of its
+batch. Who got an item or was opened is added to `arrived`, to be told once the commit is durable.
+It does not know when a transaction begins or ends.
+"""
+
+import dataclasses
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from casework.runtime.store import queries, rules
+from casework.runtime.store.base import (
+    Append,
+    Appended,
+    CaseExists,
+    CaseKey,
+    CaseOpened,
+    CaseRow,
+    CaseStatus,
+    Conflict,
+    DecisionRefused,
+    DecisionTaken,
+    Delivered,
+    Duplicate,
+    Fenced,
+    InboxItem,
+    Nobody,
+    Opening,
+    Record,
+    ReviewRow,
+    Wait,
+)
+from casework.runtime.store.chain import GENESIS, chained
+
+_INSERT_RECORD: Final = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_CASE: Final = """
+    INSERT INTO "case" (tenant, case_id, epoch, next_seq, node, status, result, flow, version, source_hash, crew,
+                        parent, head, opened_at, changed_at)
+    VALUES (?, ?, 0, 1, '', 'open', '', ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_INSERT_REVIEW: Final = "INSERT OR IGNORE INTO review VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_WITHDRAW: Final = "UPDATE review SET state = 'withdrawn' WHERE id = ? AND case_no = ? AND state = 'open'"
+_CONSUME: Final = "UPDATE inbox SET consumed = 1, frame = x'' WHERE case_no = ? AND id = ?"
+_STANDING: Final = """
+    SELECT no, epoch, next_seq, node, head, changed_at FROM "case" WHERE tenant = ? AND case_id = ?
+"""
+_ADVANCE: Final = """
+    UPDATE "case" SET next_seq = ?, node = ?, status = ?, result = ?, head = ?, changed_at = ? WHERE no = ?
+"""
+_WAITING: Final = """
+    SELECT DISTINCT c.no, c.case_id FROM wait w JOIN "case" c ON c.no = w.case_no
+    WHERE w.key = ? AND c.tenant = ? ORDER BY c.no
+"""
+_HAD: Final = """
+    SELECT c.case_id FROM inbox i JOIN "case" c ON c.no = i.case_no
+    WHERE i.id = ? AND i.target = ? AND c.tenant = ? ORDER BY c.no
+"""
+#: Three ways to be wanted, each found by its own index, so that parked cases cost nothing.
+_CLAIMABLE: Final = """
+    SELECT no FROM "case" WHERE no IN (
+        SELECT no FROM "case" WHERE status = 'open' AND node NOT IN (SELECT name FROM node)
+        UNION
+        SELECT i.case_no FROM inbox i JOIN "case" p ON p.no = i.case_no
+        WHERE i.consumed = 0 AND p.status = 'parked' AND i.position > p.seen
+        UNION
+        SELECT w.case_no FROM wait w JOIN "case" p ON p.no = w.case_no
+        WHERE w.kind = 'timer' AND w.due <= ? AND p.status = 'parked'
+    ) AND node NOT IN (SELECT name FROM node)
+    ORDER BY opened_at, no LIMIT ?
+"""
+
+
+def append(connection: sqlite3.Connection, append: Append, arrived: list[CaseKey]) -> Appended | Fenced | Conflict:
+    """Append to one case, everything or nothing."""
+    standing = connection.execute(_STANDING, append.key).fetchone()
+    if standing is None:
+        return Fenced(0)
+    number, epoch, next_seq, node, head, changed_at = standing
+    refusal = rules.append_refusal(append, epoch=epoch, next_seq=next_seq, node=node)
+    if refusal is not None:
+        return refusal
+    head = _log(connection, number, append.key, append.records, head)
+    ended = append.status is CaseStatus.CLOSED
+    if append.records:
+        changed_at = append.records[-1].at
+    kept = "" if append.release or ended else node
+    connection.execute(
+        _ADVANCE, (next_seq + len(append.records), kept, append.status, append.result, head, changed_at, number)
+    )
+    if append.release:
+        connection.execute('UPDATE "case" SET seen = ? WHERE no = ?', (append.inbox_seen, number))
+    waits = () if ended else append.waits
+    if waits is not None:
+        _await(connection, number, waits)
+    if append.consumed:
+        connection.executemany(_CONSUME, [(number, item_id) for item_id in append.consumed])
+    _change_reviews(connection, number, append)
+    arrived += [opening.key for opening in append.opens if _open(connection, opening)]
+    arrived += [item.key for item in append.sends if _send(connection, item)]
+    return Appended()
+
+
+def open_case(connection: sqlite3.Connection, opening: Opening, arrived: list[CaseKey]) -> CaseOpened | CaseExists:
+    """Open a case."""
+    there = queries.case(connection, opening.key)
+    if there is not None:
+        return CaseExists(there)
+    _open(connection, opening)
+    arrived.append(opening.key)
+    return CaseOpened(opening.key)
+
+
+def deliver(
+    connection: sqlite3.Connection, tenant: str, target: str, item: tuple[str, str, bytes], arrived: list[CaseKey]
+) -> Delivered | Duplicate | Nobody:
+    """Put an item (id, kind, frame) into the inbox of a case, or of every case that waits for a key."""
+    if not all(map(rules.storable, (tenant, target, item[0]))):
+        return Nobody(target)
+    receivers = _receivers(connection, tenant, target)
+    fresh = [key for number, key in receivers if _put(connection, number, target, item)]
+    arrived += fresh
+    if fresh:
+        return Delivered(tuple(fresh))
+    had = [key for _, key in receivers] or [
+        CaseKey(tenant, case_id) for (case_id,) in connection.execute(_HAD, (item[0], target, tenant)).fetchall()
+    ]
+    return Duplicate(tuple(had)) if had else Nobody(target)
+
+
+def decide(
+    connection: sqlite3.Connection, review_id: str, proposal_hash: str, frame: bytes, now: int, arrived: list[CaseKey]
+) -> DecisionTaken | DecisionRefused:
+    """Decide an open review by compare-and-set, and tell its case."""
+    decision = rules.decision_of(review_id, frame)
+    review = queries.review(connection, review_id)
+    row = queries.case(connection, review.key) if review else None
+    closed = row is not None and row.status is CaseStatus.CLOSED
+    settled = rules.settled_decision(review, decision, proposal_hash=proposal_hash, now=now, closed=closed)
+    if settled is not None:
+        return settled
+    assert review is not None, "an absent review is settled"
+    connection.execute("UPDATE review SET state = 'decided', decision = ? WHERE id = ?", (frame, review_id))
+    number = queries.case_number(connection, review.key)
+    assert number is not None, "a review has a case"
+    _put(connection, number, "", (rules.decision_item_id(review_id), rules.DECIDED, frame))
+    arrived.append(review.key)
+    return DecisionTaken(dataclasses.replace(review, state=rules.DECIDED, decision=frame))
+
+
+def claim(connection: sqlite3.Connection, node: str, limit: int, now: int) -> Sequence[CaseRow]:
+    """Take up to `limit` cases for a node, each with epoch + 1, oldest first."""
+    connection.execute("DELETE FROM node WHERE until <= ?", (now,))
+    numbers = [number for (number,) in connection.execute(_CLAIMABLE, (now, limit)).fetchall()]
+    connection.executemany(
+        'UPDATE "case" SET epoch = epoch + 1, node = ?, changed_at = ? WHERE no = ?',
+        [(node, now, number) for number in numbers],
+    )
+    return [queries.case_by_number(connection, number) for number in numbers]
+
+
+def renew(connection: sqlite3.Connection, node: str, until: int) -> None:
+    """Say that a node lives until then."""
+    connection.execute("INSERT OR REPLACE INTO node VALUES (?, ?)", (node, until))
+
+
+def forget_nodes(connection: sqlite3.Connection) -> None:
+    """Let every lease end: whoever takes the file's ownership knows that the nodes before it are gone."""
+    connection.execute("DELETE FROM node")
+
+
+def remember(connection: sqlite3.Connection, name: str, value: str) -> None:
+    """Set a setting."""
+    connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (name, value))
+
+
+def put_artifact(connection: sqlite3.Connection, sha256: str, data: bytes) -> None:
+    """Keep bytes under their content hash.
+
+    Raises:
+        FrameInvalid: the hash is another.
+    """
+    rules.assert_content(sha256, data)
+    connection.execute("INSERT OR IGNORE INTO artifact VALUES (?, ?)", (sha256, data))
+
+
+def _log(connection: sqlite3.Connection, number: int, key: CaseKey, records: Iterable[Record], head: bytes) -> bytes:
+    rows: list[tuple[object, ...]] = []
+    for record in records:
+        head = chained(head, key, record)
+        rows.append((number, record.seq, record.epoch, record.kind, record.step_id, record.at, record.frame, head))
+    if rows:
+        connection.executemany(_INSERT_RECORD, rows)
+    return head
+
+
+def _await(connection: sqlite3.Connection, number: int, waits: Sequence[Wait]) -> None:
+    connection.execute("DELETE FROM wait WHERE case_no = ?", (number,))
+    if waits:
+        rows = [(number, place, wait.key, wait.kind, wait.reason, wait.due) for place, wait in enumerate(waits)]
+        connection.executemany("INSERT INTO wait VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+
+def _change_reviews(connection: sqlite3.Connection, number: int, append: Append) -> None:
+    if append.reviews_opened:
+        connection.executemany(_INSERT_REVIEW, [_review_values(number, review) for review in append.reviews_opened])
+    if append.reviews_withdrawn:
+        connection.executemany(_WITHDRAW, [(review_id, number) for review_id in append.reviews_withdrawn])
+
+
+def _review_values(number: int, review: ReviewRow) -> tuple[object, ...]:
+    return (
+        review.id,
+        number,
+        review.step_id,
+        review.title,
+        review.state,
+        review.opened_at,
+        review.expires,
+        review.proposal_hash,
+        review.frame,
+        review.decision,
+    )
+
+
+def _open(connection: sqlite3.Connection, opening: Opening) -> bool:
+    if queries.case_number(connection, opening.key) is not None:
+        return False
+    head = chained(GENESIS, opening.key, opening.record)
+    at = opening.record.at
+    described = (opening.flow, opening.version, opening.source_hash, opening.crew, opening.parent)
+    cursor = connection.execute(_INSERT_CASE, (*opening.key, *described, head, at, at))
+    assert cursor.lastrowid is not None, "an insertion has a row"
+    _log(connection, cursor.lastrowid, opening.key, (opening.record,), GENESIS)
+    return True
+
+
+def _send(connection: sqlite3.Connection, item: InboxItem) -> bool:
+    receiver = connection.execute(
+        """SELECT no FROM "case" WHERE tenant = ? AND case_id = ? AND status <> 'closed'""", item.key
+    ).fetchone()
+    return receiver is not None and _put(connection, receiver[0], "", (item.id, item.kind, item.frame))
+
+
+def _put(connection: sqlite3.Connection, number: int, target: str, item: tuple[str, str, bytes]) -> bool:
+    item_id, kind, frame = item
+    cursor = connection.execute(
+        "INSERT OR IGNORE INTO inbox (case_no, id, target, kind, frame) VALUES (?, ?, ?, ?, ?)",
+        (number, item_id, target, kind, frame),
+    )
+    return cursor.rowcount == 1
+
+
+def _receivers(connection: sqlite3.Connection, tenant: str, target: str) -> list[tuple[int, CaseKey]]:
+    named = connection.execute(
+        """SELECT no FROM "case" WHERE tenant = ? AND case_id = ? AND status <> 'closed'""", (tenant, target)
+    ).fetchone()
+    if named is not None:
+        return [(named[0], CaseKey(tenant, target))]
+    waiting = connection.execute(_WAITING, (target, tenant)).fetchall()
+    return [(number, CaseKey(tenant, case_id)) for number, case_id in waiting]

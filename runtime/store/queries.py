@@ -1,0 +1,188 @@
+"""What is read from a SQLite store, as plain functions over a connection.
+
+The owner runs them on its writer thread between two commits, a reader inside a short transaction of its own, so a
+function may need several statements for one answer. Raises ValueError for values that are not of their type.
+It does not know who reads.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from casework.runtime.store.base import (
+    CaseKey,
+    CaseRow,
+    CaseStatus,
+    InboxItem,
+    Record,
+    ReviewRow,
+    Wait,
+    WaitKind,
+)
+from casework.runtime.store.rules import storable
+
+_CASE: Final = (
+    "SELECT no, tenant, case_id, epoch, next_seq, node, status, result, flow, version, source_hash, crew, parent, "
+    'head, opened_at, changed_at FROM "case"'
+)
+_REVIEW: Final = (
+    "SELECT r.id, c.tenant, c.case_id, r.step_id, r.title, r.state, r.opened_at, r.expires, r.proposal_hash, "
+    'r.frame, r.decision FROM review r JOIN "case" c ON c.no = r.case_no'
+)
+_UNREAD: Final = "SELECT id, kind, frame, position FROM inbox WHERE case_no = ? AND consumed = 0 ORDER BY position"
+#: A node that is dead holds nothing, so a timer counts unless somebody with a lease has the case.
+_DUE: Final = """
+    SELECT min(w.due) FROM wait w JOIN "case" c ON c.no = w.case_no
+    WHERE w.kind = 'timer' AND c.status = 'parked' AND c.node NOT IN (SELECT name FROM node)
+"""
+
+
+def case_number(connection: sqlite3.Connection, key: CaseKey) -> int | None:
+    """Give the number under which the tables know a case."""
+    if not (storable(key.tenant) and storable(key.case_id)):
+        return None
+    found = connection.execute('SELECT no FROM "case" WHERE tenant = ? AND case_id = ?', key).fetchone()
+    return None if found is None else int(found[0])
+
+
+def case(connection: sqlite3.Connection, key: CaseKey) -> CaseRow | None:
+    """Give one case with its waits."""
+    if not (storable(key.tenant) and storable(key.case_id)):
+        return None
+    found = connection.execute(f"{_CASE} WHERE tenant = ? AND case_id = ?", key).fetchone()
+    return None if found is None else _case_row(found, _waits(connection, found[0]))
+
+
+def case_by_number(connection: sqlite3.Connection, number: int) -> CaseRow:
+    """Give a case that is there, by its number."""
+    found = connection.execute(f"{_CASE} WHERE no = ?", (number,)).fetchone()
+    return _case_row(found, _waits(connection, number))
+
+
+def cases(
+    connection: sqlite3.Connection, tenant: str | None, status: CaseStatus | None, parent: str | None
+) -> Sequence[CaseRow]:
+    """Give cases with their waits, ordered by tenant and case id."""
+    asked = {"tenant": tenant, "status": status, "parent": parent}
+    given = {name: value for name, value in asked.items() if value is not None}
+    where = " AND ".join(f"{name} = :{name}" for name in given) or "1"
+    rows = connection.execute(f"{_CASE} WHERE {where} ORDER BY tenant, case_id", given).fetchall()
+    waits: dict[int, list[Wait]] = {}
+    for number, *wait in connection.execute("SELECT case_no, key, kind, reason, due FROM wait ORDER BY case_no, place"):
+        waits.setdefault(number, []).append(_wait(wait))
+    return [_case_row(row, tuple(waits.get(row[0], ()))) for row in rows]
+
+
+def records(connection: sqlite3.Connection, key: CaseKey, from_seq: int) -> Sequence[Record]:
+    """Give a case's log from `from_seq` on, in order."""
+    rows = connection.execute(
+        "SELECT seq, epoch, kind, step_id, at, frame, hash FROM record WHERE case_no = ? AND seq >= ? ORDER BY seq",
+        (case_number(connection, key), from_seq),
+    )
+    return [Record(*row) for row in rows.fetchall()]
+
+
+def reviews(connection: sqlite3.Connection, state: str | None) -> Sequence[ReviewRow]:
+    """Give reviews, oldest first."""
+    rows = connection.execute(
+        f"{_REVIEW} WHERE :state IS NULL OR r.state = :state ORDER BY r.opened_at, r.id", {"state": state}
+    )
+    return [_review_row(row) for row in rows.fetchall()]
+
+
+def review(connection: sqlite3.Connection, review_id: str) -> ReviewRow | None:
+    """Give one review."""
+    if not storable(review_id):
+        return None
+    found = connection.execute(f"{_REVIEW} WHERE r.id = ?", (review_id,)).fetchone()
+    return None if found is None else _review_row(found)
+
+
+def artifact(connection: sqlite3.Connection, sha256: str) -> bytes | None:
+    """Give the bytes stored under their content hash."""
+    if not storable(sha256):
+        return None
+    found = connection.execute("SELECT data FROM artifact WHERE sha256 = ?", (sha256,)).fetchone()
+    return None if found is None else bytes(found[0])
+
+
+def setting(connection: sqlite3.Connection, name: str) -> str | None:
+    """Give a remembered setting."""
+    found = connection.execute("SELECT value FROM setting WHERE name = ?", (name,)).fetchone()
+    return None if found is None else str(found[0])
+
+
+def inbox(connection: sqlite3.Connection, key: CaseKey) -> Sequence[InboxItem]:
+    """Give what waits for a case, in order of insertion."""
+    rows = connection.execute(_UNREAD, (case_number(connection, key),)).fetchall()
+    return [InboxItem(key, *row) for row in rows]
+
+
+def next_due(connection: sqlite3.Connection) -> int | None:
+    """Give the earliest due moment of the timers of parked cases that no node holds under a lease."""
+    due = connection.execute(_DUE).fetchone()[0]
+    return None if due is None else int(due)
+
+
+def _waits(connection: sqlite3.Connection, number: int) -> tuple[Wait, ...]:
+    rows = connection.execute("SELECT key, kind, reason, due FROM wait WHERE case_no = ? ORDER BY place", (number,))
+    return tuple(_wait(row) for row in rows.fetchall())
+
+
+def _wait(row: Sequence[object]) -> Wait:
+    key, kind, reason, due = row
+    return Wait(str(key), WaitKind(str(kind)), str(reason), _integer(due))
+
+
+def _case_row(row: tuple[object, ...], waits: tuple[Wait, ...]) -> CaseRow:
+    _, tenant, case_id, epoch, next_seq, node, status, result, flow, version, source_hash, crew, parent, *rest = row
+    head, opened_at, changed_at = rest
+    return CaseRow(
+        key=CaseKey(str(tenant), str(case_id)),
+        epoch=_integer(epoch),
+        next_seq=_integer(next_seq),
+        node=str(node),
+        status=CaseStatus(str(status)),
+        result=str(result),
+        flow=str(flow),
+        version=str(version),
+        source_hash=str(source_hash),
+        crew=str(crew),
+        parent=str(parent),
+        head=_octets(head),
+        opened_at=_integer(opened_at),
+        changed_at=_integer(changed_at),
+        waits=waits,
+    )
+
+
+def _review_row(row: tuple[object, ...]) -> ReviewRow:
+    review_id, tenant, case_id, step_id, title, state, opened_at, expires, proposal_hash, frame, decision = row
+    return ReviewRow(
+        id=str(review_id),
+        key=CaseKey(str(tenant), str(case_id)),
+        step_id=str(step_id),
+        title=str(title),
+        state=str(state),
+        opened_at=_integer(opened_at),
+        expires=_integer(expires),
+        proposal_hash=str(proposal_hash),
+        frame=_octets(frame),
+        decision=_octets(decision),
+    )
+
+
+# SQLite keeps any value in any column, and a file can be changed by others: what is not of its type is the file's
+# fault, and is said as ValueError.
+
+
+def _integer(value: object) -> int:
+    if not isinstance(value, int):
+        raise ValueError(f"a number is kept as {type(value).__name__}")
+    return value
+
+
+def _octets(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise ValueError(f"bytes are kept as {type(value).__name__}")
+    return value

@@ -1,0 +1,221 @@
+"""The store in a SQLite file, as its owner sees it.
+
+One process owns the file, one thread of it writes. Whoever takes the file's lock knows that all nodes before it are
+gone, so their leases end at once. It does not know statements or threads, only which call goes where.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar, final
+
+from casework.runtime.errors import StoreInvalid, StoreUnavailable
+from casework.runtime.seams import World
+from casework.runtime.store import changes, queries, rules
+from casework.runtime.store.base import (
+    Append,
+    AppendResult,
+    CaseKey,
+    CaseRow,
+    CaseStatus,
+    DecideResult,
+    DeliverResult,
+    InboxItem,
+    Opening,
+    OpenResult,
+    Record,
+    ReviewRow,
+    Unavailable,
+    Unknown,
+)
+from casework.runtime.store.lock import FileLock
+from casework.runtime.store.sqlite_writer import OutcomeUnknown, SqliteWriter
+
+T = TypeVar("T")
+
+
+@final
+class SqliteStore:
+    """A `Store` in one file."""
+
+    def __init__(self, url: str, path: str, world: World, lock: FileLock) -> None:
+        """Use `open`."""
+        self._url = url
+        self._path = path
+        self._lock = lock
+        self._heard: Callable[[Sequence[CaseKey]], None] | None = None
+        self._writer = SqliteWriter(path, url, world, self._announce)
+
+    @classmethod
+    async def open(cls, url: str, path: str, world: World) -> "SqliteStore":
+        """Take the file's ownership and open it; a missing file is made.
+
+        Raises:
+            StoreOwned: another process owns it.
+            StoreNewer: a newer version wrote it; it was not touched.
+            StoreInvalid: it is no store.
+            StoreUnavailable: it cannot be opened just now.
+
+        If cancelled, nothing is held.
+        """
+        store = cls(url, path, world, FileLock.acquire(f"{path}.lock", url))
+        try:
+            await store._writer.start()
+            await store._writer.change(lambda connection, _: changes.forget_nodes(connection))
+        except BaseException:
+            await store.aclose()
+            raise
+        return store
+
+    @property
+    def url(self) -> str:
+        """Name the store."""
+        return self._url
+
+    @property
+    def path(self) -> str:
+        """Name its file."""
+        return self._path
+
+    def on_arrival(self, heard: Callable[[Sequence[CaseKey]], None]) -> None:
+        """Call `heard` on the event loop after each commit that gave cases an item or opened them."""
+        self._heard = heard
+
+    async def aclose(self) -> None:
+        """Finish what is queued, write the log back and give the file up; if cancelled, this happens all the same."""
+        # While the thread hangs the file is still written to, and must not be anybody else's.
+        if await self._writer.aclose():
+            self._lock.release()
+
+    # What anybody may read.
+
+    async def case(self, key: CaseKey) -> CaseRow | None:
+        """Give one case with its waits."""
+        return await self._read(queries.case, key)
+
+    async def cases(
+        self, tenant: str | None = None, *, status: CaseStatus | None = None, parent: str | None = None
+    ) -> Sequence[CaseRow]:
+        """Give cases with their waits, ordered by tenant and case id."""
+        return await self._read(queries.cases, tenant, status, parent)
+
+    async def records(self, key: CaseKey, from_seq: int = 0) -> Sequence[Record]:
+        """Give a case's log from `from_seq` on, in order."""
+        return await self._read(queries.records, key, from_seq)
+
+    async def reviews(self, *, state: str | None = None) -> Sequence[ReviewRow]:
+        """Give reviews, oldest first."""
+        return await self._read(queries.reviews, state)
+
+    async def review(self, review_id: str) -> ReviewRow | None:
+        """Give one review."""
+        return await self._read(queries.review, review_id)
+
+    async def artifact(self, sha256: str) -> bytes | None:
+        """Give the bytes stored under their content hash."""
+        return await self._read(queries.artifact, sha256)
+
+    async def setting(self, name: str) -> str | None:
+        """Give a remembered setting of this store."""
+        return await self._read(queries.setting, name)
+
+    async def inbox(self, key: CaseKey) -> Sequence[InboxItem]:
+        """Give what waits for a case, in order of insertion."""
+        return await self._read(queries.inbox, key)
+
+    async def next_due(self) -> int | None:
+        """Give the earliest due moment of the timers of parked cases that no node holds under a lease."""
+        return await self._read(queries.next_due)
+
+    # What somebody who does not own the case may write.
+
+    async def deliver(self, tenant: str, target: str, item_id: str, frame: bytes) -> DeliverResult:
+        """Put a frame into the inbox of case `target`, or of every case that waits for key `target`.
+
+        Raises:
+            FrameInvalid: the frame is no `arrived` and no `cancel`.
+
+        If cancelled, it may or may not have been delivered.
+        """
+        item = (item_id, rules.arrival_kind(frame), frame)
+        return await self._typed(lambda connection, arrived: changes.deliver(connection, tenant, target, item, arrived))
+
+    async def decide(self, review_id: str, proposal_hash: str, frame: bytes, now: int) -> DecideResult:
+        """Decide an open review by compare-and-set.
+
+        Raises:
+            FrameInvalid: the frame is no `decided` frame for this review.
+
+        If cancelled, it may or may not have been decided.
+        """
+        rules.decision_of(review_id, frame)
+        return await self._typed(
+            lambda connection, arrived: changes.decide(connection, review_id, proposal_hash, frame, now, arrived)
+        )
+
+    async def put_artifact(self, sha256: str, data: bytes) -> None:
+        """Keep bytes under their content hash; again is harmless.
+
+        Raises:
+            FrameInvalid: the hash is another.
+            StoreUnavailable: it cannot be written just now.
+        """
+        await self._writer.change(lambda connection, _: changes.put_artifact(connection, sha256, data))
+
+    # What the owner may do.
+
+    async def open_case(self, opening: Opening) -> OpenResult:
+        """Open a case; durable when it returns."""
+        rules.assert_opening(opening)
+        return await self._typed(lambda connection, arrived: changes.open_case(connection, opening, arrived))
+
+    async def claim(self, node: str, *, limit: int, now: int) -> Sequence[CaseRow]:
+        """Take up to `limit` cases for a node, each with epoch + 1, oldest first.
+
+        Raises:
+            StoreUnavailable: it cannot be written just now.
+
+        If cancelled, cases may have been claimed; they are claimable again once the node's lease is over.
+        """
+        assert node, "a node has a name"
+        return await self._writer.change(lambda connection, _: changes.claim(connection, node, limit, now))
+
+    async def renew(self, node: str, *, until: int) -> None:
+        """Say that a node lives until then; raises StoreUnavailable."""
+        await self._writer.change(lambda connection, _: changes.renew(connection, node, until))
+
+    async def append(self, append: Append) -> AppendResult:
+        """Append to one case; durable when it returns `Appended`. If cancelled, treat it as `Unknown`."""
+        rules.assert_append(append)
+        try:
+            return await self._writer.append(append)
+        except OutcomeUnknown as error:
+            return Unknown(error.why)
+        except StoreUnavailable as error:
+            return Unavailable(error.why)
+
+    async def remember(self, name: str, value: str) -> None:
+        """Set a setting of this store; raises StoreUnavailable."""
+        await self._writer.change(lambda connection, _: changes.remember(connection, name, value))
+
+    async def _read(self, query: Callable[..., T], *args: object) -> T:
+        try:
+            return await self._writer.read(partial(_asked, query, args))
+        except ValueError as error:
+            raise StoreInvalid(self._url, f"a value in it is not ours ({error})") from error
+
+    async def _typed(self, change: Callable[[sqlite3.Connection, list[CaseKey]], T]) -> T | Unavailable | Unknown:
+        try:
+            return await self._writer.change(change)
+        except OutcomeUnknown as error:
+            return Unknown(error.why)
+        except StoreUnavailable as error:
+            return Unavailable(error.why)
+
+    def _announce(self, keys: Sequence[CaseKey]) -> None:
+        if self._heard is not None:
+            self._heard(keys)
+
+
+def _asked(query: Callable[..., T], args: tuple[object, ...], connection: sqlite3.Connection) -> T:
+    return query(connection, *args)

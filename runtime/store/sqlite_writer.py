@@ -1,0 +1,289 @@
+"""The one thread that writes a SQLite file: it drains what is queued, commits once and wakes everybody with one call.
+
+    loop                      queue                 thread
+    append, change   -->   Call, Call, Call   -->   BEGIN IMMEDIATE; each in order; COMMIT; one wake-up
+    read             -->   Call               -->   after the commit, on the same connection
+
+A read therefore sees exactly what is durable, and no second connection ever writes or checkpoints. A call whose
+waiter was cancelled is carried out all the same. When the disk fails the thread stops trusting it: whatever was in
+doubt is answered `OutcomeUnknown`, all later calls are refused, and only a new process finds out by reading.
+It does not know what the calls do.
+"""
+
+import queue
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Generic, TypeVar, final
+
+import anyio
+
+from casework.runtime.errors import StoreError, StoreUnavailable
+from casework.runtime.seams import World
+from casework.runtime.store import changes
+from casework.runtime.store.base import Append, Appended, CaseKey, Conflict, Fenced
+from casework.runtime.store.batch import BATCH_MAX, Group, coalesce
+from casework.runtime.store.connections import Fault, checkpoint, connect_owner, fault_of, store_error
+from casework.runtime.wakeup import Wakeup
+
+T = TypeVar("T")
+
+#: How long closing waits for what is queued before it lets go.
+CLOSE_SECONDS_MAX: Final = 30.0
+#: Fault points, for simulations of a failing disk.
+POINT_COMMIT_BEFORE: Final = "store.commit.before"
+POINT_COMMIT_AFTER: Final = "store.commit.after"
+
+
+class OutcomeUnknown(StoreUnavailable):
+    """The commit failed in a way that leaves open whether it is durable."""
+
+
+class _Call(Generic[T]):
+    """One call on its way to the thread and back."""
+
+    __slots__ = ("append", "change", "done", "error", "read", "value")
+
+    def __init__(
+        self,
+        *,
+        append: Append | None = None,
+        change: Callable[[sqlite3.Connection, list[CaseKey]], T] | None = None,
+        read: Callable[[sqlite3.Connection], T] | None = None,
+    ) -> None:
+        self.append = append
+        self.change = change
+        self.read = read
+        self.done = anyio.Event()
+        self.value: T | None = None
+        self.error: Exception | None = None
+
+    async def result(self) -> T:
+        """Wait for the thread; if cancelled, the call is carried out all the same."""
+        await self.done.wait()
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[return-value]  # T may be None itself
+
+
+@final
+class SqliteWriter:
+    """The writer thread of one file, seen from the event loop."""
+
+    def __init__(self, path: str, url: str, world: World, heard: Callable[[Sequence[CaseKey]], None]) -> None:
+        """Prepare; `heard` is called in the loop with those whose inbox grew or who were opened."""
+        self._path = path
+        self._url = url
+        self._world = world
+        self._heard = heard
+        self._wakeup = Wakeup()
+        self._calls: queue.SimpleQueue[_Call[object] | None] = queue.SimpleQueue()
+        self._closing = False
+        self._started = False
+        self._ended = anyio.Event()
+        self._broken = ""
+
+    async def start(self) -> None:
+        """Start the thread and wait until the file is open.
+
+        Raises:
+            StoreInvalid, StoreNewer, StoreUnavailable: the file cannot be opened; the thread has ended.
+
+        If cancelled, the thread ends by itself once the caller calls `aclose`.
+        """
+        opened = _Call[object](read=lambda _: None)
+        self._world.offload.thread("casework-sqlite-writer", partial(self._body, opened))
+        self._started = True
+        await opened.result()
+
+    async def append(self, append: Append) -> Appended | Fenced | Conflict:
+        """Append to one case together with whatever else is queued."""
+        result = await self._submit(_Call[object](append=append))
+        assert isinstance(result, Appended | Fenced | Conflict), "an append has one of these results"
+        return result
+
+    async def change(self, change: Callable[[sqlite3.Connection, list[CaseKey]], T]) -> T:
+        """Write together with whatever else is queued; durable when it returns.
+
+        Raises:
+            OutcomeUnknown: perhaps durable, perhaps not.
+            StoreUnavailable: nothing happened.
+        """
+        return await self._submit(_Call(change=change))
+
+    async def read(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """Read what is durable.
+
+        Raises:
+            StoreUnavailable, StoreInvalid: the file cannot be read.
+        """
+        return await self._submit(_Call(read=read))
+
+    async def aclose(self) -> bool:
+        """Finish what is queued, cut off the log and close the file; if cancelled, this happens all the same.
+
+        Returns whether the thread let go of the file, which it has not if the disk hangs for `CLOSE_SECONDS_MAX`.
+        """
+        if not self._closing:
+            self._closing = True
+            self._calls.put(None)
+        if self._started:
+            with anyio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
+                await self._ended.wait()
+        return self._ended.is_set() or not self._started
+
+    async def _submit(self, call: _Call[T]) -> T:
+        if self._closing:
+            raise StoreUnavailable(self._url, "it was closed")
+        self._calls.put(call)  # type: ignore[arg-type]  # the queue never looks at the value
+        return await call.result()
+
+    # From here on everything runs on the thread.
+
+    def _body(self, opened: _Call[object]) -> None:
+        try:
+            connection = connect_owner(self._path, self._url)
+        except StoreError as error:
+            opened.error = error
+            self._wake([opened], (), ended=True)
+            return
+        self._wake([opened], ())
+        try:
+            while self._round(connection):
+                pass
+            if not self._broken:
+                checkpoint(connection)
+        except sqlite3.Error as error:
+            # Only cutting off the log is left, which the next owner does as well.
+            self._broken = str(error)
+        finally:
+            connection.close()
+            self._wake([], (), ended=True)
+
+    def _round(self, connection: sqlite3.Connection) -> bool:
+        calls, more = self._drained()
+        writing = [call for call in calls if call.read is None]
+        reading = [call for call in calls if call.read is not None]
+        if writing:
+            arrived = self._write(connection, writing)
+            self._wake(writing, arrived)
+        for call in reading:
+            self._read(connection, call)
+        if reading:
+            self._wake(reading, ())
+        return more
+
+    def _drained(self) -> tuple[list[_Call[object]], bool]:
+        calls: list[_Call[object]] = []
+        call = self._calls.get()
+        while call is not None:
+            calls.append(call)
+            if len(calls) == BATCH_MAX:
+                return calls, True
+            try:
+                call = self._calls.get_nowait()
+            except queue.Empty:
+                return calls, True
+        return calls, False
+
+    def _write(self, connection: sqlite3.Connection, calls: list[_Call[object]]) -> list[CaseKey]:
+        """Carry out a batch in one transaction; one that raises is answered alone, and the others are done again."""
+        while calls and not self._broken:
+            arrived: list[CaseKey] = []
+            culprits: list[_Call[object]] = []
+            committing = False
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                for step in coalesce([call.append for call in calls]):
+                    culprits = [calls[place] for place in (step.places if isinstance(step, Group) else (step,))]
+                    self._apply(connection, step, culprits, arrived)
+                committing = True
+                self._point(POINT_COMMIT_BEFORE)
+                connection.execute("COMMIT")
+                self._point(POINT_COMMIT_AFTER)
+            except sqlite3.Error as error:
+                self._roll_back(connection)
+                if fault_of(error) is not Fault.OURS or committing or not culprits:
+                    self._fail(calls, error, committing=committing)
+                    return []
+                calls = _without(calls, culprits, error)
+            except Exception as error:  # noqa: BLE001  # the thread's boundary: an error belongs to its caller
+                self._roll_back(connection)
+                if committing:
+                    self._fail(calls, error, committing=True)
+                    return []
+                calls = _without(calls, culprits, error)
+            else:
+                return arrived
+        self._refuse(calls)
+        return []
+
+    def _apply(
+        self, connection: sqlite3.Connection, step: Group | int, calls: list[_Call[object]], arrived: list[CaseKey]
+    ) -> None:
+        if isinstance(step, Group):
+            value: object = changes.append(connection, step.append, arrived)
+        else:
+            change = calls[0].change
+            assert change is not None, "a call that writes is an append or a change"
+            value = change(connection, arrived)
+        for call in calls:
+            call.value = value
+
+    def _read(self, connection: sqlite3.Connection, call: _Call[object]) -> None:
+        assert call.read is not None, "this call reads"
+        if self._broken:
+            self._refuse([call])
+            return
+        try:
+            call.value = call.read(connection)
+        except sqlite3.Error as error:
+            call.error = store_error(self._url, error)
+        except Exception as error:  # noqa: BLE001  # the thread's boundary, as above
+            call.error = error
+
+    def _fail(self, calls: list[_Call[object]], error: Exception, *, committing: bool) -> None:
+        """Answer a whole batch whose transaction did not end well."""
+        fault = fault_of(error) if isinstance(error, sqlite3.Error) else Fault.OURS
+        if fault is Fault.BROKEN:
+            # A failed sync may have dropped pages that it will not miss next time: this connection must not go on.
+            self._broken = f"its disk failed ({error}); stop, look at the disk, and start again"
+        unknown = committing and fault is not Fault.PASSING
+        kind = OutcomeUnknown if unknown else StoreUnavailable
+        for call in calls:
+            call.error = kind(self._url, f"the commit failed ({error})")
+
+    def _refuse(self, calls: list[_Call[object]]) -> None:
+        for call in calls:
+            call.error = StoreUnavailable(self._url, self._broken)
+
+    def _point(self, name: str) -> None:
+        if self._world.faults is not None:
+            self._world.faults.point(name)
+
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            self._broken = f"a transaction could not be taken back ({error}); start again"
+
+    def _wake(self, calls: Sequence[_Call[object]], arrived: Sequence[CaseKey], *, ended: bool = False) -> None:
+        self._wakeup.call(partial(self._woken, calls, tuple(dict.fromkeys(arrived)), ended=ended))
+
+    # Again in the loop.
+
+    def _woken(self, calls: Sequence[_Call[object]], arrived: Sequence[CaseKey], *, ended: bool) -> None:
+        for call in calls:
+            call.done.set()
+        if ended:
+            self._ended.set()
+        if arrived:
+            self._heard(arrived)
+
+
+def _without(calls: list[_Call[object]], culprits: list[_Call[object]], error: Exception) -> list[_Call[object]]:
+    """Give an error to those who caused it, and everybody else back for another try."""
+    for call in culprits:
+        call.error = error
+    return [call for call in calls if call not in culprits]
