@@ -1,0 +1,99 @@
+"""Verifies the hash chains of a whole store, one case at a time.
+
+A reader may look while the owner writes, so a case whose row moved while its log was read is read again. Only one
+case's log is held at a time. It does not know how a store keeps what it gives.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from casework.runtime.errors import StoreInvalid
+from casework.runtime.store.base import CaseKey, CaseRow, Record, StoreReader
+from casework.runtime.store.chain import broken_at
+from casework.runtime.store.rules import INTEGER_MAX, storable
+
+#: How often a case that is being written is read again before the part that it had at first is taken.
+READS_MAX: Final = 5
+
+
+@dataclass(slots=True, frozen=True)
+class Finding:
+    """The first place where a case's log is not what was written."""
+
+    key: CaseKey
+    seq: int
+    why: str
+
+
+async def verify(reader: StoreReader, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
+    """Verify every case; `progress` hears (cases done, cases in all) after each.
+
+    Raises:
+        StoreUnavailable, StoreInvalid: the store cannot be read at all.
+    """
+    keys = [row.key for row in await reader.cases()]
+    findings: list[Finding] = []
+    for done, key in enumerate(keys, start=1):
+        finding = await verify_case(reader, key)
+        if finding is not None:
+            findings.append(finding)
+        if progress is not None:
+            progress(done, len(keys))
+    return findings
+
+
+async def verify_case(reader: StoreReader, key: CaseKey) -> Finding | None:
+    """Verify one case; None when it holds, or is not there.
+
+    Raises:
+        StoreUnavailable: the store cannot be read just now.
+    """
+    try:
+        found = await _read(reader, key)
+    except StoreInvalid as error:
+        return Finding(key, 0, f"it cannot be read: {error.why}")
+    if found is None:
+        return None
+    row, records = found
+    for place, record in enumerate(records):
+        if not _readable(record):
+            return Finding(key, place, "the record holds values that were never written")
+    broken = broken_at(row, records)
+    return None if broken is None else Finding(key, *broken)
+
+
+async def _read(reader: StoreReader, key: CaseKey) -> tuple[CaseRow, Sequence[Record]] | None:
+    row = await reader.case(key)
+    reads = 0
+    while row is not None:
+        records = await reader.records(key)
+        again = await reader.case(key)
+        reads += 1
+        if again == row:
+            return row, records
+        if reads == READS_MAX:
+            return row, records[: row.next_seq]
+        row = again
+    return None
+
+
+def _readable(record: Record) -> bool:
+    # What is kept in a file can be anything; the chain is only made for what a record can be.
+    return (
+        all(map(_is_number, (record.seq, record.epoch, record.at)))
+        and all(map(_is_text, (record.kind, record.step_id)))
+        and all(map(_is_octets, (record.frame, record.hash)))
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value <= INTEGER_MAX
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and storable(value)
+
+
+def _is_octets(value: object) -> bool:
+    return isinstance(value, bytes)
