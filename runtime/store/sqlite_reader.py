@@ -31,12 +31,11 @@ CLOSE_SECONDS_MAX: Final = 10.0
 class SqliteReader:
     """A `StoreReader` over a file."""
 
-    def __init__(self, url: str, connection: sqlite3.Connection, world: World) -> None:
+    def __init__(self, url: str, world: World) -> None:
         """Use `open`."""
         self._url = url
         self._world = world
         self._connections: queue.SimpleQueue[sqlite3.Connection | None] = queue.SimpleQueue()
-        self._connections.put(connection)
 
     @classmethod
     async def open(cls, url: str, path: str, world: World) -> "SqliteReader":
@@ -49,10 +48,11 @@ class SqliteReader:
 
         If cancelled, nothing stays open.
         """
-        # Shielded, for a connection that comes back to nobody would stay open; its waits are bounded by SQLite.
+        # Shielded, for a connection that nobody waits for would stay open; SQLite bounds its own waits.
+        reader = cls(url, world)
         with anyio.CancelScope(shield=True):
-            connection = await world.offload.run(connect_reader, path, url)
-        return cls(url, connection, world)
+            reader._connections.put(await world.offload.run(connect_reader, path, url))
+        return reader
 
     async def aclose(self) -> None:
         """Close the file; if cancelled, it is closed all the same."""

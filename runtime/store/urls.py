@@ -4,12 +4,16 @@ Whoever opens a store owns it; a reader looks on; a door writes through the owne
 """
 
 import os.path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from casework.runtime.errors import StoreInvalid
 from casework.runtime.seams import World
 from casework.runtime.store.base import Store, StoreReader
 from casework.runtime.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from casework.runtime.store.door import DoorServer
+    from casework.runtime.store.door_client import DoorClient
 
 MEMORY: Final = "memory:"
 SQLITE: Final = "sqlite:///"
@@ -48,6 +52,33 @@ async def open_reader(url: str, world: World) -> StoreReader:
     from casework.runtime.store.sqlite_reader import SqliteReader
 
     return await SqliteReader.open(url, path, world)
+
+
+async def open_door(url: str, world: World) -> "DoorClient":
+    """Find the process that owns a store, to write through it.
+
+    Raises:
+        StoreInvalid: the URL names no store that others can reach.
+        StoreUnavailable: no process owns it.
+
+    If cancelled, nothing stays open.
+    """
+    del world  # a socket is waited for in the loop; the seam stands here as with every way to a store
+    path = sqlite_path(_outliving(url))
+    from casework.runtime.store.door_client import DoorClient
+
+    return await DoorClient.open(url, path)
+
+
+def door_server(store: Store) -> "DoorServer | None":
+    """Give what serves this store to other processes, or None where no other process could find it."""
+    from casework.runtime.store.sqlite import SqliteStore
+
+    if not isinstance(store, SqliteStore):
+        return None
+    from casework.runtime.store.door import DoorServer
+
+    return DoorServer(store, store.path)
 
 
 def sqlite_path(url: str) -> str:

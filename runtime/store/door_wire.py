@@ -1,0 +1,208 @@
+"""What goes through the door of a store: length-prefixed messages over a Unix socket, and where the socket is.
+
+    client                                     owner
+    4 bytes length, request (MessagePack)  ->
+                                           <-  4 bytes length, answer (MessagePack)
+
+A connection carries one request after the other. Answers are the store's own results under their name. These
+messages hold whole frames and artifacts, so they have a limit and an encoder of their own.
+It does not know who serves and who asks.
+"""
+
+import hashlib
+import os.path
+import tempfile
+from typing import Final, TypeVar, final
+
+import anyio
+import msgspec
+from anyio.abc import ByteStream
+from anyio.streams.buffered import BufferedByteReceiveStream
+from msgspec import Raw, Struct
+
+from casework.protocols.errors import FrameInvalid, FrameTooDeep, FrameTooLarge
+from casework.runtime.store.base import (
+    DecideResult,
+    DecisionRefused,
+    DecisionTaken,
+    Delivered,
+    DeliverResult,
+    Duplicate,
+    Nobody,
+    Unavailable,
+    Unknown,
+)
+
+T = TypeVar("T")
+
+#: Bytes of an artifact that fits through the door; a photographed receipt has 5 to 15 million.
+ARTIFACT_BYTES_MAX: Final = 32 << 20
+#: Bytes of one message: an artifact, or three frames of a decided review, with their names.
+MESSAGE_BYTES_MAX: Final = ARTIFACT_BYTES_MAX + (1 << 16)
+#: Bytes of a message's length.
+LENGTH_BYTES: Final = 4
+#: Bytes that a socket's path may have everywhere: macOS gives it 104 with the closing zero.
+PATH_BYTES_MAX: Final = 100
+#: What is added to a socket's path while it is being made.
+MAKING: Final = (".new", "door")
+
+
+class DeliverAsked(Struct, frozen=True, kw_only=True, tag="deliver"):
+    """Deliver a frame."""
+
+    tenant: str
+    target: str
+    item_id: str
+    frame: bytes
+
+
+class DecideAsked(Struct, frozen=True, kw_only=True, tag="decide"):
+    """Decide a review."""
+
+    review_id: str
+    proposal_hash: str
+    frame: bytes
+    now: int
+
+
+class ArtifactAsked(Struct, frozen=True, kw_only=True, tag="put_artifact"):
+    """Keep bytes under their content hash."""
+
+    sha256: str
+    data: bytes
+
+
+class SettleAsked(Struct, frozen=True, kw_only=True, tag="settle"):
+    """Say when the owner's runtime has nothing to do any more."""
+
+    timeout_seconds: float
+
+
+class Answer(Struct, frozen=True, kw_only=True, tag="answer"):
+    """A result under the name of its type."""
+
+    name: str
+    value: Raw
+
+
+class Kept(Struct, frozen=True, kw_only=True, tag="kept"):
+    """The artifact is durable."""
+
+
+class Settled(Struct, frozen=True, kw_only=True, tag="settled"):
+    """Whether the runtime came to rest in time."""
+
+    idle: bool
+
+
+class Invalid(Struct, frozen=True, kw_only=True, tag="invalid"):
+    """The frame inside the request is none; nothing happened."""
+
+    expected: str
+    why: str
+
+
+class Failing(Struct, frozen=True, kw_only=True, tag="failing"):
+    """The store could not do it just now; `certain` says that nothing happened."""
+
+    why: str
+    certain: bool
+
+
+Request = DeliverAsked | DecideAsked | ArtifactAsked | SettleAsked
+Reply = Answer | Kept | Settled | Invalid | Failing
+Result = DeliverResult | DecideResult
+
+_RESULTS: Final[dict[str, type[Result]]] = {
+    type_.__name__: type_
+    for type_ in (Delivered, Duplicate, Nobody, DecisionTaken, DecisionRefused, Unavailable, Unknown)
+}
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_REQUEST: Final = msgspec.msgpack.Decoder[Request](Request)
+_REPLY: Final = msgspec.msgpack.Decoder[Reply](Reply)
+
+
+def answer(result: Result) -> Answer:
+    """Give a result its name."""
+    return Answer(name=type(result).__name__, value=Raw(_ENCODER.encode(result)))
+
+
+def result_of(answered: Answer) -> Result:
+    """Give the result that an answer holds.
+
+    Raises:
+        FrameInvalid: it holds none that this version knows.
+    """
+    type_ = _RESULTS.get(answered.name)
+    if type_ is None:
+        raise FrameInvalid("answer", f"no result is named {answered.name!r}")
+    try:
+        return msgspec.msgpack.decode(answered.value, type=type_)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise FrameInvalid("answer", str(error)) from error
+
+
+@final
+class Channel:
+    """One connection, message by message; after an error or a cancellation it can only be closed."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+        self._received = BufferedByteReceiveStream(stream)
+
+    async def send(self, message: Request | Reply) -> None:
+        """Send one message.
+
+        Raises:
+            FrameTooLarge: nothing was sent.
+        """
+        data = _ENCODER.encode(message)
+        if len(data) > MESSAGE_BYTES_MAX:
+            raise FrameTooLarge(len(data), MESSAGE_BYTES_MAX)
+        await self._stream.send(len(data).to_bytes(LENGTH_BYTES) + data)
+
+    async def request(self) -> Request | None:
+        """Receive one request, or None at the end of the connection.
+
+        Raises:
+            FrameTooLarge, FrameInvalid, FrameTooDeep: the bytes are no request.
+        """
+        data = await self._receive()
+        return None if data is None else _decode(_REQUEST, data, "request")
+
+    async def reply(self) -> Reply | None:
+        """Receive one reply, or None at the end of the connection; raises as `request`."""
+        data = await self._receive()
+        return None if data is None else _decode(_REPLY, data, "reply")
+
+    async def _receive(self) -> bytes | None:
+        try:
+            length = int.from_bytes(await self._received.receive_exactly(LENGTH_BYTES))
+            if length > MESSAGE_BYTES_MAX:
+                raise FrameTooLarge(length, MESSAGE_BYTES_MAX)
+            return await self._received.receive_exactly(length)
+        except anyio.IncompleteRead:
+            return None
+
+
+def socket_path(database: str) -> tuple[str, str]:
+    """Give the path of a database's socket, and the private directory that holds it (empty: beside the database).
+
+    A socket's path is short by nature. Where the database's is not, the socket stands in a directory of its own
+    below the system's temporary one, under a name that both sides work out.
+    """
+    beside = f"{os.path.realpath(database)}.sock"
+    if len(os.fsencode(os.path.join(beside + MAKING[0], MAKING[1]))) <= PATH_BYTES_MAX:
+        return beside, ""
+    name = hashlib.sha256(os.fsencode(beside)).hexdigest()[:32]
+    directory = os.path.join(tempfile.gettempdir(), f"casework-{name}")
+    return os.path.join(directory, "door.sock"), directory
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[T], data: bytes, expected: str) -> T:
+    try:
+        return decoder.decode(data)
+    except RecursionError:
+        raise FrameTooDeep from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise FrameInvalid(expected, str(error)) from error
