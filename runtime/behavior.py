@@ -1,0 +1,194 @@
+"""What a user of the kernel writes, and what it is given: a behavior and its context.
+
+A behavior keeps its state in itself; one message is handled at a time, so it needs no locks. After a failure a new
+behavior is made and the old one is never called again. It does not know how it is run.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVarTuple, final
+
+from casework.runtime.errors import RuntimeFault
+from casework.runtime.lifecycle import ChildEnded, Down
+from casework.runtime.mailbox import MAILBOX_DEPTH_MAX, Envelope, Policy
+from casework.runtime.ref import Ref
+from casework.runtime.seams import Clock, World
+from casework.runtime.supervision import Restart
+
+Ts = TypeVarTuple("Ts")
+
+
+class NameTaken(RuntimeFault):
+    """An actor of that address is running already; nothing was started."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"an actor of the name {address!r} is running already; stop it first or choose another name")
+        self.address = address
+
+
+class Behavior(Protocol):
+    """What an actor does with a message."""
+
+    async def receive(self, context: "Context", envelope: Envelope) -> None:
+        """Handle one message. What it raises is the actor's failure: the asker is told, supervision decides.
+
+        If cancelled, the actor is being killed, or nobody waits for the answer any more.
+        """
+        ...
+
+
+class Starts(Protocol):
+    """A behavior that prepares itself before its first message."""
+
+    async def started(self, context: "Context") -> None:
+        """Prepare; what it raises is the actor's failure."""
+        ...
+
+
+class Stops(Protocol):
+    """A behavior that tidies up at its end, unless it is killed."""
+
+    async def stopped(self, context: "Context") -> None:
+        """Tidy up; its jobs have ended and its children have stopped by then."""
+        ...
+
+
+class Signalled(Protocol):
+    """A behavior that wants to hear of its children's and other actors' end."""
+
+    async def signalled(self, context: "Context", signal: ChildEnded | Down) -> None:
+        """Hear of an end; what it raises is the actor's failure."""
+        ...
+
+
+class System(Protocol):
+    """The actor system, as a behavior sees it."""
+
+    @property
+    def world(self) -> World:
+        """Everything that is not deterministic."""
+        ...
+
+    def lookup(self, address: str) -> Ref | None:
+        """Find a running actor."""
+        ...
+
+    def spawn(
+        self,
+        name: str,
+        factory: Callable[[], Behavior],
+        *,
+        restart: Restart = Restart.PERMANENT,
+        mailbox_depth_max: int = MAILBOX_DEPTH_MAX,
+        policy: Policy = Policy.REFUSE,
+    ) -> Ref:
+        """Start an actor that belongs to the system itself."""
+        ...
+
+
+class Shell(Protocol):
+    """The cell round a behavior, as the context sees it."""
+
+    @property
+    def ref(self) -> Ref:
+        """The actor's own ref."""
+        ...
+
+    @property
+    def system(self) -> System:
+        """The system that runs it."""
+        ...
+
+    @property
+    def current(self) -> Envelope | None:
+        """The message being handled."""
+        ...
+
+    def spawn_child(
+        self, name: str, factory: Callable[[], Behavior], *, restart: Restart, mailbox_depth_max: int, policy: Policy
+    ) -> Ref:
+        """Start a child."""
+        ...
+
+    def start_job(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Start a job that ends with the cell."""
+        ...
+
+    def watch(self, ref: Ref) -> None:
+        """Have a `Down` sent when another actor ends."""
+        ...
+
+    def leave(self) -> None:
+        """End after the running handler, of one's own will."""
+        ...
+
+
+@final
+class Context:
+    """What a behavior may do besides its own work; it belongs to one incarnation."""
+
+    __slots__ = ("_shell",)
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+
+    @property
+    def self_ref(self) -> Ref:
+        """The actor's own ref."""
+        return self._shell.ref
+
+    @property
+    def system(self) -> System:
+        """The system that runs the actor."""
+        return self._shell.system
+
+    @property
+    def clock(self) -> Clock:
+        """The system's clock."""
+        return self._shell.system.world.clock
+
+    def reply(self, frame: bytes) -> None:
+        """Answer the message being handled; nothing happens if it was told, or answered before.
+
+        A behavior that answers later keeps `envelope.reply` and calls that. An ask that is not answered when the
+        actor ends is answered with an error.
+        """
+        envelope = self._shell.current
+        if envelope is not None and envelope.reply is not None:
+            envelope.reply(frame)
+
+    def start_soon(self, fn: Callable[[*Ts], Awaitable[None]], *args: *Ts, name: str = "") -> None:
+        """Start `fn(*args)` as a job beside the handler; it is cancelled when the actor ends.
+
+        What it raises is the actor's failure.
+        """
+
+        async def run() -> None:
+            await fn(*args)
+
+        self._shell.start_job(name or getattr(fn, "__qualname__", "job"), run)
+
+    def spawn(
+        self,
+        name: str,
+        factory: Callable[[], Behavior],
+        *,
+        restart: Restart = Restart.PERMANENT,
+        mailbox_depth_max: int = MAILBOX_DEPTH_MAX,
+        policy: Policy = Policy.REFUSE,
+    ) -> Ref:
+        """Start a child under this actor's address; children end before their parent, the youngest first.
+
+        Raises:
+            NameTaken: there is such a child already.
+        """
+        return self._shell.spawn_child(
+            name, factory, restart=restart, mailbox_depth_max=mailbox_depth_max, policy=policy
+        )
+
+    def monitor(self, ref: Ref) -> None:
+        """Have a `Down` signal sent to this actor when the other ends, at once if it has ended."""
+        self._shell.watch(ref)
+
+    def stop(self) -> None:
+        """End this actor after the running handler, of its own will; a permanent one is started again."""
+        self._shell.leave()

@@ -1,0 +1,96 @@
+"""The life of an actor: its phases, the legal moves between them, and the signals that the runtime sends it.
+
+Signals are never lost and never refused: they stand in a lane of their own, at most one for each (kind, subject).
+A kill is no signal: it cancels the running handler instead of waiting for its end.
+It does not know what a cell does in a phase, nor when a signal is handled.
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import Final
+
+
+class Phase(enum.Enum):
+    """Where an actor stands in its life."""
+
+    STARTING = "starting"
+    """Made; its behavior has not been told so yet."""
+    RUNNING = "running"
+    DRAINING = "draining"
+    """It finishes and takes nothing new."""
+    STOPPED = "stopped"
+
+
+# Every legal move of an actor's life; RUNNING to STARTING is a restart. Nothing outside this file allows a move.
+LEGAL: Final[dict[Phase, frozenset[Phase]]] = {
+    Phase.STARTING: frozenset({Phase.STARTING, Phase.RUNNING, Phase.DRAINING, Phase.STOPPED}),
+    Phase.RUNNING: frozenset({Phase.STARTING, Phase.DRAINING, Phase.STOPPED}),
+    Phase.DRAINING: frozenset({Phase.STOPPED}),
+    Phase.STOPPED: frozenset(),
+}
+
+
+def advance(now: Phase, to: Phase) -> Phase:
+    """Move from one phase to another; an illegal move is a bug of the runtime and fails an assertion."""
+    assert to in LEGAL[now], f"an actor does not go from {now.value} to {to.value}"
+    return to
+
+
+class Exit(enum.Enum):
+    """How an actor, or one incarnation of it, came to its end."""
+
+    NORMAL = "normal"
+    """It ended itself."""
+    SHUTDOWN = "shutdown"
+    """It was asked to stop."""
+    KILLED = "killed"
+    FAILED = "failed"
+    """Its behavior, or a job of its cell, raised."""
+    ESCALATED = "escalated"
+    """It failed more often than it may."""
+
+
+@dataclass(slots=True, frozen=True)
+class Started:
+    """The behavior was made and may prepare itself."""
+
+    subject: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class ChildEnded:
+    """A child is gone for good."""
+
+    subject: str
+    """The child's address."""
+    exit: Exit
+    error: BaseException | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Down:
+    """A monitored actor is gone for good, or was never there."""
+
+    subject: str
+    """The address of the monitored actor."""
+    exit: Exit
+
+
+@dataclass(slots=True, frozen=True)
+class JobFailed:
+    """A job that the cell had started raised: the cell's failure."""
+
+    subject: str
+    """The job's name."""
+    error: Exception
+
+
+@dataclass(slots=True, frozen=True)
+class Stop:
+    """End after the running handler; what waits becomes dead letters."""
+
+    subject: str = ""
+    exit: Exit = Exit.SHUTDOWN
+
+
+Signal = Started | ChildEnded | Down | JobFailed | Stop
