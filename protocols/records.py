@@ -61,6 +61,8 @@ class Call(Struct, frozen=True, kw_only=True, tag="call", omit_defaults=True):
     message: str = ""
     cost: Cost = Cost()
     tries: int = 1
+    edited: bool = False
+    """A person changed the arguments before approving them."""
 
 
 class Intent(Struct, frozen=True, kw_only=True, tag="intent", omit_defaults=True):
@@ -73,6 +75,8 @@ class Intent(Struct, frozen=True, kw_only=True, tag="intent", omit_defaults=True
     call_before: int
     """Microseconds since the epoch."""
     verdict: Verdict
+    edited: bool = False
+    """A person changed the arguments before approving them."""
 
 
 class Done(Struct, frozen=True, kw_only=True, tag="done", omit_defaults=True):
@@ -197,7 +201,9 @@ class Reported(Struct, frozen=True, kw_only=True, tag="reported", omit_defaults=
     """`parked` or `closed`."""
     result: str = ""
     needs: tuple[str, ...] = ()
-    reason: str = ""
+    """What it waits for: keys of evidence, ids of reviews."""
+    reasons: tuple[str, ...] = ()
+    """Why, for each of `needs`: the reason of a park, the rule of a review."""
     value: Raw = NIL
 
 

@@ -64,7 +64,7 @@ class CallResult:
     failure: FailureKind | None = None
     """`UNKNOWN` when a write may have happened."""
     message: str = ""
-    cost: Cost = Cost()
+    cost: Cost = field(default_factory=Cost)
     tries: int = 1
 
 

@@ -10,7 +10,6 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from casework.protocols.codec import Plain
 from casework.protocols.errors import FrameInvalid
 
 
@@ -65,10 +64,10 @@ class Part(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True
     text: str | UnsetType = UNSET
     raw: bytes | UnsetType = UNSET
     url: str | UnsetType = UNSET
-    data: Plain | UnsetType = UNSET
+    data: object = UNSET
     media_type: str = ""
     filename: str = ""
-    metadata: dict[str, Plain] = msgspec.field(default_factory=dict[str, Plain])
+    metadata: dict[str, object] = {}
 
     def __post_init__(self) -> None:
         """Refuse a part with no content or with two.
@@ -89,7 +88,7 @@ class Message(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
     parts: tuple[Part, ...]
     context_id: str = ""
     task_id: str = ""
-    metadata: dict[str, Plain] = msgspec.field(default_factory=dict[str, Plain])
+    metadata: dict[str, object] = {}
     extensions: tuple[str, ...] = ()
     reference_task_ids: tuple[str, ...] = ()
 
@@ -101,7 +100,7 @@ class Artifact(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     parts: tuple[Part, ...]
     name: str = ""
     description: str = ""
-    metadata: dict[str, Plain] = msgspec.field(default_factory=dict[str, Plain])
+    metadata: dict[str, object] = {}
     extensions: tuple[str, ...] = ()
 
 

@@ -342,6 +342,10 @@ class Store(StoreReader, StoreDoor, Protocol):
         """
         ...
 
+    async def reclaim(self, node: str, key: CaseKey) -> CaseRow | None:
+        """Take a case again that this node holds but has lost track of, with epoch + 1; None if it holds it not."""
+        ...
+
     async def renew(self, node: str, *, until: int) -> None:
         """Say that a node lives until then. A node that never renewed, or whose time is over, does not live."""
         ...

@@ -1,0 +1,263 @@
+"""What a flow sees: its case, with every durable operation it may await.
+
+A flow is `async def flow(case, inputs)`, plain Python that must do the same again when it is replayed: time, chance
+and ids come from `case`, and nothing else is awaited. Operations of parallel branches use the same `case`; a step's
+identity is the branch it runs in, its name, and its ordinal there, never a global position.
+It does not know whether an operation happens now or is read from the log.
+"""
+
+import hashlib
+import inspect
+import re
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar, cast
+
+import msgspec
+from msgspec import Raw
+
+from casework.protocols.codec import arguments_hash, pack, unpack
+from casework.protocols.records import Arrived, Decided, Reported, ReviewAction
+from casework.protocols.wire import NIL, Completed, Evidence, OnStop, RiskTier
+from casework.runtime.flow.operations import (
+    AskReview,
+    Branches,
+    CallTool,
+    Decide,
+    Delegate,
+    Draw,
+    NextReport,
+    Note,
+    OpenChild,
+    Park,
+    Send,
+    Sleep,
+    perform,
+)
+
+T = TypeVar("T")
+
+#: What tasks, tools, agents and flows may be called.
+NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+#: What a case may be called: names joined by slashes, so that a child's id can begin with its parent's.
+CASE_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100}){0,7}")
+
+
+@dataclass(slots=True, frozen=True)
+class Result(Generic[T]):
+    """What an agent made of a task."""
+
+    value: T
+    confidence: float
+    evidence: tuple[Evidence, ...]
+    agent: str
+
+
+@dataclass(slots=True, frozen=True)
+class Reviewed(Generic[T]):
+    """What a person decided."""
+
+    action: ReviewAction
+    by: str
+    reason: str
+    value: T
+    """The proposal as approved: the edited one after an edit."""
+
+
+@dataclass(slots=True, frozen=True)
+class Case:
+    """One case, as its flow sees it."""
+
+    tenant: str
+    id: str
+
+    async def delegate(
+        self,
+        task: str,
+        inputs: object,
+        *,
+        returns: type[T],
+        goal: str,
+        tools: Sequence[str] = (),
+        tier: RiskTier = RiskTier.READ_ONLY,
+        criteria: Sequence[str] = ("returned",),
+        deadline_seconds: float = 60.0,
+        attempts: int = 3,
+        calls: int = 100,
+        micros: int = 0,
+        on_stop: OnStop = OnStop.PARK,
+    ) -> Result[T]:
+        """Give the agent that has skill `task` some work and wait for its outcome.
+
+        When attempts, deadline or budget are used up, `on_stop` says what becomes of it: the case parks for an
+        operator, a person is asked, or TaskFailed is raised here.
+
+        Raises:
+            TaskFailed: it ended without a value and `on_stop` is FAIL, or a person gave it up.
+        """
+        _named(task, "task")
+        operation = Delegate(
+            name=task,
+            inputs=pack(inputs),
+            goal=goal,
+            tools=tuple(tools),
+            tier=tier,
+            criteria=tuple(criteria),
+            deadline_seconds=deadline_seconds,
+            attempts=attempts,
+            calls=calls,
+            micros=micros,
+            on_stop=on_stop,
+        )
+        outcome = cast("Completed", await perform(operation))
+        value = unpack(outcome.value, returns)
+        return Result(value, outcome.confidence, outcome.evidence, outcome.agent)
+
+    async def call(self, tool: str, arguments: Mapping[str, object] | msgspec.Struct, *, returns: type[T]) -> T:
+        """Call a tool as the flow itself, through the gate.
+
+        Raises:
+            CallFailed: refused, failed, or unknown whether it happened.
+            ReviewRejected: a person had to approve the call and did not.
+        """
+        _named(tool, "tool")
+        value = cast("Raw", await perform(CallTool(tool, pack(arguments))))
+        return unpack(value, returns)
+
+    async def gather(self, *coroutines: Coroutine[object, object, T]) -> list[T]:
+        """Run branches side by side and give their results in order; a fast branch never waits for a slow one.
+
+        The first error of a branch closes the others and is raised here.
+        """
+        return cast("list[T]", await perform(Branches(coroutines, first=False)))
+
+    async def first(self, *coroutines: Coroutine[object, object, object]) -> tuple[int, object]:
+        """Run branches side by side and give index and result of the first to end; the others are closed.
+
+        What the others asked for is taken back: reviews are withdrawn, parks dropped, tasks recalled.
+        """
+        return cast("tuple[int, object]", await perform(Branches(coroutines, first=True)))
+
+    async def review(
+        self,
+        title: str,
+        proposal: T,
+        *,
+        rule: str,
+        summary: str = "",
+        evidence: Sequence[Evidence] = (),
+        consequences: Sequence[tuple[str, str]] = (),
+        expires_seconds: float = 0.0,
+    ) -> Reviewed[T]:
+        """Have a person decide on exactly this proposal; the case waits without a process."""
+        operation = AskReview(
+            title=title,
+            proposal=pack(proposal),
+            rule=rule,
+            summary=summary,
+            evidence=tuple(evidence),
+            consequences=tuple(consequences),
+            expires_seconds=expires_seconds,
+        )
+        decided = cast("Decided", await perform(operation))
+        value = proposal
+        if decided.action is ReviewAction.EDIT:
+            value = unpack(decided.edited, type(proposal))
+        return Reviewed(decided.action, decided.by, decided.reason, value)
+
+    async def park(self, key: str, *, reason: str) -> Arrived:
+        """Wait, without a process, until the thing called `key` arrives; it may have arrived before."""
+        return cast("Arrived", await perform(Park(key, reason)))
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait so many seconds; the wait survives a restart."""
+        await perform(Sleep(seconds=seconds))
+
+    async def sleep_until(self, moment: int) -> None:
+        """Wait until `moment`, in microseconds since the epoch."""
+        await perform(Sleep(until=moment))
+
+    async def note(self, text: str, *, level: str = "info", place: str = "", data: object = None) -> None:
+        """Tell the log something; `level` is info, warning or error, `place` the file and line of bad input."""
+        await perform(Note(text, level, place, NIL if data is None else pack(data)))
+
+    async def decide(
+        self,
+        subject: str,
+        options: Sequence[str],
+        chosen: str,
+        *,
+        rule: str,
+        why: str = "",
+        confidence: float = 1.0,
+        inputs: object = None,
+    ) -> str:
+        """Record a choice with the options that were offered, and give the chosen one back."""
+        digest = "" if inputs is None else arguments_hash(subject, {"inputs": inputs})
+        await perform(Decide(subject, tuple(options), chosen, rule, why, confidence, digest))
+        return chosen
+
+    async def open(self, flow: str, case_id: str, inputs: object) -> None:
+        """Open a case below this one; opening it again changes nothing. It reports when it parks or closes."""
+        if not CASE_ID.fullmatch(case_id):
+            raise ValueError(f"case id {case_id!r} must be names of letters, digits, '_', '.', '-' joined by '/'")
+        await perform(OpenChild(flow, case_id, pack(inputs)))
+
+    async def next_report(self) -> Reported:
+        """Wait for the next report of a child case."""
+        return cast("Reported", await perform(NextReport()))
+
+    async def send(self, case_id: str, key: str, value: object) -> None:
+        """Send a named thing to another case of this tenant; it arrives there as if delivered."""
+        await perform(Send(case_id, key, pack(value)))
+
+    async def now(self) -> int:
+        """Give the time in microseconds since the epoch, the same one on replay."""
+        return cast("int", await perform(Draw("now")))
+
+    async def random(self) -> float:
+        """Give a number from 0 up to 1, the same one on replay."""
+        return cast("float", await perform(Draw("random")))
+
+    async def new_id(self) -> str:
+        """Give a new unique id, the same one on replay."""
+        return cast("str", await perform(Draw("id")))
+
+
+def _named(name: str, what: str) -> None:
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{what} name {name!r} must be 1 to 64 letters, digits, '_', '.' or '-'")
+
+
+@dataclass(slots=True, frozen=True)
+class Flow:
+    """A flow as a crew registers it; cases pin its name, version and source hash."""
+
+    name: str
+    version: str
+    function: Callable[..., Coroutine[object, object, object]]
+    inputs: type
+    source_hash: str
+    tools: tuple[str, ...] = ()
+    """Tools that the flow may call itself."""
+
+    @classmethod
+    def of(
+        cls,
+        function: Callable[..., Coroutine[object, object, object]],
+        *,
+        inputs: type,
+        version: str = "1",
+        tools: Sequence[str] = (),
+    ) -> "Flow":
+        """Make a flow of a coroutine function `async def flow(case, inputs)`; its name is the function's.
+
+        Raises:
+            ValueError: it is no coroutine function, or its name cannot be a step's.
+        """
+        name = getattr(function, "__name__", "")
+        _named(name, "flow")
+        if not inspect.iscoroutinefunction(function):
+            raise ValueError(f"flow {name!r} must be an `async def`")
+        source = inspect.getsource(function)
+        return cls(name, version, function, inputs, hashlib.sha256(source.encode()).hexdigest()[:16], tuple(tools))

@@ -1,0 +1,382 @@
+"""The case cell: the one writer of a case, an actor whose every handler is synchronous.
+
+A message is recorded, the flow is resumed, and what it asks for is started; then the cell is ready for the next
+message, so a case whose flow waits for days hears a cancel at once. What is written travels to the store in one
+append at a time, and whatever must leave the case waits until everything before it is durable. A parked case whose
+log is durable can be released: then nothing of it is left in memory.
+It does not know how its node chose it, nor who else is a case.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from casework.protocols.codec import decode_outcome, encode, unpack
+from casework.protocols.errors import CaseworkError, ProtocolError
+from casework.protocols.records import Child, Opened, Reported
+from casework.protocols.wire import NIL
+from casework.runtime.behavior import Context
+from casework.runtime.errors import FlowError, FlowUnknown, NotSent
+from casework.runtime.flow.case import Case, Flow
+from casework.runtime.flow.engine import Engine
+from casework.runtime.flow.entries import Setting
+from casework.runtime.flow.incarnation import Incarnation
+from casework.runtime.flow.logbook import Logbook
+from casework.runtime.flow.opening import opening
+from casework.runtime.flow.replay import Logged, decode_log, recorded_draws, replay
+from casework.runtime.flow.services import Services
+from casework.runtime.mailbox import Envelope
+from casework.runtime.ref import Ref
+from casework.runtime.seams import World
+from casework.runtime.staff import Staff
+from casework.runtime.store.base import (
+    Append,
+    Appended,
+    AppendResult,
+    CaseRow,
+    CaseStatus,
+    Fenced,
+    InboxItem,
+    Opening,
+    Record,
+    Store,
+    Unavailable,
+    Wait,
+    WaitKind,
+)
+from casework.runtime.telemetry import SpanHandle, Telemetry
+from casework.runtime.timers import Timers
+
+#: Seconds between attempts to reach a store that is unavailable: the first, and the longest.
+RETRY_SECONDS_MIN = 0.05
+RETRY_SECONDS_MAX = 2.0
+#: What a parked case tells its parent about: these cannot end by themselves.
+TOLD = frozenset({WaitKind.EVIDENCE, WaitKind.REVIEW, WaitKind.OPERATOR})
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class Household:
+    """What all cases of a node share."""
+
+    store: Store
+    staff: Staff
+    flows: Mapping[str, Flow]
+    crew: str
+    world: World
+    timers: Timers
+    telemetry: Telemetry
+    parked: Callable[["CaseCell"], None]
+    """Hear that a case is parked and durable."""
+    ended: Callable[["CaseCell"], None]
+    """Hear that a cell has ended: closed, released, or lost to another incarnation."""
+    busy: Callable[["CaseCell"], None]
+    """Hear that a case which was parked has something to do."""
+
+
+@dataclass(slots=True, eq=False)
+class CellRef:
+    """How agents reach the case: the `CaseRef` that goes with a task."""
+
+    ref: Ref
+    asked: Callable[[bytes, Callable[[bytes], None]], None]
+
+    @property
+    def address(self) -> str:
+        """Name the case's cell."""
+        return self.ref.address
+
+    def outcome(self, frame: bytes, *, attempt: int) -> None:
+        """Hand in an outcome; if the cell is gone it is dropped, for the task runs again when the case does."""
+        try:
+            self.ref.tell_nowait(frame, attempt=attempt)
+        except NotSent:
+            return
+
+    async def call(self, frame: bytes) -> bytes:
+        """Ask for a tool call and wait; if cancelled, the call is still recorded and its answer dropped."""
+        answered = anyio.Event()
+        answers: list[bytes] = []
+
+        def answer(reply: bytes) -> None:
+            answers.append(reply)
+            answered.set()
+
+        self.ref.tell_local(lambda: self.asked(frame, answer))
+        await answered.wait()
+        return answers[0]
+
+
+class CaseCell:
+    """The behavior of a case's actor."""
+
+    def __init__(self, row: CaseRow, records: Sequence[Record], household: Household, *, poison: str = "") -> None:
+        """Make the cell of a claimed case; `poison` says why it must not run again, if it must not."""
+        self.key = row.key
+        self.parked = False  #: parked and durable, with nothing under way
+        self.released = False  #: given back to the store, or owned by another incarnation now
+        self._poison = poison
+        self._row = row
+        self._records = records
+        self._house = household
+        self._logbook = Logbook(row, household.world.clock.wall_micros)
+        self._held: list[tuple[int, Callable[[], None]]] = []
+        self._appending = False
+        self._ending = False
+        self._reading = False
+        self._read_again = False
+        self._context: Context
+        self._incarnation: Incarnation
+        self._span: SpanHandle | None = None
+
+    async def started(self, context: Context) -> None:
+        """Replay the log, take up what it left open, and read the inbox."""
+        self._context = context
+        log, inner, engine, opened, reason = self._replay()
+        reason = self._poison or reason
+        services = self._services(opened, log[0].record.hash if log else b"")
+        flow = self._house.flows.get(self._row.flow)
+        self._incarnation = Incarnation(
+            engine, services, lambda child: self._opening(child, opened), flow.tools if flow else ()
+        )
+        self._records = ()
+        self._span = self._house.telemetry.case_run(opened.flow, self.key.case_id, opened.trace)
+        if reason:
+            self._incarnation.halt(reason)
+        else:
+            self._guarded(lambda: self._incarnation.begin(inner))
+        self._flush()
+        self.nudge()
+
+    async def receive(self, context: Context, envelope: Envelope) -> None:
+        """Handle one message: an agent's outcome, or an event of this process. Never waits."""
+        if self._ending:
+            return
+        event = envelope.local
+        if event is None:
+            outcome = decode_outcome(envelope.frame)
+            self._guarded(lambda: self._incarnation.outcome(outcome, envelope.frame, envelope.attempt))
+        else:
+            assert callable(event), "events of a case are functions to run as its next message"
+            self._guarded(event)
+        self._guarded(self._incarnation.settle)
+        self._flush()
+
+    async def stopped(self, context: Context) -> None:
+        """Let go of the flow; nothing is recorded."""
+        if self._span is not None:
+            self._incarnation.drop()
+            self._span.end()
+        self._house.ended(self)
+
+    def nudge(self) -> None:
+        """Have the inbox read; calls while a read is under way are remembered."""
+        if self._reading:
+            self._read_again = True
+            return
+        self._reading = True
+        self._context.start_soon(self._read_inbox)
+
+    def release(self) -> None:
+        """Give the case back if it is still parked and durable; ends the cell."""
+        if not self.parked or self._appending or self._reading or self._ending:
+            return
+        self._appending = True
+        append = self._logbook.release(self._incarnation.inbox_seen)
+        self._context.start_soon(self._append, append)
+
+    def _guarded(self, run: Callable[[], object]) -> None:
+        """Run a part of a handler; what cannot be written or read halts this case and no other."""
+        try:
+            run()
+        except (ProtocolError, FlowError, ValueError) as error:
+            self._incarnation.halt(f"{type(error).__name__}: {error}")
+
+    def _replay(self) -> tuple[list[Logged], list[Logged], Engine | None, Opened, str]:
+        """Lead a fresh engine through the log; the last part of the answer says why there is none."""
+        blank = Opened(flow=self._row.flow, version=self._row.version, source_hash=self._row.source_hash, crew="")
+        log: list[Logged] = []
+        opened = blank
+        try:
+            log = decode_log(self._records)
+            first = log[0].entry
+            opened = first if isinstance(first, Opened) else blank
+            flow = self._flow()
+            inputs: object = unpack(opened.inputs, flow.inputs)
+            engine = Engine(flow.function(Case(*self.key), inputs), self._setting(opened, log))
+            return log, replay(engine, log), engine, opened, ""
+        except (CaseworkError, IndexError) as error:
+            return log, [], None, opened, f"{type(error).__name__}: {error}"
+
+    def _flow(self) -> Flow:
+        row, flow = self._row, self._house.flows.get(self._row.flow)
+        if flow is None:
+            raise FlowUnknown(row.flow, row.version, "the crew has no flow of that name")
+        if (flow.version, flow.source_hash) != (row.version, row.source_hash):
+            was, now = f"{row.version}/{row.source_hash}", f"{flow.version}/{flow.source_hash}"
+            raise FlowUnknown(row.flow, row.version, f"the case was opened with {was}, the crew now has {now}")
+        return flow
+
+    def _setting(self, opened: Opened, log: Sequence[Logged]) -> Setting:
+        world = self._house.world
+
+        def fresh(kind: str) -> object:
+            if kind == "now":
+                return world.clock.wall_micros()
+            return world.randomness.stream("flow").random() if kind == "random" else world.ids.new()
+
+        return Setting(
+            key=self.key,
+            flow=opened.flow,
+            purpose=opened.purpose or opened.flow,
+            trace=opened.trace,
+            policy_hash=self._house.staff.policy_hash,
+            identity=log[0].record.hash,
+            now=world.clock.wall_micros,
+            draw=recorded_draws(log, fresh),
+        )
+
+    def _services(self, opened: Opened, identity: bytes) -> Services:
+        house = self._house
+        return Services(
+            key=self.key,
+            opened=opened,
+            identity=identity,
+            logbook=self._logbook,
+            world=house.world,
+            staff=house.staff,
+            timers=house.timers,
+            telemetry=house.telemetry,
+            ref=CellRef(self._context.self_ref, self._asked),
+            job=self._context.start_soon,
+            tell=self._tell,
+            when_durable=lambda seq, run: self._held.append((seq, run)),
+            halt=self._halt,
+        )
+
+    def _asked(self, frame: bytes, answer: Callable[[bytes], None]) -> None:
+        self._incarnation.asked(frame, answer)
+
+    def _halt(self, reason: str) -> None:
+        self._incarnation.halt(reason)
+
+    def _tell(self, event: Callable[[], None]) -> None:
+        try:
+            self._context.self_ref.tell_local(event)
+        except NotSent:
+            # The cell has ended: whatever happened is found again from the log.
+            return
+
+    def _opening(self, child: Child, parent: Opened) -> Opening:
+        """Make the opening of a child case; it belongs to its parent's trace and purpose."""
+        flow = self._house.flows.get(child.flow)
+        if flow is None:
+            raise FlowUnknown(child.flow, "", "the crew has no flow of that name")
+        unpack(child.inputs, flow.inputs)
+        opened = Opened(
+            flow=flow.name,
+            version=flow.version,
+            source_hash=flow.source_hash,
+            crew=self._house.crew,
+            inputs=child.inputs,
+            policy_hash=self._house.staff.policy_hash,
+            parent=self.key.case_id,
+            trace=parent.trace,
+            purpose=parent.purpose,
+        )
+        return opening(self.key._replace(case_id=child.case_id), opened, self._house.world.clock.wall_micros())
+
+    def _flush(self) -> None:
+        """Append what is unwritten, unless an append is under way; then its end does it."""
+        if self._appending or self._ending:
+            return
+        incarnation, logbook = self._incarnation, self._logbook
+        status, waits = incarnation.status, incarnation.waits()
+        if logbook.empty and status is logbook.status and waits == logbook.waits:
+            if status is CaseStatus.PARKED and not self.parked:
+                self.parked = True
+                self._house.parked(self)
+            return
+        if self.parked:
+            self.parked = False
+            self._house.busy(self)
+        self._tell_parent(status, waits)
+        closed = incarnation.closed
+        append = logbook.take(status, waits, result=closed.result if closed else "")
+        self._appending = True
+        self._context.start_soon(self._append, append)
+
+    def _tell_parent(self, status: CaseStatus, waits: tuple[Wait, ...]) -> None:
+        """Report to the parent case that this one closed, or that it now waits for something it cannot get itself."""
+        parent, logbook = self._row.parent, self._logbook
+        if not parent:
+            return
+        told = [wait for wait in waits if wait.kind in TOLD]
+        closed = self._incarnation.closed
+        if closed is None:
+            before = {wait.key for wait in logbook.waits if wait.kind in TOLD}
+            if status is not CaseStatus.PARKED or not told or before == {wait.key for wait in told}:
+                return
+        message_id = f"reported:{self.key.case_id}:{logbook.written}"
+        reported = Reported(
+            message_id=message_id,
+            case_id=self.key.case_id,
+            status=status,
+            result=closed.result if closed else "",
+            needs=tuple(wait.key for wait in told),
+            reasons=tuple(wait.reason for wait in told),
+            value=closed.value if closed else NIL,
+        )
+        logbook.send(InboxItem(self.key._replace(case_id=parent), message_id, "reported", encode(reported)))
+
+    async def _append(self, append: Append) -> None:
+        delay = RETRY_SECONDS_MIN
+        while True:
+            self._point("append.before")
+            result = await self._house.store.append(append)
+            self._point("append.after")
+            if not isinstance(result, Unavailable):
+                break
+            await self._house.world.clock.sleep(delay)
+            delay = min(delay * 2, RETRY_SECONDS_MAX)
+        self._tell(lambda: self._appended(append, result))
+
+    def _point(self, name: str) -> None:
+        faults = self._house.world.faults
+        if faults is not None:
+            faults.point(name)
+
+    def _appended(self, append: Append, result: AppendResult) -> None:
+        self._appending = False
+        if not isinstance(result, Appended):
+            # Fenced: another incarnation has it. Conflict, Unknown: what is in the store is read again.
+            self.released = isinstance(result, Fenced)
+            self._end()
+            return
+        self._logbook.confirm(append)
+        for record in append.records:
+            self._house.telemetry.recorded(record.kind)
+        if append.status is CaseStatus.CLOSED:
+            self._house.telemetry.case_closed(self._row.flow, append.result)
+        due = [run for seq, run in self._held if seq < self._logbook.durable]
+        self._held = [held for held in self._held if held[0] >= self._logbook.durable]
+        for run in due:
+            run()
+        if append.release:
+            self.released = True
+            self._end()
+
+    def _end(self) -> None:
+        self._ending = True
+        self._context.stop()
+
+    async def _read_inbox(self) -> None:
+        items = await self._house.store.inbox(self.key)
+        self._tell(lambda: self._have_read(items))
+
+    def _have_read(self, items: Sequence[InboxItem]) -> None:
+        self._reading = False
+        self._incarnation.arrived(items)
+        if self._read_again:
+            self._read_again = False
+            self.nudge()

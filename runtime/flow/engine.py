@@ -1,0 +1,242 @@
+"""The engine that drives a flow's coroutines itself, one result at a time.
+
+It is pure: records go in, records come out, and nothing here waits, reads a clock or touches a store. An *input* is
+a record that ends a waiting step (`feed`); an *output* is a record that the flow causes (`outputs`). Because results
+are fed one at a time, in log order, two branches that touch one variable do so in the same order on every replay;
+with tasks of an event loop they would not. That is also why awaiting anything but an operation is an error.
+
+A step is known by scope, name and ordinal: `categorise`, `park#1`, `gather/0/categorise`. A colon starts the inner
+scope of a task or call (`categorise:read_receipt`), which belongs to whoever carries the step out.
+Awaiting style after the effect handlers of the literature: the coroutine yields what it wants, the driver answers.
+It does not know what a task or a tool is, nor whether it is replaying.
+"""
+
+from collections import deque
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+
+from casework.protocols.records import Entry, Parked, Review, Unparked, Withdrawn, Won
+from casework.runtime.errors import CaseCancelled, ForeignAwait
+from casework.runtime.flow.entries import Setting, answer, instant_entry, name_of, start_entry
+from casework.runtime.flow.operations import Branches, Draw, Instant, Waiting, is_operation
+
+
+@dataclass(slots=True, frozen=True)
+class Output:
+    """A record that the flow causes."""
+
+    step_id: str
+    entry: Entry
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """A step that waits for its end."""
+
+    step_id: str
+    operation: Waiting
+    branch: "Branch"
+    entry: Entry | None
+    """The record that started it, where there is one."""
+    frame: bytes = b""
+    """That record's frame, as it stands in the log."""
+
+
+@dataclass(slots=True, eq=False)
+class Join:
+    """Where parallel branches come together."""
+
+    step_id: str
+    owner: "Branch"
+    first: bool
+    branches: "list[Branch]"
+    results: list[object]
+    open: int
+    closed: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Branch:
+    """One coroutine that the engine drives."""
+
+    coroutine: Coroutine[object, object, object]
+    scope: str
+    join: Join | None = None
+    """Where it reports; None for the flow itself."""
+    index: int = 0
+    ordinals: dict[str, int] = field(default_factory=dict[str, int])
+    below: Join | None = None
+    """The join it waits for, if it does."""
+
+
+class Engine:
+    """One incarnation of one flow."""
+
+    def __init__(self, coroutine: Coroutine[object, object, object], setting: Setting) -> None:
+        self._setting = setting
+        self._main = Branch(coroutine, "")
+        self._ready: deque[tuple[Branch, object, Exception | None]] = deque([(self._main, None, None)])
+        self.pending: dict[str, Pending] = {}  #: steps that wait, by step id, oldest first
+        self.outputs: list[Output] = []  #: records caused since somebody last took them
+        self.abandoned: list[Pending] = []  #: steps that nobody waits for any more, since last taken
+        self.finished = False
+        self.value: object = None  #: what the flow returned
+        self.error: Exception | None = None  #: what the flow raised instead
+
+    def begin(self) -> None:
+        """Run the flow to its first wait."""
+        self._run()
+
+    def feed(self, step_id: str, entry: Entry) -> None:
+        """End a waiting step with its record and run on.
+
+        The caller has checked that the step waits and that the record fits (`fits`).
+        """
+        pending = self.pending.pop(step_id)
+        value, error = answer(pending.operation, entry)
+        self._ready.append((pending.branch, value, error))
+        self._run()
+
+    def cancel(self, by: str, reason: str) -> None:
+        """Raise CaseCancelled where the flow waits; its branches are closed, and what they asked for taken back."""
+        if self.finished:
+            return
+        if self._main.below is not None:
+            self._close_branches(self._main.below)
+            self._main.below = None
+        for pending in [p for p in self.pending.values() if p.branch is self._main]:
+            self._abandon(pending)
+        self._ready.append((self._main, None, CaseCancelled(by, reason)))
+        self._run()
+
+    def close(self) -> None:
+        """Let go of the coroutines without letting them do anything; records nothing."""
+        self._ready.clear()
+        if not self.finished:
+            self.finished = True
+            if self._main.below is not None:
+                self._close_branches(self._main.below)
+            _shut(self._main)
+
+    def _run(self) -> None:
+        while self._ready:
+            branch, value, error = self._ready.popleft()
+            self._drive(branch, value, error)
+
+    def _drive(self, branch: Branch, value: object, error: Exception | None) -> None:
+        """Run one coroutine until it waits or ends."""
+        while True:
+            try:
+                operation = branch.coroutine.send(value) if error is None else branch.coroutine.throw(error)
+            except StopIteration as stop:
+                self._ended(branch, stop.value, None)
+                return
+            except Exception as raised:  # the flow's own error: it ends the branch, and so perhaps the case
+                self._ended(branch, None, raised)
+                return
+            value, error = None, None
+            if not is_operation(operation):
+                self._foreign(branch, operation)
+                return
+            if isinstance(operation, Branches):
+                self._fork(branch, operation)
+                return
+            if isinstance(operation, Instant):
+                value = self._instant(branch, operation)
+                continue
+            assert isinstance(operation, Waiting), "every operation is instant, waiting or a fork"
+            self._wait(branch, operation)
+            return
+
+    def _foreign(self, branch: Branch, awaited: object) -> None:
+        """End the whole flow: a wait that is not ours cannot be replayed."""
+        _shut(branch)
+        self.close()
+        self.error = ForeignAwait(self._setting.flow, f"{type(awaited).__module__}.{type(awaited).__name__}")
+
+    def _fork(self, owner: Branch, operation: Branches) -> None:
+        step_id = self._step_id(owner, "first" if operation.first else "gather")
+        join = Join(step_id, owner, operation.first, [], [None] * len(operation.coroutines), len(operation.coroutines))
+        owner.below = join
+        if not operation.coroutines:
+            error = ValueError("first() needs at least one branch") if operation.first else None
+            self._joined(join, [], error)
+            return
+        for index, coroutine in enumerate(operation.coroutines):
+            branch = Branch(coroutine, f"{step_id}/{index}/", join, index)
+            join.branches.append(branch)
+            self._ready.append((branch, None, None))
+
+    def _ended(self, branch: Branch, value: object, error: Exception | None) -> None:
+        join = branch.join
+        if join is None:
+            self.finished, self.value, self.error = True, value, error
+            return
+        if join.closed:
+            return
+        join.open -= 1
+        join.branches[branch.index].coroutine.close()
+        join.results[branch.index] = value
+        if error is not None:
+            self._close_branches(join)
+            self._joined(join, None, error)
+        elif join.first:
+            self.outputs.append(Output(join.step_id, Won(branch=branch.index)))
+            self._close_branches(join)
+            self._joined(join, (branch.index, value), None)
+        elif join.open == 0:
+            self._joined(join, join.results, None)
+
+    def _joined(self, join: Join, value: object, error: Exception | None) -> None:
+        join.closed = True
+        join.owner.below = None
+        self._ready.append((join.owner, value, error))
+
+    def _close_branches(self, join: Join) -> None:
+        """Close every branch below a join that still runs, deepest first."""
+        join.closed = True
+        for branch in join.branches:
+            if branch.below is not None:
+                self._close_branches(branch.below)
+                branch.below = None
+            for pending in [p for p in self.pending.values() if p.branch is branch]:
+                self._abandon(pending)
+            _shut(branch)
+        self._ready = deque(item for item in self._ready if item[0].join is not join)
+
+    def _abandon(self, pending: Pending) -> None:
+        del self.pending[pending.step_id]
+        self.abandoned.append(pending)
+        if isinstance(pending.entry, Review):
+            self.outputs.append(Output(pending.step_id, Withdrawn(review_id=pending.entry.id)))
+        elif isinstance(pending.entry, Parked):
+            self.outputs.append(Output(pending.step_id, Unparked(key=pending.entry.key)))
+
+    def _wait(self, branch: Branch, operation: Waiting) -> None:
+        step_id = self._step_id(branch, name_of(operation))
+        entry = start_entry(self._setting, step_id, operation)
+        self.pending[step_id] = Pending(step_id, operation, branch, entry)
+        if entry is not None:
+            self.outputs.append(Output(step_id, entry))
+
+    def _instant(self, branch: Branch, operation: Instant) -> object:
+        step_id = self._step_id(branch, name_of(operation))
+        value: object = None
+        if isinstance(operation, Draw):
+            value = self._setting.draw(operation.kind, step_id)
+        self.outputs.append(Output(step_id, instant_entry(self._setting, operation, value)))
+        return value
+
+    def _step_id(self, branch: Branch, name: str) -> str:
+        ordinal = branch.ordinals.get(name, 0)
+        branch.ordinals[name] = ordinal + 1
+        return f"{branch.scope}{name}#{ordinal}" if ordinal else f"{branch.scope}{name}"
+
+
+def _shut(branch: Branch) -> None:
+    """Close a coroutine; one that awaits while it is being closed is dropped all the same."""
+    try:
+        branch.coroutine.close()
+    except RuntimeError:
+        # `finally: await ...` in a closed branch: it asked for a wait that can never end.
+        return

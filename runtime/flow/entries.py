@@ -1,0 +1,204 @@
+"""How operations become log records, and how the records that end them become results.
+
+Pure tables and functions, one case for each kind of operation. A waiting operation may have a record that starts it
+(`start_entry`) and always has kinds of records that end it (`ENDS`); an instant one has a single record.
+It does not know in which order anything happens.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from casework.protocols.codec import digest, pack
+from casework.protocols.records import (
+    Arrived,
+    Call,
+    Child,
+    Decided,
+    Decision,
+    Done,
+    Drawn,
+    Entry,
+    Fired,
+    Noted,
+    Parked,
+    Reported,
+    Review,
+    Sent,
+    Timer,
+    Undone,
+)
+from casework.protocols.wire import Budget, Completed, Criterion, Failed, FailureKind, Task
+from casework.runtime.errors import CallFailed, TaskFailed
+from casework.runtime.flow.operations import (
+    AskReview,
+    CallTool,
+    Decide,
+    Delegate,
+    Draw,
+    Instant,
+    NextReport,
+    Note,
+    OpenChild,
+    Park,
+    Send,
+    Sleep,
+    Waiting,
+)
+from casework.runtime.seams import MICROS
+from casework.runtime.store.base import CaseKey
+
+#: Which records end which waiting operation.
+ENDS: Final[Mapping[type, tuple[type, ...]]] = {
+    Delegate: (Completed, Failed),
+    CallTool: (Call, Done, Undone),
+    AskReview: (Decided,),
+    Park: (Arrived,),
+    Sleep: (Fired,),
+    NextReport: (Reported,),
+}
+
+
+@dataclass(slots=True, frozen=True)
+class Setting:
+    """What the engine is told of the world."""
+
+    key: CaseKey
+    flow: str
+    purpose: str
+    trace: str
+    policy_hash: str
+    identity: bytes
+    """Hash of the case's first record; ids of its tasks and reviews grow from it."""
+    now: Callable[[], int]
+    draw: Callable[[str, str], object]
+    """Give `now`, `random` or `id` for a step id: recorded ones on replay, fresh ones else."""
+
+
+def instant_entry(setting: Setting, operation: Instant, value: object) -> Entry:
+    match operation:
+        case Draw():
+            return Drawn(value=pack(value))
+        case Note(text, level, place, data):
+            return Noted(text=text, level=level, place=place, data=data)
+        case Decide(subject, options, chosen, rule, why, confidence, inputs_hash):
+            return Decision(
+                subject=subject,
+                options=options,
+                chosen=chosen,
+                rule=rule,
+                why=why,
+                confidence=confidence,
+                inputs_hash=inputs_hash,
+                policy_hash=setting.policy_hash,
+            )
+        case OpenChild(flow, case_id, inputs):
+            return Child(case_id=case_id, flow=flow, inputs=inputs)
+        case Send(case_id, key, value_):
+            return Sent(case_id=case_id, key=key, value=value_)
+
+
+def start_entry(setting: Setting, step_id: str, operation: Waiting) -> Entry | None:
+    """Make the record that starts a waiting step, where it has one."""
+    match operation:
+        case Delegate():
+            return _task(setting, step_id, operation)
+        case AskReview():
+            expires = int(setting.now() + operation.expires_seconds * MICROS)
+            return Review(
+                id=identify(setting, step_id),
+                title=operation.title,
+                proposal=operation.proposal,
+                proposal_hash=digest(operation.proposal).hex(),
+                rule=operation.rule,
+                summary=operation.summary,
+                evidence=operation.evidence,
+                consequences=operation.consequences,
+                expires=expires if operation.expires_seconds else 0,
+            )
+        case Park(key, reason):
+            return Parked(key=key, reason=reason)
+        case Sleep(seconds, until):
+            return Timer(due=until or int(setting.now() + seconds * MICROS))
+        case CallTool() | NextReport():
+            return None
+
+
+def _task(setting: Setting, step_id: str, operation: Delegate) -> Task:
+    return Task(
+        id=identify(setting, step_id),
+        tenant=setting.key.tenant,
+        case_id=setting.key.case_id,
+        step_id=step_id,
+        task=operation.name,
+        goal=operation.goal,
+        success_criteria=tuple(Criterion(name=name) for name in operation.criteria),
+        inputs=operation.inputs,
+        tools_allowed=operation.tools,
+        risk_tier=operation.tier,
+        deadline=int(setting.now() + operation.deadline_seconds * MICROS),
+        attempts=operation.attempts,
+        budget=Budget(calls=operation.calls, micros=operation.micros),
+        on_stop=operation.on_stop,
+        sender=f"flow:{setting.flow}",
+        purpose=setting.purpose,
+        trace=setting.trace,
+    )
+
+
+def identify(setting: Setting, step_id: str) -> str:
+    """Give the id of the task or review that a step is: 32 hex digits, the same on every replay."""
+    return digest(setting.identity + step_id.encode()).hex()[:32]
+
+
+def fits(operation: Waiting, entry: Entry) -> bool:
+    """Tell whether a record can end this operation."""
+    if not isinstance(entry, ENDS[type(operation)]):
+        return False
+    if isinstance(entry, Call) and isinstance(operation, CallTool):
+        same = bytes(entry.arguments) == bytes(operation.arguments)
+        return entry.tool == operation.name and (same or entry.edited)
+    if isinstance(entry, Arrived) and isinstance(operation, Park):
+        return entry.key == operation.key
+    return True
+
+
+_NAMES: Final[Mapping[type, str]] = {
+    AskReview: "review",
+    Park: "park",
+    Sleep: "timer",
+    NextReport: "report",
+    Note: "note",
+    Decide: "decision",
+    OpenChild: "open",
+    Send: "send",
+}
+
+
+def name_of(operation: Waiting | Instant) -> str:
+    match operation:
+        case Delegate() | CallTool():
+            return operation.name
+        case Draw(kind):
+            return kind
+        case _:
+            return _NAMES[type(operation)]
+
+
+def answer(operation: Waiting, entry: Entry) -> tuple[object, Exception | None]:
+    """Turn the record that ends a step into what the coroutine gets: a value or an error."""
+    assert isinstance(entry, ENDS[type(operation)]), "the caller has checked that the record fits"
+    match entry:
+        case Failed(kind=kind, message=message):
+            assert isinstance(operation, Delegate), "only a task fails so"
+            return None, TaskFailed(operation.name, kind, message)
+        case Call(tool=tool, failure=FailureKind() as kind, message=message):
+            return None, CallFailed(tool, kind, message)
+        case Undone(tool=tool, kind=kind, message=message):
+            return None, CallFailed(tool, kind, message)
+        case Call(value=value) | Done(value=value):
+            return value, None
+        case Fired():
+            return None, None
+        case _:
+            return entry, None

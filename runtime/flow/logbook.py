@@ -1,0 +1,124 @@
+"""The case's own end of its log: records that wait to become durable, and what goes out with them.
+
+A record gets its place in the chain the moment it is written here; from then on its result may be used inside the
+case. It leaves with the next append, one at a time per case, so that everything written in between travels
+together. `durable` says how far the store has confirmed; whatever must not happen before its record is durable
+waits for that number. It does not know what the records mean.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from casework.protocols.codec import encode, kind_of
+from casework.protocols.records import Entry
+from casework.runtime.store.base import (
+    Append,
+    CaseRow,
+    CaseStatus,
+    InboxItem,
+    Opening,
+    Record,
+    ReviewRow,
+    Wait,
+)
+from casework.runtime.store.chain import chained
+
+
+class Logbook:
+    """Unwritten records of one incarnation of a case."""
+
+    def __init__(self, row: CaseRow, now: Callable[[], int]) -> None:
+        self._row = row
+        self._now = now
+        self._head = row.head
+        self._records: list[Record] = []
+        self._consumed: list[str] = []
+        self._sends: list[InboxItem] = []
+        self._opens: list[Opening] = []
+        self._opened: list[ReviewRow] = []
+        self._withdrawn: list[str] = []
+        self.written = row.next_seq  #: sequence number of the next record
+        self.durable = row.next_seq  #: records below this number are in the store
+        self.status = row.status  #: as last appended
+        self.waits = row.waits  #: as last appended
+
+    @property
+    def empty(self) -> bool:
+        """Tell whether nothing waits to be appended."""
+        return not (self._records or self._consumed or self._sends)
+
+    def write(self, step_id: str, entry: Entry, frame: bytes = b"") -> Record:
+        """Give an entry its place in the log; `frame` holds its bytes if it was encoded before."""
+        record = Record(
+            seq=self.written,
+            epoch=self._row.epoch,
+            kind=kind_of(entry),
+            step_id=step_id,
+            at=self._now(),
+            frame=frame or encode(entry),
+            hash=b"",
+        )
+        record = replace(record, hash=chained(self._head, self._row.key, record))
+        self._head = record.hash
+        self.written += 1
+        self._records.append(record)
+        return record
+
+    def consume(self, item_id: str) -> None:
+        """Take an inbox item out with the next append."""
+        self._consumed.append(item_id)
+
+    def send(self, item: InboxItem) -> None:
+        """Put an item into another case's inbox with the next append."""
+        self._sends.append(item)
+
+    def open(self, opening: Opening) -> None:
+        """Open another case with the next append."""
+        self._opens.append(opening)
+
+    def review(self, review: ReviewRow) -> None:
+        """Open a review with the next append."""
+        self._opened.append(review)
+
+    def withdraw(self, review_id: str) -> None:
+        """Withdraw a review with the next append."""
+        self._withdrawn.append(review_id)
+
+    def take(self, status: CaseStatus, waits: tuple[Wait, ...], *, result: str = "") -> Append:
+        """Hand over everything unwritten as one append; the caller appends it before it takes again."""
+        append = Append(
+            key=self._row.key,
+            epoch=self._row.epoch,
+            next_seq=self.durable,
+            records=tuple(self._records),
+            status=status,
+            result=result,
+            waits=waits,
+            consumed=tuple(self._consumed),
+            sends=tuple(self._sends),
+            opens=tuple(self._opens),
+            reviews_opened=tuple(self._opened),
+            reviews_withdrawn=tuple(self._withdrawn),
+            release=status is CaseStatus.CLOSED,
+        )
+        for held in (self._records, self._consumed, self._sends, self._opens, self._opened, self._withdrawn):
+            held.clear()
+        self.status, self.waits = status, waits
+        return append
+
+    def confirm(self, append: Append) -> None:
+        """Hear that an append is durable."""
+        self.durable = append.next_seq + len(append.records)
+
+    def release(self, inbox_seen: int) -> Append:
+        """Make the append that gives a parked case back."""
+        assert self.empty, "a case is released when everything it wrote is durable"
+        return Append(
+            key=self._row.key,
+            epoch=self._row.epoch,
+            next_seq=self.durable,
+            records=(),
+            status=self.status,
+            release=True,
+            inbox_seen=inbox_seen,
+        )

@@ -1,0 +1,169 @@
+"""Replay: a fresh engine is led through a case's log until it stands where the log ends.
+
+What the flow causes must be what the log says it caused, in the same order: kind, step and declared arguments are
+compared (never deadline, ids or trace, which belong to the first time). The first difference is a ReplayMismatch
+that names both sides; nothing is guessed. Records of inner scopes (tool calls of a task, attempts, approvals) are
+not the flow's doing: they are handed back for those who carry the steps out.
+It does not know how the log was read.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from casework.protocols.codec import decode_entry, kind_of, pack, unpack
+from casework.protocols.records import (
+    Cancel,
+    Child,
+    Decision,
+    Drawn,
+    Entry,
+    Halted,
+    Intent,
+    Noted,
+    Parked,
+    Review,
+    Sent,
+    Timer,
+    Unparked,
+    Withdrawn,
+    Won,
+)
+from casework.protocols.wire import Task
+from casework.runtime.errors import ReplayMismatch
+from casework.runtime.flow.engine import Engine, Output
+from casework.runtime.flow.entries import fits
+from casework.runtime.store.base import Record
+
+#: Records that the flow itself causes.
+OUTPUTS: Final = (
+    Task,
+    Review,
+    Parked,
+    Timer,
+    Child,
+    Sent,
+    Drawn,
+    Noted,
+    Decision,
+    Won,
+    Withdrawn,
+    Unparked,
+)
+
+#: Fields that belong to the first time and not to what was asked.
+OCCASIONAL: Final = frozenset({"id", "review_id", "deadline", "trace", "expires", "due", "policy_hash", "sender"})
+
+#: Stands in the step id of everything that happens inside a task or call.
+INNER: Final = ":"
+
+
+@dataclass(slots=True, frozen=True)
+class Logged:
+    """A record with its frame decoded."""
+
+    record: Record
+    entry: Entry
+
+
+def decode_log(records: Sequence[Record]) -> list[Logged]:
+    """Decode a case's records; raises FrameUnknown or FrameInvalid for one that this version cannot read."""
+    return [Logged(record, decode_entry(record.frame)) for record in records]
+
+
+def recorded_draws(log: Sequence[Logged], fresh: Callable[[str], object]) -> Callable[[str, str], object]:
+    """Make the `draw` of an engine's setting: what the log has for a step, else `fresh(kind)`."""
+    drawn = {logged.record.step_id: logged.entry for logged in log if isinstance(logged.entry, Drawn)}
+
+    def draw(kind: str, step_id: str) -> object:
+        entry = drawn.get(step_id)
+        if entry is None:
+            return fresh(kind)
+        assert isinstance(entry, Drawn), "filtered above"
+        return unpack(entry.value, float if kind == "random" else int if kind == "now" else str)
+
+    return draw
+
+
+def replay(engine: Engine, log: Sequence[Logged]) -> list[Logged]:
+    """Lead an engine through a log whose first record opened the case; give back the inner records.
+
+    Afterwards `engine.outputs` holds what the flow causes beyond the log's end, and nothing else.
+
+    Raises:
+        ReplayMismatch: the flow does something else than its log says.
+    """
+    inner: list[Logged] = []
+    engine.begin()
+    expected = deque(_take(engine))
+    for logged in log[1:]:
+        entry = logged.entry
+        if INNER in logged.record.step_id or isinstance(entry, Intent | Halted):
+            inner.append(logged)
+        elif isinstance(entry, OUTPUTS):
+            if not expected:
+                raise ReplayMismatch(logged.record.seq, _recorded(logged), _standing(engine))
+            _match(engine, expected.popleft(), logged)
+        else:
+            if expected:
+                raise ReplayMismatch(logged.record.seq, _recorded(logged), _caused(expected[0]))
+            _feed(engine, logged)
+            expected.extend(_take(engine))
+    engine.outputs.extend(expected)
+    engine.abandoned.clear()
+    return inner
+
+
+def _feed(engine: Engine, logged: Logged) -> None:
+    entry, record = logged.entry, logged.record
+    if isinstance(entry, Cancel):
+        engine.cancel(entry.by, entry.reason)
+        return
+    pending = engine.pending.get(record.step_id)
+    if pending is None or not fits(pending.operation, entry):
+        raise ReplayMismatch(record.seq, _recorded(logged), _standing(engine))
+    engine.feed(record.step_id, entry)
+
+
+def _match(engine: Engine, output: Output, logged: Logged) -> None:
+    record = logged.record
+    same = (
+        output.step_id == record.step_id
+        and type(output.entry) is type(logged.entry)
+        and _declared(output.entry) == _declared(logged.entry)
+    )
+    if not same:
+        raise ReplayMismatch(record.seq, _recorded(logged), _caused(output))
+    pending = engine.pending.get(record.step_id)
+    if pending is not None:
+        pending.entry, pending.frame = logged.entry, record.frame
+
+
+def _declared(entry: Entry) -> bytes:
+    """Give the bytes of what was asked, without what belongs to the occasion."""
+    if isinstance(entry, Drawn):
+        return b""
+    fields = {name: value for name, value in msgspec.structs.asdict(entry).items() if name not in OCCASIONAL}
+    return bytes(pack(fields))
+
+
+def _take(engine: Engine) -> list[Output]:
+    taken, engine.outputs = engine.outputs, []
+    return taken
+
+
+def _recorded(logged: Logged) -> str:
+    return f"{logged.record.kind} at step {logged.record.step_id or 'case'}"
+
+
+def _caused(output: Output) -> str:
+    return f"{kind_of(output.entry)} at step {output.step_id}"
+
+
+def _standing(engine: Engine) -> str:
+    if engine.finished:
+        return "nothing: it has ended"
+    return "nothing: it waits at " + (", ".join(engine.pending) or "no step")

@@ -1,0 +1,78 @@
+"""What the parts of a running case share: its log, its clock, its staff, and ways to start and hold work.
+
+A record of references, made once per incarnation, so that tasks and calls need not know the cell they work for.
+It does not know what they do with it.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from msgspec import Raw
+
+from casework.protocols.codec import digest, encode
+from casework.protocols.records import Opened, Review
+from casework.runtime.flow.logbook import Logbook
+from casework.runtime.seams import World
+from casework.runtime.staff import CaseRef, Staff
+from casework.runtime.store.base import CaseKey, ReviewRow
+from casework.runtime.telemetry import Telemetry
+from casework.runtime.timers import Timers
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class Services:
+    """What tasks and calls of one incarnation of a case work with."""
+
+    key: CaseKey
+    opened: Opened
+    identity: bytes
+    """Hash of the case's first record."""
+    logbook: Logbook
+    world: World
+    staff: Staff
+    timers: Timers
+    telemetry: Telemetry
+    ref: CaseRef
+    job: Callable[[Callable[[], Awaitable[None]]], None]
+    """Start a job that ends with the case's cell."""
+    tell: Callable[[Callable[[], None]], None]
+    """Run a function as the case's next message; the only way back in from a job or an alarm."""
+    when_durable: Callable[[int, Callable[[], None]], None]
+    """Run a function once the record with that sequence number is durable."""
+
+    halt: Callable[[str], None]
+    """Park the case for an operator, with the reason."""
+
+    def identify(self, step_id: str) -> str:
+        """Give the id that grows from a step: 32 hex digits, the same on every replay."""
+        return digest(self.identity + step_id.encode()).hex()[:32]
+
+    def ask(self, step_id: str, title: str, proposal: Raw, rule: str, *, summary: str = "") -> Review:
+        """Write a review into the log and the queue, for a step inside a task or call."""
+        review = Review(
+            id=self.identify(step_id),
+            title=title,
+            proposal=proposal,
+            proposal_hash=digest(proposal).hex(),
+            rule=rule,
+            summary=summary,
+        )
+        self.logbook.write(step_id, review)
+        self.queue(step_id, review)
+        return review
+
+    def queue(self, step_id: str, review: Review) -> None:
+        """Show a review in the queue, once its record is durable."""
+        self.logbook.review(
+            ReviewRow(
+                id=review.id,
+                key=self.key,
+                step_id=step_id,
+                title=review.title,
+                state="open",
+                opened_at=self.world.clock.wall_micros(),
+                expires=review.expires,
+                proposal_hash=review.proposal_hash,
+                frame=encode(review),
+            )
+        )

@@ -1,0 +1,353 @@
+"""The life of delegated tasks: attempts, retries, and where a task goes when they are used up.
+
+A task is sent as the very frame that stands in the log. Its agent's tool calls are steps of the case, in the inner
+scope of the task, so an agent that is run again after a crash gets the recorded results and does nothing twice. An
+attempt has a number; answers of an earlier one are late and ignored. A new attempt has an inner scope of its own.
+
+    dispatched -> completed                          the outcome's frame is the record
+    dispatched -> failed -> retry decided -> again   after a delay
+                                          -> stopped: fail, ask a person, or park for an operator
+    dispatched -> suspended -> dispatched            a call inside it waits for a person; no agent waits with it
+
+It does not know who does the work.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from casework.protocols.codec import decode_call_asked, encode, pack
+from casework.protocols.records import Arrived, Call, Decided, Decision, Entry, Review, ReviewAction, Undone
+from casework.protocols.wire import (
+    CallAnswered,
+    CallAsked,
+    Completed,
+    Failed,
+    FailureKind,
+    OnStop,
+    Outcome,
+    Task,
+)
+from casework.runtime.flow.calls import Calls, Ended
+from casework.runtime.flow.services import Services
+from casework.runtime.seams import MICROS
+from casework.runtime.staff import CallRequest, Grant
+from casework.runtime.store.base import Wait, WaitKind
+from casework.runtime.telemetry import SpanHandle
+from casework.runtime.timers import Alarm
+
+#: What the log calls the choice of what becomes of a failed attempt.
+RETRY: Final = "retry"
+#: What the log calls the choice of where a task goes that will not be tried again.
+STOP: Final = "on_stop"
+
+
+@dataclass(slots=True, eq=False)
+class TaskWork:
+    """One task on its way."""
+
+    step_id: str
+    task: Task
+    frame: bytes
+    attempt: int = 1
+    ordinals: dict[str, int] = field(default_factory=dict[str, int])
+    calls_made: int = 0
+    micros_spent: int = 0
+    alarm: Alarm | None = None
+    suspended_by: str = ""
+    """Step of the call that waits for a person."""
+    stopped: str = ""
+    """Why nobody works on it and an operator is needed."""
+    review: Review | None = None
+    """What a person is asked, once it will not be tried again."""
+    last_failure: Failed | None = None
+    span: SpanHandle | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether it waits for a person and for nobody else."""
+        return bool(self.suspended_by or self.stopped or self.review)
+
+    @property
+    def key(self) -> str:
+        """Name what an operator delivers to have it tried again."""
+        return f"retry:{self.task.case_id}:{self.step_id}"
+
+    @property
+    def scope(self) -> str:
+        """Give the inner scope of this attempt."""
+        return f"{self.step_id}:" if self.attempt == 1 else f"{self.step_id}@{self.attempt}:"
+
+
+class Tasks:
+    """All delegated tasks of one incarnation of a case; `ended` hears a task's step, outcome and frame."""
+
+    def __init__(self, services: Services, calls: Calls, ended: Callable[[str, Outcome, bytes], None]) -> None:
+        self._services = services
+        self._calls = calls
+        self._ended = ended
+        self._works: dict[str, TaskWork] = {}
+
+    @property
+    def running(self) -> bool:
+        """Tell whether somebody works on a task, or soon will."""
+        return any(not work.idle for work in self._works.values())
+
+    def waits(self) -> list[Wait]:
+        """Name what stopped tasks wait for."""
+        waits: list[Wait] = []
+        for work in self._works.values():
+            if work.review is not None:
+                waits.append(Wait(work.review.id, WaitKind.REVIEW, work.review.rule))
+            elif work.stopped:
+                waits.append(Wait(work.key, WaitKind.OPERATOR, work.stopped))
+        return waits
+
+    def begin(self, step_id: str, task: Task, frame: bytes, earlier: list[Entry]) -> None:
+        """Take up a task; `earlier` holds what earlier incarnations recorded about its attempts."""
+        work = TaskWork(step_id, task, frame)
+        self._works[step_id] = work
+        for entry in earlier:
+            _relive(work, entry)
+        if not work.idle:
+            self._dispatch(work)
+
+    def forget(self, step_id: str) -> None:
+        """Hear that nobody waits for a task any more."""
+        work = self._works.pop(step_id, None)
+        if work is None:
+            return
+        self._still(work)
+        self._services.staff.recall(work.task.id)
+        if work.review is not None:
+            self._services.logbook.withdraw(work.review.id)
+
+    def outcome(self, outcome: Outcome, frame: bytes, attempt: int) -> None:
+        """Hear an agent's outcome; one for another attempt, or for a task that ended, is late and ignored."""
+        work = self._find(outcome.task_id)
+        if work is None or work.idle or work.attempt != attempt:
+            return
+        self._still(work)
+        self._services.staff.judge(work.task, outcome)
+        if work.span is not None:
+            work.span.end(error="" if isinstance(outcome, Completed) else outcome.kind)
+        if isinstance(outcome, Completed):
+            self._finish(work, outcome, frame)
+        else:
+            self._failed(work, outcome, frame)
+
+    def asked(self, frame: bytes, answer: Callable[[bytes], None]) -> None:
+        """Hear an agent ask for a call inside its task."""
+        asked = decode_call_asked(frame)
+        work = self._find(asked.task_id)
+        if work is None or work.idle or work.attempt != asked.attempt:
+            answer(encode(CallAnswered(failure=FailureKind.REFUSED, message="the task has moved on")))
+            return
+        step_id = _inner_id(work, asked.tool)
+        before = self._calls.recorded(step_id)
+        if before is not None and not before.edited:
+            same = before.tool == asked.tool and bytes(before.arguments) == bytes(asked.arguments)
+            if not same:
+                self._diverged(work, step_id)
+                return
+        request = self._request(work, step_id, asked)
+        work.calls_made += 1
+        self._calls.begin(request, lambda ended: self._answered(work, ended, answer))
+        if self._calls.waits_for_person(step_id):
+            self._suspend(work, step_id)
+
+    def decided(self, decided: Decided) -> bool:
+        """Hear a person's decision about a stopped task; False if none waits for it."""
+        for work in list(self._works.values()):
+            if work.review is not None and work.review.id == decided.review_id:
+                self._services.logbook.write(f"{work.step_id}:stopped", decided)
+                work.review = None
+                if decided.action is ReviewAction.REJECT:
+                    self._give_up(work)
+                else:
+                    self._again(work)
+                return True
+        return False
+
+    def wake(self) -> None:
+        """Send suspended tasks on their way again whose call a person has decided."""
+        for work in self._works.values():
+            if work.suspended_by and not self._calls.waits_for_person(work.suspended_by):
+                work.suspended_by = ""
+                self._dispatch(work)
+
+    def arrived(self, key: str) -> str:
+        """Hear that something arrived under `key`: a stopped task of that key is tried again, its step returned."""
+        for work in self._works.values():
+            if work.stopped and work.key == key:
+                self._again(work)
+                return work.step_id
+        return ""
+
+    def close(self) -> None:
+        """Stop all work without recording anything."""
+        for work in self._works.values():
+            self._still(work)
+            if not work.idle:
+                self._services.staff.recall(work.task.id)
+        self._works.clear()
+
+    def _find(self, task_id: str) -> TaskWork | None:
+        return next((work for work in self._works.values() if work.task.id == task_id), None)
+
+    def _still(self, work: TaskWork) -> None:
+        if work.alarm is not None:
+            work.alarm.cancel()
+            work.alarm = None
+
+    def _dispatch(self, work: TaskWork) -> None:
+        services, attempt = self._services, work.attempt
+        work.ordinals.clear()
+        left = (work.task.deadline - services.world.clock.wall_micros()) / MICROS
+        if left <= 0:
+            self._locally(work, FailureKind.TIMEOUT, "its deadline has passed", retryable=False)
+            return
+        work.span = services.telemetry.agent_work(work.task.task, work.task.trace, work.task.case_id, work.step_id)
+        seconds = min(left, services.staff.attempt_seconds(work.task))
+        work.alarm = services.timers.after(seconds, lambda: services.tell(lambda: self._timed_out(work, attempt)))
+        refused = services.staff.dispatch(work.frame, work.task, attempt, services.ref)
+        if refused is not None:
+            services.tell(lambda: self.outcome(refused, encode(refused), attempt))
+
+    def _timed_out(self, work: TaskWork, attempt: int) -> None:
+        if self._works.get(work.step_id) is work and work.attempt == attempt and not work.idle:
+            self._services.staff.recall(work.task.id)
+            self._locally(work, FailureKind.TIMEOUT, f"no answer to attempt {attempt} in time", retryable=True)
+
+    def _locally(self, work: TaskWork, kind: FailureKind, message: str, *, retryable: bool) -> None:
+        """Fail an attempt on our own account, as the next message: never from inside a dispatch."""
+        failed = Failed(task_id=work.task.id, kind=kind, message=message, retryable=retryable, attempt=work.attempt)
+        self._services.tell(lambda: self.outcome(failed, encode(failed), failed.attempt))
+
+    def _finish(self, work: TaskWork, outcome: Outcome, frame: bytes) -> None:
+        del self._works[work.step_id]
+        self._ended(work.step_id, outcome, frame)
+
+    def _failed(self, work: TaskWork, failed: Failed, frame: bytes) -> None:
+        services = self._services
+        work.last_failure = failed
+        retry = services.staff.retry(work.task, failed, work.attempt)
+        left = work.task.deadline - services.world.clock.wall_micros()
+        if retry.again and work.attempt < work.task.attempts and left > retry.delay_seconds * MICROS:
+            services.logbook.write(f"{work.step_id}:attempt#{work.attempt}", failed, frame)
+            services.logbook.write(f"{work.step_id}:{RETRY}#{work.attempt}", retry.decision)
+            services.telemetry.retried(work.task.task)
+            work.attempt += 1
+            work.alarm = services.timers.after(retry.delay_seconds, lambda: services.tell(lambda: self._redial(work)))
+            return
+        self._stop(work, failed, frame, retry.decision.why)
+
+    def _redial(self, work: TaskWork) -> None:
+        if self._works.get(work.step_id) is work:
+            self._dispatch(work)
+
+    def _stop(self, work: TaskWork, failed: Failed, frame: bytes, why: str) -> None:
+        """Carry out what the contract says about a task that will not be tried again."""
+        services, on_stop = self._services, work.task.on_stop
+        decision = Decision(
+            subject=STOP,
+            options=tuple(OnStop),
+            chosen=on_stop,
+            rule="contract.on_stop",
+            why=f"attempt {work.attempt} of {work.task.attempts}: {failed.kind}, {failed.message}; {why}",
+            policy_hash=services.staff.policy_hash,
+        )
+        services.logbook.write(f"{work.step_id}:{STOP}#{work.attempt}", decision)
+        if on_stop is OnStop.FAIL:
+            self._finish(work, failed, frame)
+            return
+        services.logbook.write(f"{work.step_id}:attempt#{work.attempt}", failed, frame)
+        if on_stop is OnStop.PARK:
+            work.stopped = f"task {work.task.task} stopped: {failed.message}"
+            return
+        work.review = services.ask(
+            f"{work.step_id}:stopped",
+            f"Task {work.task.task} stopped: try it again?",
+            pack({"task": work.task.task, "failure": failed.kind, "message": failed.message}),
+            "contract.on_stop",
+            summary="Approve to try it again, reject to give it up.",
+        )
+
+    def _give_up(self, work: TaskWork) -> None:
+        failed = work.last_failure
+        assert failed is not None, "a stopped task has failed"
+        self._finish(work, failed, encode(failed))
+
+    def _again(self, work: TaskWork) -> None:
+        work.stopped, work.review = "", None
+        work.attempt += 1
+        self._dispatch(work)
+
+    def _request(self, work: TaskWork, step_id: str, asked: CallAsked) -> CallRequest:
+        task = work.task
+        grant = Grant(
+            caller=f"task:{task.task}",
+            tools_allowed=task.tools_allowed,
+            risk_tier=task.risk_tier,
+            calls_left=task.budget.calls - work.calls_made,
+            micros_left=task.budget.micros - work.micros_spent,
+            purpose=task.purpose,
+        )
+        trace = work.span.traceparent if work.span is not None else task.trace
+        return CallRequest(self._services.key, step_id, asked.tool, asked.arguments, grant, trace)
+
+    def _answered(self, work: TaskWork, ended: Ended, answer: Callable[[bytes], None]) -> None:
+        if isinstance(ended, Undone):
+            answer(encode(CallAnswered(failure=ended.kind, message=ended.message)))
+            return
+        work.micros_spent += ended.cost.micros
+        if isinstance(ended, Call) and ended.failure is not None:
+            answer(encode(CallAnswered(failure=ended.failure, message=ended.message)))
+        else:
+            answer(encode(CallAnswered(value=ended.value)))
+
+    def _suspend(self, work: TaskWork, step_id: str) -> None:
+        self._still(work)
+        work.suspended_by = step_id
+        self._services.staff.recall(work.task.id)
+        if work.span is not None:
+            work.span.end(error="")
+
+    def _diverged(self, work: TaskWork, step_id: str) -> None:
+        """An agent asks for something else than it did before: a new attempt, unless it has written."""
+        if self._calls.wrote(work.scope):
+            self._services.halt(f"partial: the agent of {work.step_id} diverged at {step_id} after a write")
+            return
+        message = f"the agent asked for something else at {step_id} than the log says"
+        self._services.staff.recall(work.task.id)
+        self._locally(work, FailureKind.ERROR, message, retryable=True)
+
+
+def _inner_id(work: TaskWork, tool: str) -> str:
+    ordinal = work.ordinals.get(tool, 0)
+    work.ordinals[tool] = ordinal + 1
+    return f"{work.scope}{tool}#{ordinal}" if ordinal else f"{work.scope}{tool}"
+
+
+def _relive(work: TaskWork, entry: Entry) -> None:
+    """Bring a task to where an earlier incarnation left it."""
+    match entry:
+        case Decision(subject=subject) if subject == STOP:
+            work.stopped = entry.why if entry.chosen == OnStop.PARK else ""
+        case Decision(subject=subject) if subject == RETRY:
+            work.attempt += 1
+        case Failed():
+            work.last_failure = entry
+        case Review():
+            work.review = entry
+        case Decided():
+            work.review = None
+            work.attempt += 1
+        case Arrived():
+            work.stopped = ""
+            work.attempt += 1
+        case Call():
+            work.calls_made += 1
+            work.micros_spent += entry.cost.micros
+        case _:
+            return

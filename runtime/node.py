@@ -1,0 +1,237 @@
+"""The node: claims cases that have something to do, keeps them in memory while they do, and lets them go.
+
+It sleeps until there is something: a new case or message (the store says so), the next timer (the store knows when),
+a case that ended. A parked case is kept for a moment, since its next message is often near, and is then released;
+an idle case costs no job and no memory. Everything that a case does is the case's own business.
+It does not know what a flow is.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import anyio
+
+from casework.runtime.actorsystem import ActorSystem
+from casework.runtime.flow.case import Flow
+from casework.runtime.flow.casecell import CaseCell, Household
+from casework.runtime.ref import Ref
+from casework.runtime.seams import MICROS, World
+from casework.runtime.staff import Staff
+from casework.runtime.store.base import CaseKey, CaseRow, Store
+from casework.runtime.supervision import Restart
+from casework.runtime.telemetry import Telemetry
+from casework.runtime.timers import Timers
+
+#: Cases that work at the same time; more wait in the store.
+ACTIVE_MAX: Final = 256
+#: Parked cases that are kept in memory for their next message.
+LINGER_MAX: Final = 512
+#: Seconds that a parked case is kept.
+LINGER_SECONDS: Final = 1.0
+#: Times in a row that a case may break its cell before it parks for an operator.
+FAILURES_MAX: Final = 3
+#: Messages that may wait for one case.
+CASE_MAILBOX_MAX: Final = 20_000
+#: Seconds that a node's lease lasts, and between renewals.
+LEASE_SECONDS: Final = 4.0
+RENEW_SECONDS: Final = 1.0
+
+
+class NodeStatistics(NamedTuple):
+    """What a node holds and has seen."""
+
+    active: int  #: cases that work now
+    parked: int  #: parked cases still in memory
+    claimed: int  #: claims since the node began
+    ended: int  #: cells that ended since then, for whatever reason
+
+
+class Node:
+    """One incarnation of a process that works on cases."""
+
+    def __init__(self, household: Callable[["Node"], Household], system: ActorSystem) -> None:
+        self._house = household(self)
+        self._system = system
+        self.name = self._house.world.ids.new()
+        self._cells: dict[CaseKey, CaseCell] = {}
+        self._starting: set[CaseKey] = set()
+        self._wake = anyio.Event()
+        self._changed = anyio.Event()
+        self._looking = True
+        self._alarm_due = 0
+        self._claimed = 0
+        self._ended = 0
+        self._draining = False
+        self._failures: dict[CaseKey, int] = {}
+        self._lost: list[CaseKey] = []
+
+    async def run(self) -> None:
+        """Work until cancelled; what was claimed stays claimed, `drain` gives it back."""
+        house = self._house
+        await house.store.renew(self.name, until=self._lease_end())
+        house.store.on_arrival(self._arrivals)
+        async with anyio.create_task_group() as jobs:
+            jobs.start_soon(house.timers.run)
+            jobs.start_soon(self._renew)
+            while True:
+                await self._claim()
+                self._looking = False
+                self._notify()
+                await self._wake.wait()
+                self._wake = anyio.Event()
+                self._looking = True
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether no case can go on without something from outside."""
+        return not (self._looking or self._wake.is_set() or self._starting or self._working())
+
+    def resting(self, key: CaseKey) -> bool:
+        """Tell whether a case that the store calls parked has nothing under way here either."""
+        cell = self._cells.get(key)
+        return key not in self._starting and (cell is None or cell.parked)
+
+    async def wait_idle(self) -> None:
+        """Wait until `idle`."""
+        while not self.idle:
+            await self._changed.wait()
+
+    def changed(self) -> anyio.Event:
+        """Give the event that is set when next some case parks, ends or begins."""
+        return self._changed
+
+    def statistics(self) -> NodeStatistics:
+        """Count what the node holds and has seen."""
+        working = self._working()
+        return NodeStatistics(working, len(self._cells) - working, self._claimed, self._ended)
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Take nothing new, let parked cases go, and give working ones up to `timeout_seconds` to park or close.
+
+        What still works then is dropped: its log is whole, and whoever claims it replays it.
+        """
+        self._draining = True
+        with anyio.move_on_after(timeout_seconds):
+            while self._cells:
+                changed = self.changed()
+                for cell in list(self._cells.values()):
+                    cell.release()
+                await changed.wait()
+
+    def parked(self, cell: CaseCell) -> None:
+        """Hear that a case is parked and durable."""
+        self._notify()
+        if self._draining:
+            cell.release()
+            return
+        self._house.timers.after(LINGER_SECONDS, cell.release)
+        parked = [c for c in self._cells.values() if c.parked]
+        for oldest in parked[: max(0, len(parked) - LINGER_MAX)]:
+            oldest.release()
+        self._wake.set()
+
+    def busy(self, _cell: CaseCell) -> None:
+        """Hear that a parked case has something to do again."""
+        self._notify()
+
+    def ended(self, cell: CaseCell) -> None:
+        """Hear that a cell has ended."""
+        if self._cells.get(cell.key) is cell:
+            del self._cells[cell.key]
+        if cell.released:
+            self._failures.pop(cell.key, None)
+        elif not self._draining:
+            self._failures[cell.key] = self._failures.get(cell.key, 0) + 1
+            self._starting.add(cell.key)
+            self._lost.append(cell.key)
+        self._ended += 1
+        self._notify()
+        self._wake.set()
+
+    def _working(self) -> int:
+        return sum(not cell.parked for cell in self._cells.values())
+
+    def _notify(self) -> None:
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
+
+    def _arrivals(self, keys: Sequence[CaseKey]) -> None:
+        for key in keys:
+            cell = self._cells.get(key)
+            if cell is not None:
+                cell.nudge()
+            else:
+                self._wake.set()
+
+    async def _claim(self) -> None:
+        """Claim as long as there is room and anything to claim, then set the alarm for the next timer."""
+        house = self._house
+        while self._lost and not self._draining:
+            key = self._lost.pop()
+            row = await house.store.reclaim(self.name, key)
+            if row is not None:
+                await self._activate(row)
+            self._starting.discard(key)
+        while not self._draining:
+            room = ACTIVE_MAX - self._working()
+            if room <= 0:
+                return
+            rows = await house.store.claim(self.name, limit=room, now=house.world.clock.wall_micros())
+            self._starting.update(row.key for row in rows)
+            self._claimed += len(rows)
+            for row in rows:
+                await self._activate(row)
+            if not rows:
+                break
+        due = await house.store.next_due()
+        if due is not None and due != self._alarm_due:
+            self._alarm_due = due
+            seconds = (due - house.world.clock.wall_micros()) / MICROS
+            house.timers.after(seconds, self._timer_due)
+
+    def _timer_due(self) -> None:
+        self._alarm_due = 0
+        self._wake.set()
+
+    async def _activate(self, row: CaseRow) -> None:
+        records = await self._house.store.records(row.key)
+        failures = self._failures.get(row.key, 0)
+        poison = f"poison: it failed {failures} times in a row" if failures >= FAILURES_MAX else ""
+        cell = CaseCell(row, records, self._house, poison=poison)
+        self._cells[row.key] = cell
+        self._starting.discard(row.key)
+        self._spawn(row, cell)
+
+    def _spawn(self, row: CaseRow, cell: CaseCell) -> Ref:
+        name = f"case:{row.key.tenant}:{row.key.case_id}:{row.epoch}"
+        return self._system.spawn(name, lambda: cell, restart=Restart.TEMPORARY, mailbox_depth_max=CASE_MAILBOX_MAX)
+
+    def _lease_end(self) -> int:
+        return self._house.world.clock.wall_micros() + int(LEASE_SECONDS * MICROS)
+
+    async def _renew(self) -> None:
+        while True:
+            await self._house.world.clock.sleep(RENEW_SECONDS)
+            await self._house.store.renew(self.name, until=self._lease_end())
+
+
+def household(
+    store: Store, staff: Staff, flows: Mapping[str, Flow], crew: str, world: World, telemetry: Telemetry
+) -> Callable[[Node], Household]:
+    """Make what a node's cases share, once the node is there."""
+
+    def make(node: Node) -> Household:
+        return Household(
+            store=store,
+            staff=staff,
+            flows=flows,
+            crew=crew,
+            world=world,
+            timers=Timers(world.clock),
+            telemetry=telemetry,
+            parked=node.parked,
+            ended=node.ended,
+            busy=node.busy,
+        )
+
+    return make

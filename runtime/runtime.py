@@ -1,0 +1,310 @@
+"""The runtime: what a service embeds, and what the command runs alone.
+
+    async with Runtime(crew, store="sqlite:///cases.db") as runtime:
+        await runtime.open("refund", "refund-17", inputs)
+
+Entering it opens the store as its owner, gives the crew's agents their actors, and starts a node that works on
+whatever is open; leaving it drains. Two runtimes in one process share nothing. It does not know what a crew is made
+of: that is what `Staffing` asks for.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+import anyio
+import msgspec
+
+from casework.protocols.codec import encode, pack
+from casework.protocols.records import Arrived, Cancel, Decided, Opened, ReviewAction
+from casework.protocols.wire import NIL, Evidence
+from casework.runtime.actorsystem import ActorSystem
+from casework.runtime.errors import FlowUnknown, Stopping, StoreUnavailable
+from casework.runtime.flow.case import CASE_ID, Flow
+from casework.runtime.flow.opening import opening
+from casework.runtime.node import Node, NodeStatistics, household
+from casework.runtime.seams import World
+from casework.runtime.staff import Staff
+from casework.runtime.store.base import (
+    CaseKey,
+    CaseRow,
+    CaseStatus,
+    DecideResult,
+    DecisionRefused,
+    DeliverResult,
+    Store,
+    StoreReader,
+    Unavailable,
+    Unknown,
+)
+from casework.runtime.store.urls import open_store
+from casework.runtime.telemetry import Telemetry
+
+#: Seconds that working cases get to park or close when a runtime is left.
+DRAIN_SECONDS: Final = 10.0
+#: Bytes of one delivered thing at most.
+ARTIFACT_BYTES_MAX: Final = 20 << 20
+
+
+class Staffing(Protocol):
+    """A crew, as the runtime sees it."""
+
+    @property
+    def name(self) -> str:
+        """Name the crew."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Name its version."""
+        ...
+
+    @property
+    def flows(self) -> Mapping[str, Flow]:
+        """Give its flows by name."""
+        ...
+
+    def staff(
+        self,
+        system: ActorSystem,
+        world: World,
+        reader: StoreReader,
+        settings: Mapping[str, str],
+        telemetry: Telemetry,
+    ) -> AbstractAsyncContextManager[Staff]:
+        """Give its agents their actors for as long as the block lasts."""
+        ...
+
+
+class Runtime:
+    """Runs the cases of one crew on one store; use it with `async with`."""
+
+    def __init__(
+        self,
+        crew: Staffing,
+        store: str | Store = "memory:",
+        *,
+        world: World | None = None,
+        tenant: str = "default",
+        settings: Mapping[str, str] | None = None,
+        telemetry: Telemetry | None = None,
+    ) -> None:
+        """Prepare; nothing happens before the block is entered.
+
+        Args:
+            crew: agents, tools, flows and policy that belong together.
+            store: a URL (`memory:`, `sqlite:///file.db`) or a store that the caller opened and closes.
+            world: clock, chance, ids and threads; the machine's own if left out.
+            tenant: whose cases are opened here.
+            settings: what tools may ask for by name, such as folders.
+            telemetry: as the standard environment variables say, if left out.
+        """
+        self._crew = crew
+        self._given = store
+        self._world = world or World()
+        self._tenant = tenant
+        self._settings = dict(settings or {})
+        self._telemetry = telemetry
+        self._stack = AsyncExitStack()
+        self._store: Store | None = None
+        self._node: Node | None = None
+        self._staff: Staff | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the store, staff the crew and begin to work.
+
+        Raises:
+            StoreOwned, StoreNewer, StoreInvalid, StoreUnavailable: the store cannot be owned.
+
+        If cancelled, everything that was opened is closed again.
+        """
+        try:
+            await self._enter()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        """Drain: take nothing new, let working cases park or close, and give the store back."""
+        return await self._stack.__aexit__(kind, error, trace)
+
+    async def _enter(self) -> None:
+        stack, world = self._stack, self._world
+        telemetry = self._telemetry
+        if telemetry is None:
+            telemetry = self._telemetry = Telemetry.from_environment(clock=world.clock)
+            stack.callback(telemetry.shutdown)
+        if isinstance(self._given, str):
+            self._store = await open_store(self._given, world)
+            stack.push_async_callback(self._store.aclose)
+        else:
+            self._store = self._given
+        system = await stack.enter_async_context(ActorSystem(world))
+        self._staff = await stack.enter_async_context(
+            self._crew.staff(system, world, self._store, self._settings, telemetry)
+        )
+        make = household(self._store, self._staff, self._crew.flows, self._crew.name, world, telemetry)
+        self._node = Node(make, system)
+        jobs = await stack.enter_async_context(anyio.create_task_group())
+        stack.push_async_callback(self._stop, jobs.cancel_scope)
+        jobs.start_soon(self._node.run)
+
+    async def _stop(self, scope: anyio.CancelScope) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.node.drain(DRAIN_SECONDS)
+        scope.cancel()
+
+    @property
+    def store(self) -> Store:
+        """The store that this runtime owns."""
+        if self._store is None:
+            raise Stopping
+        return self._store
+
+    @property
+    def node(self) -> Node:
+        """The node that works here."""
+        if self._node is None:
+            raise Stopping
+        return self._node
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """What this runtime records about itself."""
+        if self._telemetry is None:
+            raise Stopping
+        return self._telemetry
+
+    async def open(self, flow: str, case_id: str, inputs: msgspec.Struct, *, purpose: str = "") -> CaseKey:
+        """Open a case; it is durable when this returns. Opening it again changes nothing.
+
+        Raises:
+            FlowUnknown: the crew has no such flow.
+            ValueError: the case id is not one, or the inputs are not what the flow takes.
+            StoreUnavailable: nothing was opened, or it is not known whether it was; opening again is harmless.
+
+        If cancelled, the case may have been opened or not.
+        """
+        known = self._crew.flows.get(flow)
+        if known is None:
+            raise FlowUnknown(flow, "", f"crew {self._crew.name} has {', '.join(sorted(self._crew.flows))}")
+        if not CASE_ID.fullmatch(case_id):
+            raise ValueError(f"case id {case_id!r} must be names of letters, digits, '_', '.', '-' joined by '/'")
+        if not isinstance(inputs, known.inputs):
+            raise ValueError(f"flow {flow!r} takes {known.inputs.__name__}, not {type(inputs).__name__}")
+        assert self._staff is not None, "an entered runtime has its staff"
+        world, key = self._world, CaseKey(self._tenant, case_id)
+        opened = Opened(
+            flow=known.name,
+            version=known.version,
+            source_hash=known.source_hash,
+            crew=self._crew.name,
+            inputs=pack(inputs),
+            policy_hash=self._staff.policy_hash,
+            trace=self.telemetry.case_opened(known.name, case_id, world.ids.new()),
+            purpose=purpose or known.name,
+        )
+        result = await self.store.open_case(opening(key, opened, world.clock.wall_micros()))
+        if isinstance(result, Unavailable | Unknown):
+            raise StoreUnavailable(self.store.url, result.why)
+        return key
+
+    async def deliver(
+        self,
+        target: str,
+        *,
+        by: str,
+        value: object = None,
+        data: bytes | None = None,
+        label: str = "",
+        message_id: str = "",
+    ) -> DeliverResult:
+        """Deliver a thing to a case, or to whatever waits for a key; the parked case resumes.
+
+        Args:
+            target: a case id or a key that a case waits for.
+            by: who delivers it.
+            value: the thing itself, if it is small.
+            data: its bytes, kept as an artifact by content hash.
+            label: what a person calls it, such as a file name.
+            message_id: the same id again is delivered once; made from the content if left out.
+
+        Raises:
+            ValueError: `data` is too large.
+        """
+        evidence = None
+        if data is not None:
+            evidence = await self._keep(data, label)
+        content = evidence.sha256 if evidence else hashlib.sha256(pack(value)).hexdigest()
+        item_id = message_id or f"delivered:{target}:{content[:32]}"
+        raw = NIL if value is None else pack(value)
+        arrived = Arrived(key=target, message_id=item_id, by=by, value=raw, evidence=evidence)
+        return await self.store.deliver(self._tenant, target, item_id, encode(arrived))
+
+    async def cancel(self, case_id: str, *, by: str, reason: str = "") -> DeliverResult:
+        """Ask a case to stop; it hears so at once and may compensate."""
+        item_id = f"cancel:{self._world.ids.new()}"
+        frame = encode(Cancel(message_id=item_id, by=by, reason=reason))
+        return await self.store.deliver(self._tenant, case_id, item_id, frame)
+
+    async def decide(
+        self,
+        review_id: str,
+        action: ReviewAction,
+        *,
+        by: str,
+        reason: str = "",
+        edited: object = None,
+        proposal_hash: str = "",
+    ) -> DecideResult:
+        """Decide a review. `proposal_hash` is what the person saw; left out, it is what stands there now."""
+        review = await self.store.review(review_id)
+        if review is None:
+            return DecisionRefused("absent")
+        now = self._world.clock.wall_micros()
+        decided = Decided(
+            review_id=review_id,
+            action=action,
+            by=by,
+            proposal_hash=proposal_hash or review.proposal_hash,
+            reason=reason,
+            edited=NIL if edited is None else pack(edited),
+            at=now,
+        )
+        return await self.store.decide(review_id, decided.proposal_hash, encode(decided), now)
+
+    async def wait(self, case_id: str) -> CaseRow:
+        """Wait until a case is parked or closed, and give it as it stands then.
+
+        Raises:
+            KeyError: there is no such case.
+        """
+        key = CaseKey(self._tenant, case_id)
+        while True:
+            changed = self.node.changed()
+            row = await self.store.case(key)
+            if row is None:
+                raise KeyError(case_id)
+            if row.status is CaseStatus.CLOSED or (row.status is CaseStatus.PARKED and self.node.resting(key)):
+                return row
+            await changed.wait()
+
+    async def wait_idle(self) -> None:
+        """Wait until no case can go on without something from outside."""
+        await self.node.wait_idle()
+
+    def statistics(self) -> NodeStatistics:
+        """Count what works here."""
+        return self.node.statistics()
+
+    async def _keep(self, data: bytes, label: str) -> Evidence:
+        if len(data) > ARTIFACT_BYTES_MAX:
+            raise ValueError(f"{label or 'the thing'} has {len(data)} bytes; at most {ARTIFACT_BYTES_MAX} are kept")
+        sha256 = hashlib.sha256(data).hexdigest()
+        await self.store.put_artifact(sha256, data)
+        return Evidence(ref=f"artifact:{sha256}", sha256=sha256, label=label)
