@@ -37,7 +37,7 @@ class _Sheet(NamedTuple):
     size: int
 
 
-_TILL_ROLL: Final = _Sheet(226, 340, 14, "Courier", 7)
+_TILL_ROLL: Final = _Sheet(226, 220, 14, "Courier", 7)
 _A4: Final = _Sheet(595, 842, 64, "Helvetica", 10)
 
 
@@ -114,9 +114,10 @@ def _pdf(lines: list[Line], sheet: _Sheet) -> bytes:
     target = io.BytesIO()
     canvas = Canvas(target, pagesize=(sheet.width, sheet.height), invariant=1, pageCompression=0)
     canvas.setTitle(lines[0].left)
-    down = sheet.height - sheet.margin - sheet.size
+    down = float(sheet.height - sheet.margin - sheet.size)
     for number, line in enumerate(lines):
-        canvas.setFont(f"{sheet.font}-Bold" if number == 0 else sheet.font, sheet.size + (2 if number == 0 else 0))
+        heading = number == 0
+        canvas.setFont(f"{sheet.font}-Bold" if heading else sheet.font, sheet.size + (2 if heading else 0))
         canvas.drawString(sheet.margin, down, line.left)
         if line.right:
             canvas.drawRightString(sheet.width - sheet.margin, down, line.right)
@@ -138,7 +139,8 @@ def _photo(lines: list[Line], dice: Dice, name: str) -> bytes:
         down = 60 + step * number
         pen.text((50, down), line.left, fill=25, font=font)
         pen.text((810, down), line.right, fill=25, font=font, anchor="ra")
-    turned = slip.rotate(1.2 if dice.below(2, "turn", name) else -0.9, Image.Resampling.BICUBIC, expand=True, fillcolor=150)
+    degrees = 0.8 if dice.below(2, "turn", name) else -0.8
+    turned = slip.rotate(degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=150)
     picture = Image.new("L", (width, height), 150)
     picture.paste(turned, ((width - turned.width) // 2, (height - turned.height) // 2))
     grain = hashlib.shake_256(dice.number("grain", name, digits=18).encode()).digest(width * height)

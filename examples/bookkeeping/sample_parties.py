@@ -69,7 +69,7 @@ kantoor|Office Centre B.V.|Office Centre BV|office|ideal|Franciscusdreef 68, 356
 postnl|PostNL|POSTNL POSTKANTOOR 3511|office|card|Neude 11, 3512 AE Utrecht
 boek|Boekhandel Domplein|BOEKHANDEL DOMPLEIN UTRECHT|office|card|Domplein 6, 3512 JC Utrecht
 noel|Boekbinderij Noël|Boekbinderij Noël|office|transfer|Voorstraat 88, 3512 AT Utrecht
-hubo|Hubo Utrecht|HUBO UTRECHT 0231|office|card|Amsterdamsestraatweg 402, 3551 CV Utrecht
+hubo|Hubo Utrecht|HUBO UTRECHT 0231|office|card|Vleutenseweg 55, 3532 HB Utrecht
 copy|Copyshop De Kopie|CCV*COPYSHOP DE KOPIE|office|card|Nobelstraat 20, 3512 EN Utrecht
 printer|Printservice Noord|Printservice Noord|office|transfer|Gageldijk 3, 3566 ME Utrecht
 coolblue|Coolblue B.V.|COOLBLUE BV ROTTERDAM|hardware|ideal|Weena 664, 3012 CN Rotterdam

@@ -171,7 +171,7 @@ PURCHASES_ING: Final = (
     _buy("ing", "05-07", "ah", ("Lunch projectoverleg", 9, 2126), ("Servetten en bekers", 21, 289),
          style=Style.INCLUSIVE),
     _buy("ing", "05-28", "ah", ("Broodjes en sap", 9, 1268)),
-    _buy("ing", "06-11", "ah", ("Lunch workshop", 9, 3184), ("Wegwerpborden", 21, 425)),
+    _buy("ing", "06-11", "ah", ("Lunch projectoverleg, 6 personen", 9, 3184), ("Wegwerpborden", 21, 425)),
     _buy("ing", "04-11", "hema", ("Ordners en tabbladen", 21, 1975), style=Style.INCLUSIVE),
     _buy("ing", "05-30", "hema", ("Notitieboeken", 21, 1450), ("Archiefdozen", 21, 1179)),
     _buy("ing", "06-18", "hema", ("Plakband en lijmstiften", 21, 1089)),
@@ -195,7 +195,8 @@ PURCHASES_ING: Final = (
     _buy("ing", "04-14", "station", ("Treinkaartje Utrecht - Maastricht", 9, 5470), case=Case.RULED),
     _buy("ing", "04-30 04-22", "hethof", ("Drukwerk brochure Griftpark", 21, 14399)),
     Payment(
-        account="ing", day=_day("05-19"), party="hethof", cents=-7260, text="Betaling rekening mei", case=Case.AMBIGUOUS,
+        account="ing", day=_day("05-19"), party="hethof", cents=-7260, text="Betaling rekening mei",
+        case=Case.AMBIGUOUS,
         bill=Bill(day=_day("05-08"), items=(("Drukwerk folder, 250 st", 21, 7260),)),
         twin=Bill(day=_day("05-15"), items=(("Drukwerk folder, 250 st", 21, 7260),)),
     ),
