@@ -85,8 +85,10 @@ class DoorServer:
                     await slots.acquire()
                     group.start_soon(self._talk, await _accepted(listener), slots)
         finally:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 os.unlink(self._path)
+                if self._directory:
+                    os.rmdir(self._directory)
 
     async def _listener(self) -> SocketListener:
         if self._directory:
@@ -113,7 +115,7 @@ class DoorServer:
     async def _talk(self, stream: SocketStream, slots: anyio.Semaphore) -> None:
         try:
             async with stream:
-                await self._answer_all(Channel(stream))
+                await self._answer(Channel(stream))
         except ProtocolError as error:
             _LOGGER.warning("a client of %s was cut off: %r", self._path, str(error))
         except TimeoutError:
@@ -123,15 +125,14 @@ class DoorServer:
         finally:
             slots.release()
 
-    async def _answer_all(self, channel: Channel) -> None:
-        while True:
-            with anyio.fail_after(TRANSFER_SECONDS_MAX):
-                request = await channel.request()
-            if request is None:
-                return
-            reply = await self._reply(request)
-            with anyio.fail_after(TRANSFER_SECONDS_MAX):
-                await channel.send(reply)
+    async def _answer(self, channel: Channel) -> None:
+        with anyio.fail_after(TRANSFER_SECONDS_MAX):
+            request = await channel.request()
+        if request is None:
+            return
+        reply = await self._reply(request)
+        with anyio.fail_after(TRANSFER_SECONDS_MAX):
+            await channel.send(reply)
 
     async def _reply(self, request: Request) -> Reply:
         try:

@@ -4,8 +4,9 @@
     4 bytes length, request (MessagePack)  ->
                                            <-  4 bytes length, answer (MessagePack)
 
-A connection carries one request after the other. Answers are the store's own results under their name. These
-messages hold whole frames and artifacts, so they have a limit and an encoder of their own.
+A connection carries one request, so an owner that stops finds nobody waiting on an idle one. Answers are the store's
+own results under their name. These messages hold whole frames and artifacts, so they have a limit and an encoder of
+their own.
 It does not know who serves and who asks.
 """
 

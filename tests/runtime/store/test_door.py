@@ -1,0 +1,282 @@
+"""Other processes deliver and decide through the owner's socket; whoever misuses it hurts only himself."""
+
+import logging
+import os
+import socket
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+from check_store import NOW, TENANT, arrived, decided, evidence, key_of, parked, review
+
+from casework.protocols.codec import digest
+from casework.protocols.errors import FrameInvalid, FrameTooLarge
+from casework.runtime.errors import StoreUnavailable
+from casework.runtime.seams import World
+from casework.runtime.store import door
+from casework.runtime.store.base import (
+    DecisionRefused,
+    DecisionTaken,
+    Delivered,
+    Duplicate,
+    Nobody,
+    Store,
+    Unavailable,
+    Unknown,
+)
+from casework.runtime.store.door import DoorServer
+from casework.runtime.store.door_client import DoorClient
+from casework.runtime.store.door_wire import ARTIFACT_BYTES_MAX, MESSAGE_BYTES_MAX, socket_path
+from casework.runtime.store.urls import door_server, open_door, open_store
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/cases.db"
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[Store]:
+    store = await open_store(url, World())
+    yield store
+    await store.aclose()
+
+
+@pytest.fixture
+async def server(store: Store) -> AsyncIterator[DoorServer]:
+    server = door_server(store)
+    assert server is not None
+    async with anyio.create_task_group() as group:
+        await group.start(server.serve)
+        yield server
+        group.cancel_scope.cancel()
+
+
+@pytest.fixture
+async def client(server: DoorServer, url: str) -> DoorClient:
+    return await open_door(url, World())
+
+
+def present(path: str) -> bool:
+    return os.path.lexists(path)
+
+
+async def answer_to(server: DoorServer, data: bytes) -> bytes:
+    """Give what the server says before it hangs up."""
+    with anyio.fail_after(5):
+        async with await anyio.connect_unix(server.path) as stream:
+            await stream.send(data)
+            try:
+                return await stream.receive()
+            except (anyio.EndOfStream, anyio.BrokenResourceError):
+                return b""
+
+
+@pytest.mark.promise("STORE-17")
+async def test_deliveries_go_through_the_door_with_the_stores_own_answers(store: Store, client: DoorClient) -> None:
+    with anyio.fail_after(5):
+        await parked(store, "c", evidence("receipt"))
+        assert await client.deliver(TENANT, "receipt", "m1", arrived()) == Delivered((key_of("c"),))
+        assert await client.deliver(TENANT, "receipt", "m1", arrived()) == Duplicate((key_of("c"),))
+        assert await client.deliver(TENANT, "nowhere", "m2", arrived()) == Nobody("nowhere")
+        assert [item.frame for item in await store.inbox(key_of("c"))] == [arrived()]
+
+
+@pytest.mark.promise("STORE-17")
+async def test_decisions_go_through_the_door_with_the_stores_own_answers(store: Store, client: DoorClient) -> None:
+    with anyio.fail_after(5):
+        await parked(store, "c", reviews=(review(key_of("c")),))
+        assert await client.decide("none", "h1", decided("none"), NOW) == DecisionRefused("absent")
+        taken = await client.decide("r1", "h1", decided(), NOW)
+        assert taken == DecisionTaken(await store.review("r1"))  # type: ignore[arg-type]
+        other = await client.decide("r1", "h1", decided(by="bob"), NOW)
+        assert other == DecisionRefused("decided", taken.review)  # type: ignore[union-attr]
+
+
+async def test_artifacts_of_many_megabytes_go_through_the_door(store: Store, client: DoorClient) -> None:
+    with anyio.fail_after(5):
+        data = bytes(8 << 20)
+        await client.put_artifact(digest(data).hex(), data)
+        assert await store.artifact(digest(data).hex()) == data
+        with pytest.raises(FrameInvalid, match="content hash"):
+            await client.put_artifact(digest(data).hex(), b"other")
+        with pytest.raises(FrameTooLarge):
+            await client.put_artifact("00", bytes(ARTIFACT_BYTES_MAX + 1))
+
+
+async def test_a_frame_that_is_no_delivery_is_refused_through_the_door(store: Store, client: DoorClient) -> None:
+    with anyio.fail_after(5):
+        await parked(store, "c")
+        with pytest.raises(FrameInvalid, match="arrived or cancel"):
+            await client.deliver(TENANT, "c", "m1", decided())
+        with pytest.raises(FrameInvalid):
+            await client.decide("r1", "h1", b"\xff", NOW)
+        assert await client.deliver(TENANT, "c", "m1", arrived()) == Delivered((key_of("c"),))
+
+
+@pytest.mark.promise("STORE-18")
+async def test_the_socket_is_for_its_user_alone_and_goes_with_its_owner(store: Store, url: str) -> None:
+    server = door_server(store)
+    assert server is not None
+    async with anyio.create_task_group() as group:
+        await group.start(server.serve)
+        made = os.lstat(server.path)
+        assert stat.S_ISSOCK(made.st_mode)
+        assert stat.S_IMODE(made.st_mode) == 0o600
+        assert not present(f"{server.path}.new")
+        group.cancel_scope.cancel()
+    assert not present(server.path)
+    with pytest.raises(StoreUnavailable, match="no process owns it"):
+        await open_door(url, World())
+
+
+async def test_a_socket_that_a_killed_owner_left_is_replaced(store: Store, url: str) -> None:
+    server = door_server(store)
+    assert server is not None
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(server.path)
+    os.mkdir(f"{server.path}.new")
+    with pytest.raises(StoreUnavailable, match="no process owns it"):
+        await open_door(url, World())
+    async with anyio.create_task_group() as group:
+        await group.start(server.serve)
+        assert await (await open_door(url, World())).deliver(TENANT, "c", "m", arrived()) == Nobody("c")
+        group.cancel_scope.cancel()
+
+
+@pytest.mark.promise("STORE-18")
+async def test_a_database_with_a_long_path_has_its_socket_in_a_private_directory(tmp_path: Path) -> None:
+    directory = tmp_path / ("deep" * 20) / ("down" * 20)
+    os.makedirs(directory)
+    url = f"sqlite:///{directory}/cases.db"
+    store = await open_store(url, World())
+    server = door_server(store)
+    assert server is not None
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            await group.start(server.serve)
+            private = os.path.dirname(server.path)
+            assert stat.S_IMODE(os.stat(private).st_mode) == 0o700
+            assert len(server.path) <= 100
+            assert await (await open_door(url, World())).deliver(TENANT, "c", "m", arrived()) == Nobody("c")
+            group.cancel_scope.cancel()
+    assert not present(private)
+    await store.aclose()
+
+
+async def test_a_private_directory_that_others_can_enter_is_not_used(tmp_path: Path) -> None:
+    directory = tmp_path / ("deep" * 20) / ("down" * 20)
+    os.makedirs(directory)
+    store = await open_store(f"sqlite:///{directory}/cases.db", World())
+    server = door_server(store)
+    assert server is not None
+    private = socket_path(f"{directory}/cases.db")[1]
+    os.mkdir(private, 0o755)
+    with pytest.raises(StoreUnavailable, match="not private"):
+        await server.serve()
+    os.rmdir(private)
+    await store.aclose()
+
+
+@pytest.mark.promise("STORE-19")
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\xff\xff\xff\xff",
+        (MESSAGE_BYTES_MAX + 1).to_bytes(4),
+        b"\x00\x00\x00\x01\xc1",
+        b"\x00\x00\x00\x00",
+        b"\x00\x00\x00\x06" + b"\x81\xa4type\xc0"[:6],
+        (20_000).to_bytes(4) + b"\x91" * 20_000,
+        b"\x00\x00\x00\x0d\x81\xa4type\xa6\x0a\x1b[31m",
+    ],
+)
+async def test_bytes_that_are_no_request_close_their_connection_with_one_line(
+    store: Store, server: DoorServer, client: DoorClient, data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    assert await answer_to(server, data) == b""
+    with anyio.fail_after(5):
+        assert await client.deliver(TENANT, "c", "m1", arrived()) == Nobody("c")
+    [line] = [record.getMessage() for record in caplog.records if record.name == door.__name__]
+    assert "was cut off" in line
+    assert line.isprintable()
+
+
+@pytest.mark.promise("STORE-19")
+async def test_a_client_that_sends_nothing_is_cut_off(
+    server: DoorServer, client: DoorClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "TRANSFER_SECONDS_MAX", 0.05)
+    assert await answer_to(server, b"\x00") == b""
+    with anyio.fail_after(5):
+        assert await client.deliver(TENANT, "c", "m1", arrived()) == Nobody("c")
+
+
+async def test_more_clients_than_are_served_at_once_are_served_in_turn(store: Store, client: DoorClient) -> None:
+    await parked(store, "c")
+    results: list[object] = []
+
+    async def deliver(number: int) -> None:
+        results.append(await client.deliver(TENANT, "c", f"m{number}", arrived()))
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for number in range(2 * door.CONNECTIONS_MAX):
+                group.start_soon(deliver, number)
+    assert results == [Delivered((key_of("c"),))] * (2 * door.CONNECTIONS_MAX)
+
+
+async def test_settling_waits_for_the_runtime_to_rest(server: DoorServer, client: DoorClient) -> None:
+    with anyio.fail_after(5):
+        assert await client.settle(1) is False
+        resting = anyio.Event()
+        asked = anyio.Event()
+
+        async def settled() -> None:
+            asked.set()
+            await resting.wait()
+
+        server.settled = settled
+        assert await client.settle(0.01) is False
+        answers: list[bool] = []
+
+        async def settle() -> None:
+            answers.append(await client.settle(5))
+
+        asked = anyio.Event()
+        async with anyio.create_task_group() as group:
+            group.start_soon(settle)
+            await asked.wait()
+            resting.set()
+        assert answers == [True]
+
+
+async def test_a_store_that_cannot_write_says_so_through_the_door(store: Store, client: DoorClient) -> None:
+    await store.aclose()
+    with anyio.fail_after(5):
+        assert isinstance(await client.deliver(TENANT, "c", "m1", arrived()), Unavailable)
+        with pytest.raises(StoreUnavailable, match="closed"):
+            await client.put_artifact(digest(b"").hex(), b"")
+
+
+async def test_an_owner_that_ends_before_it_answers_leaves_the_outcome_unknown(url: str, tmp_path: Path) -> None:
+    listener = await anyio.create_unix_listener(socket_path(f"{tmp_path}/cases.db")[0])
+
+    async def hang_up() -> None:
+        for _ in range(2):
+            async with await listener.accept():
+                pass
+
+    with anyio.fail_after(5):
+        async with listener, anyio.create_task_group() as group:
+            group.start_soon(hang_up)
+            client = await open_door(url, World())
+            assert isinstance(await client.deliver(TENANT, "c", "m1", arrived()), Unknown)
+
+
+async def test_a_store_in_memory_has_no_door() -> None:
+    assert door_server(await open_store("memory:", World())) is None
