@@ -160,6 +160,14 @@ def claim(connection: sqlite3.Connection, node: str, limit: int, now: int) -> Se
     return [queries.case_by_number(connection, number) for number in numbers]
 
 
+def reclaim(connection: sqlite3.Connection, node: str, key: CaseKey) -> CaseRow | None:
+    """Take a case again that a node holds, with epoch + 1; None if it holds it not."""
+    cursor = connection.execute(
+        'UPDATE "case" SET epoch = epoch + 1 WHERE tenant = ? AND case_id = ? AND node = ?', (*key, node)
+    )
+    return queries.case(connection, key) if cursor.rowcount else None
+
+
 def renew(connection: sqlite3.Connection, node: str, until: int) -> None:
     """Say that a node lives until then."""
     connection.execute("INSERT OR REPLACE INTO node VALUES (?, ?)", (node, until))

@@ -215,6 +215,16 @@ class MemoryStore:
             case.row = dataclasses.replace(case.row, epoch=case.row.epoch + 1, node=node, changed_at=now)
         return [case.row for case in free[:limit]]
 
+    async def reclaim(self, node: str, key: CaseKey) -> CaseRow | None:
+        """Take a case again that this node holds but has lost track of, with epoch + 1; None if it holds it not."""
+        assert node, "a node has a name"
+        await anyio.lowlevel.checkpoint()
+        case = self._cases.get(key)
+        if case is None or case.row.node != node:
+            return None
+        case.row = dataclasses.replace(case.row, epoch=case.row.epoch + 1)
+        return case.row
+
     async def renew(self, node: str, *, until: int) -> None:
         """Say that a node lives until then."""
         await anyio.lowlevel.checkpoint()

@@ -180,6 +180,17 @@ class SqliteStore:
         assert node, "a node has a name"
         return await self._writer.change(lambda connection, _: changes.claim(connection, node, limit, now))
 
+    async def reclaim(self, node: str, key: CaseKey) -> CaseRow | None:
+        """Take a case again that this node holds but has lost track of, with epoch + 1; None if it holds it not.
+
+        Raises:
+            StoreUnavailable: it cannot be written just now.
+
+        If cancelled, the epoch may have grown; reclaim again.
+        """
+        assert node, "a node has a name"
+        return await self._writer.change(lambda connection, _: changes.reclaim(connection, node, key))
+
     async def renew(self, node: str, *, until: int) -> None:
         """Say that a node lives until then; raises StoreUnavailable."""
         await self._writer.change(lambda connection, _: changes.renew(connection, node, until))

@@ -314,6 +314,27 @@ class StoreConformance:
         [again] = await store.claim(NODE, limit=1, now=NOW)
         assert again.epoch == 2
 
+    @pytest.mark.promise("STORE-10")
+    async def test_a_node_takes_a_case_again_only_while_it_holds_it(self, store: Store) -> None:
+        row = await claimed(store, "c")
+        again = await store.reclaim(NODE, row.key)
+        assert again is not None
+        assert (again.epoch, again.node) == (2, NODE)
+        assert await store.append(Append(row.key, 1, 1, (note(1),))) == Fenced(2)
+        assert await store.append(Append(row.key, 2, 1, (note(1, 2),))) == Appended()
+        assert await store.reclaim("node-2", row.key) is None
+        assert await store.reclaim(NODE, key_of("nowhere")) is None
+        await store.claim("node-2", limit=1, now=NOW + 1_000)
+        assert await store.reclaim(NODE, row.key) is None
+        assert (await there(store, "c")).epoch == 3
+
+    async def test_a_case_that_was_released_or_closed_is_not_taken_again(self, store: Store) -> None:
+        released = await parked(store, "a")
+        closed = await claimed(store, "b")
+        await close(store, closed)
+        assert await store.reclaim(NODE, released.key) is None
+        assert await store.reclaim(NODE, closed.key) is None
+
     # Appending.
 
     async def test_an_append_is_read_back_in_order_with_its_fields(self, store: Store) -> None:
