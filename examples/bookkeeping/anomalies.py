@@ -63,9 +63,7 @@ def find_duplicates(transactions: Sequence[Transaction]) -> list[Duplicate]:
     return found
 
 
-def find_unusual(
-    transactions: Sequence[Transaction], categories: Mapping[str, str] | None = None
-) -> list[Unusual]:
+def find_unusual(transactions: Sequence[Transaction], categories: Mapping[str, str] | None = None) -> list[Unusual]:
     """Find payments of at least five times the median of the payee's other payments.
 
     With `categories` (by transaction id), private drawings and transfers are left out: they follow no pattern.
@@ -75,12 +73,7 @@ def find_unusual(
         category = (categories or {}).get(transaction.id, "")
         if transaction.amount < 0 and category not in ("private", "transfer"):
             payees[_payee(transaction)].append(transaction)
-    found = [
-        unusual
-        for group in payees.values()
-        for each in group
-        if (unusual := _unusual(each, group)) is not None
-    ]
+    found = [unusual for group in payees.values() for each in group if (unusual := _unusual(each, group)) is not None]
     return sorted(found, key=lambda unusual: unusual.transaction)
 
 
@@ -92,9 +85,7 @@ def _unusual(transaction: Transaction, group: Sequence[Transaction]) -> Unusual 
     if usual <= 0 or -transaction.amount < UNUSUAL_FACTOR * usual:
         return None
     factor = (-transaction.amount / usual).quantize(Decimal("0.1"), rounding=ROUND_HALF_UP)
-    return Unusual(
-        transaction=transaction.id, usual=usual.quantize(Decimal("0.01"), ROUND_HALF_UP), factor=factor
-    )
+    return Unusual(transaction=transaction.id, usual=usual.quantize(Decimal("0.01"), ROUND_HALF_UP), factor=factor)
 
 
 def _payee(transaction: Transaction) -> str:

@@ -54,14 +54,10 @@ def read_bank_folder(folder: pathlib.Path) -> tuple[list[Transaction], list[Prob
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         return [], [
-            Problem(
-                file=str(folder), message=f"folder cannot be read ({error.strerror}); check path and rights"
-            )
+            Problem(file=str(folder), message=f"folder cannot be read ({error.strerror}); check path and rights")
         ]
     if not paths:
-        return [], [
-            Problem(file=str(folder), message="folder holds no bank export; put the bank's .csv files here")
-        ]
+        return [], [Problem(file=str(folder), message="folder holds no bank export; put the bank's .csv files here")]
     known: dict[str, Transaction] = {}
     problems: list[Problem] = []
     for path in paths:
@@ -103,9 +99,7 @@ def _load(path: pathlib.Path) -> bytes:
             raise _FileRefused("is not a file; put the bank's .csv exports here")
         size = path.stat().st_size
         if size > FILE_BYTES_MAX:
-            raise _FileRefused(
-                f"is {size} bytes long, the limit is {FILE_BYTES_MAX}; export a shorter period"
-            )
+            raise _FileRefused(f"is {size} bytes long, the limit is {FILE_BYTES_MAX}; export a shorter period")
         data = path.read_bytes()
     except OSError as error:
         raise _FileRefused(f"cannot be read ({error.strerror}); check path and rights") from error
@@ -154,21 +148,15 @@ def _header_complaint(headers: dict[str, tuple[str, ...]]) -> str:
     ]
     shared, bank, columns, header = max(choices, key=lambda choice: choice[0])
     if shared < 3:
-        return (
-            f"no ING or Rabobank header; expected {ing.COLUMNS[0]!r};{ing.COLUMNS[1]!r};... : {_AGAIN} as CSV"
-        )
-    foreign = [
-        found[1] for name in header if (found := _FOREIGN_AMOUNT.fullmatch(name)) and found[1] != "EUR"
-    ]
+        return f"no ING or Rabobank header; expected {ing.COLUMNS[0]!r};{ing.COLUMNS[1]!r};... : {_AGAIN} as CSV"
+    foreign = [found[1] for name in header if (found := _FOREIGN_AMOUNT.fullmatch(name)) and found[1] != "EUR"]
     if foreign:
         return f"currency {foreign[0]!r} is unknown; only EUR accounts can be booked"
     missing = ", ".join(repr(column) for column in columns if column not in header)
     return f"{bank} export lacks the column(s) {missing}; {_AGAIN} with all columns"
 
 
-def _rows(
-    file: str, lines: list[tuple[int, bytes]], layout: _Layout, problems: list[Problem]
-) -> Iterator[Row]:
+def _rows(file: str, lines: list[tuple[int, bytes]], layout: _Layout, problems: list[Problem]) -> Iterator[Row]:
     for count, (number, line) in enumerate(lines, start=1):
         if count > ROWS_MAX:
             message = f"has more than {ROWS_MAX} rows, the rest is not read; export a shorter period"
@@ -214,9 +202,7 @@ def _split(text: str, delimiter: str) -> list[str]:
     try:
         return next(csv.reader([text], delimiter=delimiter, strict=True), [])
     except csv.Error:
-        raise RowRefused(
-            f"quotes do not match, or cells are not separated by {delimiter!r}; {_AGAIN}"
-        ) from None
+        raise RowRefused(f"quotes do not match, or cells are not separated by {delimiter!r}; {_AGAIN}") from None
 
 
 def _from_ing(rows: Iterator[Row], problems: list[Problem]) -> list[Transaction]:
@@ -249,7 +235,5 @@ def _from_rabobank(rows: Iterator[Row], problems: list[Problem]) -> list[Transac
 
 
 def _twice(second: Transaction, first: Transaction) -> Problem:
-    message = (
-        f"{second.id} stands already at {first.source}:{first.line}, this one is not used; remove the overlap"
-    )
+    message = f"{second.id} stands already at {first.source}:{first.line}, this one is not used; remove the overlap"
     return Problem(file=second.source, line=second.line, message=message)

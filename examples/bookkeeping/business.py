@@ -3,7 +3,7 @@
 This module does not know today's date; whether a deadline has passed is for its callers.
 """
 
-import datetime
+import datetime as dt
 import pathlib
 import re
 import tomllib
@@ -57,22 +57,22 @@ def read_business(folder: pathlib.Path) -> Business:
     return msgspec.structs.replace(business, accounts=accounts)
 
 
-def quarter_dates(quarter: str) -> tuple[datetime.date, datetime.date]:
+def quarter_dates(quarter: str) -> tuple[dt.date, dt.date]:
     """Give the first and last day of a quarter written as 2026Q2; ValueError if it is not written so."""
     found = _QUARTER.fullmatch(quarter)
     if found is None:
         raise ValueError(f"quarter {quarter!r} is not written like 2026Q2")
     year, number = int(found[1]), int(found[2])
-    first = datetime.date(year, 3 * number - 2, 1)
-    return first, _first_after(year, number) - datetime.timedelta(days=1)
+    first = dt.date(year, 3 * number - 2, 1)
+    return first, _first_after(year, number) - dt.timedelta(days=1)
 
 
-def filing_deadline(quarter: str) -> datetime.date:
+def filing_deadline(quarter: str) -> dt.date:
     """Give the last day to file: the last day of the month after the quarter."""
     _, last = quarter_dates(quarter)
-    month_after = (last + datetime.timedelta(days=1)).replace(day=28) + datetime.timedelta(days=4)
-    return month_after.replace(day=1) - datetime.timedelta(days=1)
+    month_after = (last + dt.timedelta(days=1)).replace(day=28) + dt.timedelta(days=4)
+    return month_after.replace(day=1) - dt.timedelta(days=1)
 
 
-def _first_after(year: int, number: int) -> datetime.date:
-    return datetime.date(year + 1, 1, 1) if number == 4 else datetime.date(year, 3 * number + 1, 1)
+def _first_after(year: int, number: int) -> dt.date:
+    return dt.date(year + 1, 1, 1) if number == 4 else dt.date(year, 3 * number + 1, 1)

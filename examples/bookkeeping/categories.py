@@ -104,9 +104,7 @@ def read_rules(path: pathlib.Path = RULES_FILE) -> Rules:
     except OSError as error:
         raise RulesUnclear(str(path), f"cannot be read ({error.strerror}); restore it") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise RulesUnclear(
-            str(path), f"is not a file of rules ({error}); see the comment at its head"
-        ) from error
+        raise RulesUnclear(str(path), f"is not a file of rules ({error}); see the comment at its head") from error
 
 
 def needs_receipt(category: str) -> bool:
@@ -121,12 +119,7 @@ def propose_by_name(transaction: Transaction, rules: Rules, own_accounts: Sequen
     if transaction.amount > 0 and _names_invoice(transaction):
         return Proposal(category="sales", confidence=CONFIDENCE_NAME, rule="money in that names an invoice")
     name = f" {plain(transaction.name)} "
-    hits = [
-        (len(words), words, rule)
-        for rule in rules.vendor
-        for words in rule.names
-        if f" {plain(words)} " in name
-    ]
+    hits = [(len(words), words, rule) for rule in rules.vendor for words in rule.names if f" {plain(words)} " in name]
     if hits:
         _, words, rule = max(hits, key=lambda hit: hit[0])
         return Proposal(category=rule.category, confidence=rule.confidence, rule=f"name holds {words!r}")
@@ -146,9 +139,7 @@ def propose_by_receipt(receipt: ReceiptFacts, rules: Rules) -> Proposal:
             weights[category] = weights.get(category, ZERO) + abs(line.amount)
             told.setdefault(category, word)
     if not weights:
-        return Proposal(
-            category="unknown", confidence=CONFIDENCE_NONE, rule="the receipt's lines hold no known word"
-        )
+        return Proposal(category="unknown", confidence=CONFIDENCE_NONE, rule="the receipt's lines hold no known word")
     best = max(weights, key=lambda category: weights[category])
     sure = CONFIDENCE_RECEIPT if len(weights) == 1 else CONFIDENCE_RECEIPT_MIXED
     return Proposal(category=best, confidence=sure, rule=f"receipt holds {told[best]!r}")
@@ -175,18 +166,14 @@ def _alone(proposal: Proposal, other: Proposal | None) -> Settlement:
     if proposal.confidence < CONFIDENCE_MIN:
         rule = f"confidence {proposal.confidence:.2f} is below {CONFIDENCE_MIN:.2f}: a person decides"
         return Settlement(settled=Settled.PERSON_LOW_CONFIDENCE, chosen=proposal, lost=other, rule=rule)
-    return Settlement(
-        settled=Settled.AGREED, chosen=proposal, lost=other, rule=f"only one proposal: {proposal.rule}"
-    )
+    return Settlement(settled=Settled.AGREED, chosen=proposal, lost=other, rule=f"only one proposal: {proposal.rule}")
 
 
 def _line_category(description: str, rules: Rules) -> tuple[Category, str] | None:
     """The first known word decides, for the thing bought stands first: "Lunch workshop" is a lunch."""
     text = f" {plain(description)}"
     hits = [
-        (text.find(f" {plain(word)}"), -len(word), rule.category, word)
-        for rule in rules.line
-        for word in rule.words
+        (text.find(f" {plain(word)}"), -len(word), rule.category, word) for rule in rules.line for word in rule.words
     ]
     found = [hit for hit in hits if hit[0] >= 0]
     if not found:

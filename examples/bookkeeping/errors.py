@@ -12,9 +12,6 @@
 Each is one line of text that says what to do next. This module does not know who parks or reports what.
 """
 
-from __future__ import annotations
-
-
 from casework.protocols.errors import CaseworkError
 
 
@@ -62,9 +59,7 @@ class ReceiptUnclear(BookkeepingError):
 
     def __init__(self, missing: tuple[str, ...]) -> None:
         self.missing = missing
-        super().__init__(
-            f"receipt lacks {', '.join(missing)}; deliver a complete receipt or enter it by hand"
-        )
+        super().__init__(f"receipt lacks {', '.join(missing)}; deliver a complete receipt or enter it by hand")
 
 
 class OcrMissing(BookkeepingError):
@@ -72,9 +67,7 @@ class OcrMissing(BookkeepingError):
 
     def __init__(self) -> None:
         self.extra = "casework[ocr]"
-        super().__init__(
-            "a photo needs the extra casework[ocr]; install it with: pip install 'casework[ocr]'"
-        )
+        super().__init__("a photo needs the extra casework[ocr]; install it with: pip install 'casework[ocr]'")
 
 
 class EvidenceMissing(BookkeepingError):
@@ -82,6 +75,4 @@ class EvidenceMissing(BookkeepingError):
 
     def __init__(self, transactions: tuple[str, ...]) -> None:
         self.transactions = transactions
-        super().__init__(
-            f"VAT without a receipt in {', '.join(transactions)}; park them until the receipt is there"
-        )
+        super().__init__(f"VAT without a receipt in {', '.join(transactions)}; park them until the receipt is there")

@@ -5,7 +5,7 @@ This module does not know any bank's columns.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,12 +55,12 @@ def squeeze(text: str) -> str:
     return " ".join(text.split())[:TEXT_CHARACTERS_MAX]
 
 
-def parse_date(text: str, form: str) -> datetime.date:
+def parse_date(text: str, form: str) -> dt.date:
     """Read a date written in `form` (a key of the known forms); RowRefused if it is not one."""
     found = _DATE_FORMS[form].fullmatch(text)
     if found is None:
         raise RowRefused(f"date {text[:40]!r} is not written as {form}; restore it from a fresh export")
     try:
-        return datetime.date(int(found[1]), int(found[2]), int(found[3]))
+        return dt.date(int(found[1]), int(found[2]), int(found[3]))
     except ValueError:
         raise RowRefused(f"date {text!r} does not exist; correct it from a fresh export") from None

@@ -43,9 +43,7 @@ def read_row(row: Row, id_: str) -> Transaction:
         raise RowRefused(f"column 'Af Bij' says {row.text('Af Bij')[:40]!r}; expected Af or Bij")
     amount = parse_money(row.needed("Bedrag (EUR)"))
     if amount < 0:
-        raise RowRefused(
-            f"amount {row.text('Bedrag (EUR)')[:40]!r} is signed; expected the sign in 'Af Bij' alone"
-        )
+        raise RowRefused(f"amount {row.text('Bedrag (EUR)')[:40]!r} is signed; expected the sign in 'Af Bij' alone")
     remarks = split_remarks(row.text("Mededelingen"))
     return Transaction(
         id=id_,

@@ -38,9 +38,7 @@ def assess(
 ) -> KorState:
     """Work out the level of this year's turnover so far."""
     year = turnover_before + turnover_quarter
-    reached = [
-        name for name, least in sorted(levels.items(), key=lambda pair: pair[1]) if year >= least * THRESHOLD
-    ]
+    reached = [name for name, least in sorted(levels.items(), key=lambda pair: pair[1]) if year >= least * THRESHOLD]
     return KorState(
         member=member,
         turnover_before=turnover_before,

@@ -3,7 +3,7 @@
 Every amount is a `Decimal` of whole cents. These records know no rules; the modules beside this one do.
 """
 
-import datetime
+import datetime as dt
 from decimal import Decimal
 from enum import Enum
 from typing import Literal
@@ -32,7 +32,7 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True, tag="transaction"):
     bank: Literal["ing", "rabobank"]
     account: str
     """Own IBAN, without spaces."""
-    date: datetime.date
+    date: dt.date
     amount: Decimal
     """Signed: money in is positive."""
     name: str
@@ -77,7 +77,7 @@ class ReceiptFacts(msgspec.Struct, frozen=True, kw_only=True, tag="receipt_facts
     """What a receipt or invoice says, before anybody judges it."""
 
     vendor: str
-    date: datetime.date
+    date: dt.date
     total: Decimal
     """Including VAT; negative on a credit note."""
     number: str = ""
@@ -109,7 +109,7 @@ class Booking(msgspec.Struct, frozen=True, kw_only=True, tag="booking"):
     """A transaction that is in the totals, with the evidence for it."""
 
     transaction: str
-    date: datetime.date
+    date: dt.date
     amount: Decimal
     """Signed bank amount."""
     category: str
@@ -142,7 +142,7 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     transaction: str = ""
     receipt: str = ""
     """File name, when the flag is about a receipt and no transaction is known."""
-    date: datetime.date | None = None
+    date: dt.date | None = None
     counterparty: str = ""
     message: str = ""
     """One sentence for a person: what is odd and what to do."""

@@ -4,7 +4,7 @@ A receipt matches by evidence alone, never by being the only one left.
 It does not know categories, nor what happens to a payment without a receipt.
 """
 
-import datetime
+import datetime as dt
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from enum import Enum
@@ -134,7 +134,7 @@ def _number_told(transaction: Transaction, receipt: ReceiptFacts) -> bool:
     return f" {number} " in f" {told} "
 
 
-def _distance(paid: datetime.date, billed: datetime.date) -> str:
+def _distance(paid: dt.date, billed: dt.date) -> str:
     days = (paid - billed).days
     if days == 0:
         return "paid the same day"
@@ -142,10 +142,7 @@ def _distance(paid: datetime.date, billed: datetime.date) -> str:
 
 
 def _by_number(found: Match) -> bool:
-    return any(
-        candidate.source == found.receipt and candidate.score == SCORE_NUMBER
-        for candidate in found.candidates
-    )
+    return any(candidate.source == found.receipt and candidate.score == SCORE_NUMBER for candidate in found.candidates)
 
 
 def _contested(id_: str, found: Match, matches: dict[str, Match]) -> Match:

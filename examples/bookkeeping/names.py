@@ -14,7 +14,10 @@ from typing import Final
 ALIKE_MIN: Final = 0.6
 
 _LEGAL_FORMS: Final = frozenset(
-    {"bv", "nv", "vof", "ltd", "limited", "gmbh", "inc", "cv", "ag", "sa", "sarl", "eo", "co", "via", "by", "de", "het", "the", "ccv", "sumup", "zettle", "mollie"}
+    {
+        "bv", "nv", "vof", "ltd", "limited", "gmbh", "inc", "cv", "ag", "sa", "sarl", "eo", "co",
+        "via", "by", "de", "het", "the", "ccv", "sumup", "zettle", "mollie",
+    }
 )  # fmt: skip
 
 

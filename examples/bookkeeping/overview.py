@@ -4,7 +4,7 @@ A pure fold of bookings and flags; the same ones always give the same overview.
 It does not know how anything was decided, nor how the overview is shown.
 """
 
-import datetime
+import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -63,7 +63,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
     business: str
     quarter: str
-    deadline: datetime.date
+    deadline: dt.date
     status: Literal["provisional", "closed"]
     revision: int
     vat: VatBoxes
@@ -144,12 +144,9 @@ def _amounts(booking: Booking) -> tuple[Decimal, Decimal, Decimal]:
     return add(line.net for line in lines), add(line.vat for line in lines), add(line.gross for line in lines)
 
 
-def _counts(
-    bookings: Sequence[Booking], flags: Sequence[Flag], receipts: int, receipts_unused: int
-) -> Counts:
+def _counts(bookings: Sequence[Booking], flags: Sequence[Flag], receipts: int, receipts_unused: int) -> Counts:
     by_status = {
-        status: {flag.transaction for flag in flags if flag.status is status and flag.transaction}
-        for status in Status
+        status: {flag.transaction for flag in flags if flag.status is status and flag.transaction} for status in Status
     }
     booked = {booking.transaction for booking in bookings}
     # Parked for one reason and in review for another: the review is what a person sees, so it counts there.

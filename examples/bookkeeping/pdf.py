@@ -29,18 +29,14 @@ def read_pdf(data: bytes) -> str:
         ReceiptUnreadable: too big, not a PDF, corrupt, encrypted, too many pages, or without a text layer.
     """
     if len(data) > PDF_BYTES_MAX:
-        raise ReceiptUnreadable(
-            f"PDF is {len(data)} bytes, the limit is {PDF_BYTES_MAX}; deliver a smaller one"
-        )
+        raise ReceiptUnreadable(f"PDF is {len(data)} bytes, the limit is {PDF_BYTES_MAX}; deliver a smaller one")
     if not data:
         raise ReceiptUnreadable("file is empty; deliver it again")
     if _START not in data[:_START_WITHIN]:
         raise ReceiptUnreadable("file is not a PDF whatever its name says; deliver the original PDF")
     text = _text(data)
     if not text.strip():
-        raise ReceiptUnreadable(
-            "PDF has no text layer, it is a scan; deliver it as a JPEG photo or a PDF with text"
-        )
+        raise ReceiptUnreadable("PDF has no text layer, it is a scan; deliver it as a JPEG photo or a PDF with text")
     return text
 
 
@@ -53,9 +49,7 @@ def _text(data: bytes) -> str:
         raise ReceiptUnreadable(_complaint(error)) from error
     try:
         if len(document) > PDF_PAGES_MAX:
-            raise ReceiptUnreadable(
-                f"PDF has {len(document)} pages, the limit is {PDF_PAGES_MAX}; deliver one receipt"
-            )
+            raise ReceiptUnreadable(f"PDF has {len(document)} pages, the limit is {PDF_PAGES_MAX}; deliver one receipt")
         return "\n".join(_page_text(document, number) for number in range(len(document)))
     except pypdfium2.PdfiumError as error:
         raise ReceiptUnreadable(_complaint(error)) from error

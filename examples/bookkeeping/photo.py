@@ -1,6 +1,7 @@
 """A photographed receipt becomes lines of text: the `[ocr]` extra.
 
-The reader and its models are imported on first use, for they cost a second and 100 MB. Not thread safe: callers serialise.
+The reader and its models are imported on first use, for they cost a second and 100 MB.
+Not thread safe: callers serialise.
 It does not know what a receipt looks like.
 """
 
@@ -45,9 +46,7 @@ def ocr_lines(image: bytes) -> list[str]:
         ReceiptUnreadable: not a JPEG or PNG, too big, damaged, or nothing legible on it.
     """
     if len(image) > PHOTO_BYTES_MAX:
-        raise ReceiptUnreadable(
-            f"photo is {len(image)} bytes, the limit is {PHOTO_BYTES_MAX}; deliver a smaller one"
-        )
+        raise ReceiptUnreadable(f"photo is {len(image)} bytes, the limit is {PHOTO_BYTES_MAX}; deliver a smaller one")
     if not image.startswith(_STARTS):
         raise ReceiptUnreadable("file is neither JPEG nor PNG; deliver a photo in one of these formats")
     reader = _reader()

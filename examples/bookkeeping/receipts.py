@@ -6,7 +6,7 @@ It does not judge the facts; whether the stated VAT is right is for the VAT rule
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import hashlib
 import re
 import unicodedata
@@ -32,19 +32,13 @@ _MONEY: Final = r"([+-]?\s*(?:€|EUR)?\s*[\d.]+,\d{2})"
 _PATTERNS: Final = {
     "credit": re.compile(r"credit(?:factuur|nota)\b.*", re.IGNORECASE),
     "number": re.compile(r"(?:factuurnummer|factuurnr\.?|bonnummer|bonnr\.?)\s*:\s*(\S.*)", re.IGNORECASE),
-    "date": re.compile(
-        r"(?:factuurdatum|bondatum|datum)\s*:\s*(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})\b.*", re.IGNORECASE
-    ),
+    "date": re.compile(r"(?:factuurdatum|bondatum|datum)\s*:\s*(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})\b.*", re.IGNORECASE),
     "vat_id": re.compile(r"btw-?\s*(?:nr|nummer|id)\.?\s*:\s*(\S.*)", re.IGNORECASE),
     "customer": re.compile(r"(?:aan|klant)\s*:\s*(\S.*)", re.IGNORECASE),
     "reverse": re.compile(r".*btw\s*(?:is\s*)?verlegd.*", re.IGNORECASE),
     "rate": re.compile(rf"btw\s*(\d{{1,2}})\s*%\s*over\s*{_MONEY}\s*:?\s*{_MONEY}", re.IGNORECASE),
-    "gross": re.compile(
-        rf"(?:bedrag|totaal)\s*incl\.?\s*(\d{{1,2}})\s*%\s*btw\s*:?\s*{_MONEY}", re.IGNORECASE
-    ),
-    "total": re.compile(
-        rf"(?:totaal|te\s*betalen|totaalbedrag)(?:\s*incl\.?\s*btw)?\s*:?\s*{_MONEY}", re.IGNORECASE
-    ),
+    "gross": re.compile(rf"(?:bedrag|totaal)\s*incl\.?\s*(\d{{1,2}})\s*%\s*btw\s*:?\s*{_MONEY}", re.IGNORECASE),
+    "total": re.compile(rf"(?:totaal|te\s*betalen|totaalbedrag)(?:\s*incl\.?\s*btw)?\s*:?\s*{_MONEY}", re.IGNORECASE),
     "subtotal": re.compile(rf"(?:subtotaal|totaal\s*excl\.?\s*btw)\s*:?\s*{_MONEY}", re.IGNORECASE),
     "line": re.compile(rf"(\S.*?)\s*{_MONEY}"),
 }
@@ -57,7 +51,7 @@ class _Draft:
     number: str = ""
     vat_id: str = ""
     customer: str = ""
-    date: datetime.date | None = None
+    date: dt.date | None = None
     total: Decimal | None = None
     credit: bool = False
     reverse: bool = False
@@ -89,7 +83,7 @@ class _Draft:
             self.reverse = True
 
     def _take_date(self, found: re.Match[str]) -> None:
-        self.date = self.date or datetime.date(int(found[3]), int(found[2]), int(found[1]))
+        self.date = self.date or dt.date(int(found[3]), int(found[2]), int(found[1]))
 
     def _take_rate(self, found: re.Match[str]) -> None:
         net, vat = _money(found[2]), _money(found[3])
@@ -176,7 +170,7 @@ def _money(text: str) -> Decimal:
 
 
 def _facts(
-    draft: _Draft, vendor: str, date: datetime.date, total: Decimal, *, own_name: str | None, source: str
+    draft: _Draft, vendor: str, date: dt.date, total: Decimal, *, own_name: str | None, source: str
 ) -> ReceiptFacts:
     # Some till systems print a credit note's amounts without a sign; here they always carry it.
     sign = -1 if draft.credit and total > 0 else 1
@@ -186,9 +180,7 @@ def _facts(
         total=sign * total,
         number=draft.number,
         vat_id=draft.vat_id,
-        lines=tuple(
-            ReceiptLine(description=line.description, amount=sign * line.amount) for line in draft.lines
-        ),
+        lines=tuple(ReceiptLine(description=line.description, amount=sign * line.amount) for line in draft.lines),
         rates=tuple(_signed(rate, sign) for rate in draft.rates),
         reverse_charge=draft.reverse,
         credit=draft.credit or total < 0,

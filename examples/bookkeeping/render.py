@@ -110,7 +110,7 @@ def _figures(overview: Overview) -> str:
     share = min(max(float(kor.share), 0.0), 1.0)
     cards = (
         ("VAT to pay" if to_pay >= 0 else "VAT to get back", euro(abs(to_pay)), "box 5c, this quarter"),
-        ("Payments booked", f"{counts.booked} of {counts.transactions}", f"{_many(counts.receipts, 'receipt')} delivered"),
+        ("Payments booked", f"{counts.booked} of {counts.transactions}", f"{counts.receipts} receipts delivered"),
         ("Outstanding", str(counts.review + counts.parked), f"{counts.review} to decide, {counts.parked} to deliver"),
     )
     scheme = (
@@ -127,11 +127,11 @@ def _figures(overview: Overview) -> str:
 
 
 def _vat_table(overview: Overview) -> str:
-    vat = overview.vat
+    vat, reverse = overview.vat, overview.vat.reverse_charge
     rows: tuple[tuple[str, str, Decimal | None, Decimal, str], ...] = (
         ("1a", "Supplies at 21 %", vat.standard.turnover, vat.standard.vat, ""),
         ("1b", "Supplies at 9 %", vat.reduced.turnover, vat.reduced.vat, ""),
-        ("4b", "Services from other EU countries, reverse charge", vat.reverse_charge.turnover, vat.reverse_charge.vat, ""),
+        ("4b", "Services from other EU countries, reverse charge", reverse.turnover, reverse.vat, ""),
         ("5a", "VAT due", None, vat.due, ""),
         ("5b", "Deductible input VAT", None, vat.deductible, ""),
         ("5c", "To pay" if vat.to_pay >= 0 else "To get back", None, vat.to_pay, "sum"),
@@ -156,7 +156,7 @@ def _chart(overview: Overview) -> str:
         return ""
     return (
         '<section><h2>Costs by category</h2><p class="soft"><span class="key net"></span>without VAT'
-        '<span class="key vat"></span>VAT</p>' + bars_svg(bars, "Costs by category, in euro including VAT") + "</section>"
+        f'<span class="key vat"></span>VAT</p>{bars_svg(bars, "Costs by category, in euro")}</section>'
     )
 
 
@@ -211,7 +211,7 @@ def _problems(overview: Overview) -> str:
     if not overview.problems:
         return ""
     items = "".join(f"<li>{escape(str(problem))}</li>" for problem in overview.problems)
-    return f"<section><h2>Refused input</h2><p class="soft">Everything else went on.</p><ul>{items}</ul></section>"
+    return f'<section><h2>Refused input</h2><p class="soft">Everything else went on.</p><ul>{items}</ul></section>'
 
 
 def _trails(overview: Overview) -> str:

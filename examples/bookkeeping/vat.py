@@ -100,9 +100,7 @@ def check(receipt: ReceiptFacts) -> tuple[Finding, ...]:
     if receipt.reverse_charge:
         charged = add(line.vat or ZERO for line in receipt.rates)
         if charged:
-            text = (
-                "receipt says reverse charge and charges VAT as well; ask the vendor for a corrected invoice"
-            )
+            text = "receipt says reverse charge and charges VAT as well; ask the vendor for a corrected invoice"
             found.append(Finding(kind=WRONG_VAT, message=text, stated=charged, computed=ZERO))
         return tuple(found)
     total = add(line.gross for line in receipt.rates)
@@ -123,9 +121,7 @@ def check_claim(receipt: ReceiptFacts, claimed: Decimal) -> Finding | None:
         if len(rates) > 1 and claimed == vat_in_gross(receipt.total, rate):
             text = f"claims all of a mixed receipt at {rate} %; its rates apart give {money_text(right)}"
             return Finding(kind=SINGLE_RATE, message=text, stated=claimed, computed=right)
-    text = (
-        f"claims {money_text(claimed)}, the receipt gives {money_text(right)}; claim what the receipt gives"
-    )
+    text = f"claims {money_text(claimed)}, the receipt gives {money_text(right)}; claim what the receipt gives"
     return Finding(kind=WRONG_CLAIM, message=text, stated=claimed, computed=right)
 
 
