@@ -1,4 +1,4 @@
-"""Supervision as a decision: what becomes of a child that ended, and of its siblings. Pure, after OTP's supervisor.
+"""Supervision as a decision: what becomes of a child that ended. Pure, after OTP's supervisor.
 
 A restart is allowed as long as fewer than `intensity` restarts happened within `period_seconds`; the next failure
 escalates to the parent. Nothing here waits, starts or stops anything: the caller performs the verdict.
@@ -28,12 +28,6 @@ class Restart(enum.Enum):
     """Only after a failure or a kill."""
     TEMPORARY = "temporary"
     """Never."""
-
-
-class Strategy(enum.Enum):
-    """Who is affected when one child is restarted."""
-
-    ONE_FOR_ONE = "one_for_one"
 
 
 class Verdict(enum.Enum):
@@ -74,13 +68,6 @@ def decide(restart: Restart, exit_: Exit, recent: Sequence[float], intensity: in
             return Verdict.ESCALATE
         case _:
             return Verdict.RESTART
-
-
-def affected(strategy: Strategy, children: Sequence[str], ended: str) -> tuple[str, ...]:
-    """Name the children that are restarted together with `ended`, in start order."""
-    match strategy:
-        case Strategy.ONE_FOR_ONE:
-            return tuple(child for child in children if child == ended)
 
 
 def within_period(restarts: Sequence[float], now: float, period_seconds: float) -> list[float]:

@@ -1,0 +1,53 @@
+"""Supervision as the full matrix: restart type by exit by what happened before."""
+
+import itertools
+
+import pytest
+
+from casework.runtime.lifecycle import LEGAL, Exit, Phase, advance
+from casework.runtime.supervision import Restart, Verdict, decide, within_period
+
+FAILURES = (Exit.KILLED, Exit.FAILED, Exit.ESCALATED)
+
+MATRIX = {
+    **{(restart, Exit.SHUTDOWN): Verdict.FORGET for restart in Restart},
+    **{(Restart.TEMPORARY, exit_): Verdict.FORGET for exit_ in Exit},
+    **{(Restart.TRANSIENT, exit_): Verdict.RESTART for exit_ in FAILURES},
+    **{(Restart.PERMANENT, exit_): Verdict.RESTART for exit_ in FAILURES},
+    (Restart.TRANSIENT, Exit.NORMAL): Verdict.FORGET,
+    (Restart.PERMANENT, Exit.NORMAL): Verdict.RESTART,
+}
+
+CASES = list(itertools.product(Restart, Exit))
+NAMES = [f"{restart.value}-{exit_.value}" for restart, exit_ in CASES]
+
+
+@pytest.mark.promise("KERNEL-8")
+@pytest.mark.parametrize(("restart", "exit_"), CASES, ids=NAMES)
+def test_below_the_limit(restart: Restart, exit_: Exit) -> None:
+    assert decide(restart, exit_, [0.0, 1.0], 3) is MATRIX[restart, exit_]
+
+
+@pytest.mark.promise("KERNEL-8")
+@pytest.mark.parametrize(("restart", "exit_"), CASES, ids=NAMES)
+def test_at_the_limit_what_would_be_restarted_escalates(restart: Restart, exit_: Exit) -> None:
+    expected = Verdict.ESCALATE if MATRIX[restart, exit_] is Verdict.RESTART else Verdict.FORGET
+    assert decide(restart, exit_, [0.0, 1.0, 2.0], 3) is expected
+
+
+@pytest.mark.parametrize(("restart", "exit_"), CASES, ids=NAMES)
+def test_an_intensity_of_zero_never_restarts(restart: Restart, exit_: Exit) -> None:
+    assert decide(restart, exit_, [], 0) is not Verdict.RESTART
+
+
+def test_restarts_before_the_period_do_not_count() -> None:
+    assert within_period([0.0, 5.0, 6.0, 9.0], now=10.0, period_seconds=5.0) == [6.0, 9.0]
+
+
+@pytest.mark.parametrize(("now", "to"), list(itertools.product(Phase, Phase)), ids=lambda phase: phase.value)
+def test_a_phase_advances_only_as_the_table_says(now: Phase, to: Phase) -> None:
+    if to in LEGAL[now]:
+        assert advance(now, to) is to
+    else:
+        with pytest.raises(AssertionError, match=f"from {now.value} to {to.value}"):
+            advance(now, to)
