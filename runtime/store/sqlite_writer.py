@@ -1,12 +1,13 @@
 """The one thread that writes a SQLite file: it drains what is queued, commits once and wakes everybody with one call.
 
-    loop                      queue                 thread
-    append, change   -->   Call, Call, Call   -->   BEGIN IMMEDIATE; each in order; COMMIT; one wake-up
-    read             -->   Call               -->   after the commit, on the same connection
+    loop                      queue                   thread
+    append, change   -->   [Call, Call, Call]   -->   BEGIN IMMEDIATE; each in order; COMMIT; one wake-up
+    read             -->   [Call]               -->   after the commit, on the same connection
 
-A read therefore sees exactly what is durable, and no second connection ever writes or checkpoints. A call whose
-waiter was cancelled is carried out all the same. When the disk fails the thread stops trusting it: whatever was in
-doubt is answered `OutcomeUnknown`, all later calls are refused, and only a new process finds out by reading.
+Calls made in one round of the loop are handed over together. A read sees exactly what is durable, and no second
+connection ever writes or checkpoints. A call whose waiter was cancelled is carried out all the same. When the disk
+fails the thread stops trusting it: whatever was in doubt is answered `OutcomeUnknown`, all later calls are refused,
+and only a new process finds out by reading.
 It does not know what the calls do.
 """
 
@@ -77,7 +78,8 @@ class SqliteWriter:
         self._world = world
         self._heard = heard
         self._wakeup = Wakeup()
-        self._calls: queue.SimpleQueue[_Call[object] | None] = queue.SimpleQueue()
+        self._gathered: list[_Call[object]] = []
+        self._calls: queue.SimpleQueue[list[_Call[object]] | None] = queue.SimpleQueue()
         self._closing = False
         self._started = False
         self._ended = anyio.Event()
@@ -126,6 +128,7 @@ class SqliteWriter:
         """
         if not self._closing:
             self._closing = True
+            self._hand_over()
             self._calls.put(None)
         if self._started:
             with anyio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
@@ -135,8 +138,17 @@ class SqliteWriter:
     async def _submit(self, call: _Call[T]) -> T:
         if self._closing:
             raise StoreUnavailable(self._url, "it was closed")
-        self._calls.put(call)  # type: ignore[arg-type]  # the queue never looks at the value
+        # Whoever else is ready in this round of the loop comes along: handed over one by one, the first of a hundred
+        # would have a commit of its own and the others the next.
+        if not self._gathered:
+            self._wakeup.call(self._hand_over)
+        self._gathered.append(call)  # type: ignore[arg-type]  # nobody looks at the value on the way
         return await call.result()
+
+    def _hand_over(self) -> None:
+        if self._gathered:
+            self._calls.put(self._gathered)
+            self._gathered = []
 
     # From here on everything runs on the thread.
 
@@ -162,6 +174,11 @@ class SqliteWriter:
 
     def _round(self, connection: sqlite3.Connection) -> bool:
         calls, more = self._drained()
+        for start in range(0, len(calls), BATCH_MAX):
+            self._serve(connection, calls[start : start + BATCH_MAX])
+        return more
+
+    def _serve(self, connection: sqlite3.Connection, calls: list[_Call[object]]) -> None:
         writing = [call for call in calls if call.read is None]
         reading = [call for call in calls if call.read is not None]
         if writing:
@@ -171,17 +188,16 @@ class SqliteWriter:
             self._read(connection, call)
         if reading:
             self._wake(reading, ())
-        return more
 
     def _drained(self) -> tuple[list[_Call[object]], bool]:
         calls: list[_Call[object]] = []
-        call = self._calls.get()
-        while call is not None:
-            calls.append(call)
-            if len(calls) == BATCH_MAX:
+        gathered = self._calls.get()
+        while gathered is not None:
+            calls += gathered
+            if len(calls) >= BATCH_MAX:
                 return calls, True
             try:
-                call = self._calls.get_nowait()
+                gathered = self._calls.get_nowait()
             except queue.Empty:
                 return calls, True
         return calls, False

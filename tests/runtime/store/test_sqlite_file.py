@@ -13,6 +13,7 @@ from check_store import NODE, NOW, TENANT, arrived, claimed, evidence, key_of, n
 from casework.runtime.errors import StoreInvalid, StoreNewer, StoreOwned, StoreUnavailable
 from casework.runtime.seams import World
 from casework.runtime.store.base import Append, Appended, CaseOpened, Opening, Record, Store, Unavailable, Unknown
+from casework.runtime.store.batch import BATCH_MAX
 from casework.runtime.store.schema import APPLICATION_ID
 from casework.runtime.store.sqlite import SqliteStore
 from casework.runtime.store.sqlite_writer import POINT_COMMIT_AFTER, POINT_COMMIT_BEFORE
@@ -276,6 +277,20 @@ async def test_a_lock_not_given_at_commit_is_unavailable_and_work_goes_on(store:
     assert isinstance(await store.append(Append(row.key, 1, 1, (note(1),))), Unavailable)
     disk.fails_at = ""
     assert await store.append(Append(row.key, 1, 1, (note(1),))) == Appended()
+
+
+async def test_more_calls_than_fit_into_one_transaction_are_all_answered(store: Store) -> None:
+    results: list[object] = []
+
+    async def open_one(number: int) -> None:
+        results.append(await store.open_case(opening(key_of(f"{number:04}"))))
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for number in range(2 * BATCH_MAX + 7):
+                group.start_soon(open_one, number)
+    assert len(results) == 2 * BATCH_MAX + 7 == len(await store.cases())
+    assert all(isinstance(result, CaseOpened) for result in results)
 
 
 @pytest.mark.promise("STORE-9")

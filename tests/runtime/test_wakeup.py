@@ -1,0 +1,49 @@
+"""A thread calls into the loop without waiting for it."""
+
+import threading
+
+import anyio
+import anyio.to_thread
+
+from casework.runtime.wakeup import Wakeup
+
+
+async def test_a_callback_runs_in_the_loop_and_the_thread_does_not_wait() -> None:
+    wakeup = Wakeup()
+    loop_thread = threading.get_ident()
+    called: list[int] = []
+    done = anyio.Event()
+
+    def hear() -> None:
+        called.append(threading.get_ident())
+        done.set()
+
+    with anyio.fail_after(5):
+        await anyio.to_thread.run_sync(wakeup.call, hear)
+        await done.wait()
+    assert called == [loop_thread]
+
+
+async def test_callbacks_come_in_the_order_of_their_calls() -> None:
+    wakeup = Wakeup()
+    called: list[int] = []
+    done = anyio.Event()
+
+    def ring() -> None:
+        for number in range(100):
+            wakeup.call(lambda number=number: called.append(number))  # type: ignore[misc]
+        wakeup.call(done.set)
+
+    with anyio.fail_after(5):
+        await anyio.to_thread.run_sync(ring)
+        await done.wait()
+    assert called == list(range(100))
+
+
+def test_a_call_into_a_loop_that_has_ended_is_dropped(anyio_backend: tuple[str, dict[str, object]]) -> None:
+    async def make() -> Wakeup:
+        return Wakeup()
+
+    backend, options = anyio_backend
+    wakeup = anyio.run(make, backend=backend, backend_options=options)
+    wakeup.call(lambda: None)
