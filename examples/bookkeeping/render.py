@@ -42,6 +42,10 @@ _LEVELS: Final = {
     "exceeded": "above the threshold",
 }
 MINUS: Final = "\N{MINUS SIGN}"
+_FOOTER: Final = (
+    "<footer><p>Made from the bank exports and receipts alone. Nothing without evidence is in the VAT figures. "
+    "This program cannot file a return; a person does.</p></footer>"
+)
 _ORDER: Final = (Status.REVIEW, Status.PARKED, Status.BOOKED, Status.EXCLUDED)
 
 
@@ -61,8 +65,7 @@ def render_overview(overview: Overview, evidence_base: str = "") -> str:
         _category_table(overview.categories),
         _problems(overview),
         _trails(overview),
-        "<footer><p>Made from the bank exports and receipts alone. Nothing without evidence is in the VAT figures. "
-        "This program cannot file a return; a person does.</p></footer>",
+        _FOOTER,
     )
     title = escape(f"{overview.business}, {overview.quarter}: VAT overview")
     body = "\n".join(part for part in parts if part)
