@@ -92,10 +92,14 @@ class ActorSystem:
             self._group.cancel_scope.cancel()
             for cell in list(self._kernel.cells.values()):
                 cell.abort()
-            swallowed = await self._group.__aexit__(kind, error, trace)
+            # An error of the block goes out as it is; a cancellation belongs to the task group, which may be its cause.
+            inner = None if isinstance(error, Exception) else error
+            swallowed = await self._group.__aexit__(
+                kind if inner is not None else None, inner, trace if inner else None
+            )
         if self._escalated is not None:
-            raise self._escalated
-        return swallowed
+            raise self._escalated from None
+        return swallowed if inner is not None else None
 
     def spawn(
         self,
