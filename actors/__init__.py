@@ -6,4 +6,54 @@ if __name__ != "casework.actors":
         "and do not put the folder that holds it on sys.path"
     )
 
-__all__: list[str] = []
+from casework.actors.agent import Agent as Agent
+from casework.actors.agent import Answer as Answer
+from casework.actors.agent import Skill as Skill
+from casework.actors.agent import Work as Work
+from casework.actors.agent import skill as skill
+from casework.actors.crew import Crew as Crew
+from casework.actors.crew import load_crew as load_crew
+from casework.actors.errors import CallRefused as CallRefused
+from casework.actors.errors import CrewInvalid as CrewInvalid
+from casework.actors.errors import DecisionInvalid as DecisionInvalid
+from casework.actors.errors import KnownFailure as KnownFailure
+from casework.actors.errors import PolicyInvalid as PolicyInvalid
+from casework.actors.errors import ReviewUnknown as ReviewUnknown
+from casework.actors.errors import ToolInvalid as ToolInvalid
+from casework.actors.errors import WorkFailed as WorkFailed
+from casework.actors.intake import DeliverKey as DeliverKey
+from casework.actors.intake import Intake as Intake
+from casework.actors.intake import OpenCase as OpenCase
+from casework.actors.intake import Problem as Problem
+from casework.actors.policy import Policy as Policy
+from casework.actors.policy import load_policy as load_policy
+from casework.actors.tools import Tool as Tool
+from casework.actors.tools import ToolContext as ToolContext
+from casework.actors.tools import tool as tool
+
+__all__ = [
+    "Agent",
+    "Answer",
+    "CallRefused",
+    "Crew",
+    "CrewInvalid",
+    "DecisionInvalid",
+    "DeliverKey",
+    "Intake",
+    "KnownFailure",
+    "OpenCase",
+    "Policy",
+    "PolicyInvalid",
+    "Problem",
+    "ReviewUnknown",
+    "Skill",
+    "Tool",
+    "ToolContext",
+    "ToolInvalid",
+    "Work",
+    "WorkFailed",
+    "load_crew",
+    "load_policy",
+    "skill",
+    "tool",
+]

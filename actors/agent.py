@@ -1,0 +1,222 @@
+"""Agents: versioned specialists with declared skills, tools and limits, and the actor that lets one work.
+
+An agent is given the inputs it declared and a `Work`, through which every call to a tool goes by way of its case; it
+keeps nothing between tasks, so it can be run again at any time. The actor decodes the task's frame once, works, and
+hands the outcome straight to the case.
+It does not know who sent the work on to it, nor what its tools do.
+"""
+
+import inspect
+import typing
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Generic, TypeAlias, TypeVar, cast
+
+from msgspec import Struct
+
+from casework.actors.declared import decode_declared
+from casework.actors.desk import Desk, InHand
+from casework.actors.errors import CallRefused, CrewInvalid, WorkFailed
+from casework.actors.failures import classify, describe
+from casework.actors.policy import SettingValue
+from casework.protocols.codec import decode_call_answered, decode_task, encode, pack, unpack
+from casework.protocols.errors import CaseworkError
+from casework.protocols.wire import (
+    CallAsked,
+    Completed,
+    Evidence,
+    Failed,
+    FailureKind,
+    Outcome,
+    RiskTier,
+    Task,
+)
+from casework.runtime.behavior import Context
+from casework.runtime.mailbox import Envelope
+from casework.runtime.staff import CaseRef
+
+Inputs = TypeVar("Inputs", bound=Struct)
+T = TypeVar("T")
+
+#: Tasks that one agent does at the same moment, unless it says otherwise.
+WORKERS: Final = 8
+
+#: A named predicate over a task's value.
+Criterion: TypeAlias = Callable[..., bool]
+
+
+@dataclass(slots=True, frozen=True)
+class Answer(Generic[T]):
+    """A value with how sure the agent is of it, from 0 to 1, and what supports it."""
+
+    value: T
+    confidence: float = 1.0
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class Work:
+    """What an agent is given beside its inputs."""
+
+    task: Task
+    attempt: int
+    settings: Mapping[str, str]
+    """Settings of this run."""
+    policy: Mapping[str, SettingValue]
+    """The free `[settings]` of the policy file."""
+    case: CaseRef
+
+    async def call(self, tool: str, arguments: Struct | Mapping[str, object], *, returns: type[T]) -> T:
+        """Have the case call a tool inside the scope of this task; run again, the recorded value comes back.
+
+        Raises:
+            CallRefused: it has no value; `kind` says why.
+            FrameInvalid: the value is not of type `returns`.
+
+        If cancelled, the call may still be made and recorded; its answer is dropped.
+        """
+        sent = arguments if isinstance(arguments, Struct) else dict(arguments)
+        asked = CallAsked(task_id=self.task.id, attempt=self.attempt, tool=tool, arguments=pack(sent))
+        answered = decode_call_answered(await self.case.call(encode(asked)))
+        if answered.failure is not None:
+            raise CallRefused(tool, answered.failure, answered.message)
+        return unpack(answered.value, returns)
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class Skill:
+    """One thing that an agent can do."""
+
+    inputs: type[Struct]
+    """What it needs to see, and all that it is shown."""
+    returns: type
+    function: Callable[..., Awaitable[object]]
+    """`async def f(inputs, work)`; gives the value, or an Answer with confidence and evidence."""
+
+
+def skill(function: Callable[[Inputs, Work], Awaitable[T | Answer[T]]]) -> Skill:
+    """Make a Skill of `async def f(inputs: SomeStruct, work: Work) -> Value`, or `-> Answer[Value]`; types are f's own.
+
+    Raises:
+        CrewInvalid: it is no coroutine function, or its annotations do not say what it takes and gives.
+    """
+    name = getattr(function, "__name__", "skill")
+    if not inspect.iscoroutinefunction(function):
+        raise CrewInvalid(name, "a skill must be an `async def`")
+    hints = typing.get_type_hints(function)
+    parameters = list(inspect.signature(function).parameters)
+    if len(parameters) != 2 or parameters[0] not in hints or "return" not in hints:
+        raise CrewInvalid(name, "a skill takes `inputs` and `work`, and says by annotation what it takes and gives")
+    returns = hints["return"]
+    if typing.get_origin(returns) is Answer:
+        (returns,) = typing.get_args(returns)
+    return Skill(hints[parameters[0]], returns, function)
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class Agent:
+    """A specialist, as a crew declares it."""
+
+    name: str
+    handles: Mapping[str, Skill]
+    """Its skills, by the name under which work is delegated."""
+    version: str = "1"
+    tools: tuple[str, ...] = ()
+    """Tools it may ask for; task and policy may allow fewer."""
+    tier_max: RiskTier = RiskTier.READ_ONLY
+    workers: int = WORKERS
+    """Tasks at the same moment."""
+
+    @property
+    def title(self) -> str:
+        """Name and version, as outcomes carry them."""
+        return f"{self.name}/{self.version}"
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class Equipment:
+    """What all agents of a crew share: criteria, settings and the desk where work lies."""
+
+    criteria: Mapping[str, Criterion]
+    settings: Mapping[str, str]
+    policy: Mapping[str, SettingValue]
+    desk: Desk
+
+
+@dataclass(slots=True, eq=False)
+class AgentBehavior:
+    """One worker of one agent: an actor that does one task at a time."""
+
+    agent: Agent
+    worker: str
+    """Its address."""
+    equipment: Equipment
+
+    async def receive(self, context: Context, envelope: Envelope) -> None:
+        """Do one task; its outcome goes straight to the case.
+
+        If cancelled, or if nobody wants the answer any more, the work stops where it waits and tells nobody.
+        """
+        desk = self.equipment.desk
+        in_hand = desk.begun(envelope.frame, envelope.attempt, self.worker)
+        if in_hand is None:
+            return
+        outcome: Outcome | None = None
+        fault: bool | None = None
+        try:
+            with in_hand.scope:
+                outcome, fault = await self._work(context, envelope, in_hand)
+        finally:
+            desk.finished(in_hand, fault=fault, now=context.clock.monotonic())
+        if outcome is not None and not in_hand.recalled:
+            in_hand.case.outcome(encode(outcome), attempt=envelope.attempt)
+
+    async def _work(self, context: Context, envelope: Envelope, in_hand: InHand) -> tuple[Outcome, bool]:
+        """Give the outcome, and whether it is a fault that speaks against the agent itself."""
+        task = decode_task(envelope.frame)
+        work = Work(task, envelope.attempt, self.equipment.settings, self.equipment.policy, in_hand.case)
+        if context.clock.wall_micros() >= task.deadline:
+            return self._failed(work, FailureKind.TIMEOUT, "its deadline had passed before it was begun"), False
+        known = self.agent.handles.get(task.task)
+        if known is None:
+            return self._failed(work, FailureKind.REFUSED, f"{self.agent.name} has no skill {task.task!r}"), False
+        for criterion in task.success_criteria:
+            if criterion.name not in self.equipment.criteria:
+                return self._failed(work, FailureKind.REFUSED, f"the crew has no criterion {criterion.name!r}"), False
+        try:
+            return await self._answer(known, work), False
+        except Exception as error:  # noqa: BLE001 - an agent is somebody else's code; what it raises is an outcome
+            kind, retryable = classify(error)
+            failed = self._failed(work, kind, describe(error), retryable=retryable)
+            return failed, not isinstance(error, CaseworkError)
+
+    async def _answer(self, known: Skill, work: Work) -> Outcome:
+        task = work.task
+        inputs = decode_declared(task.inputs, known.inputs, f"skill {task.task}")
+        given = await known.function(inputs, work)
+        answer = cast("Answer[object]", given) if isinstance(given, Answer) else Answer[object](given)
+        if not 0.0 <= answer.confidence <= 1.0:
+            raise WorkFailed(f"confidence {answer.confidence} is not between 0 and 1", kind=FailureKind.INVALID)
+        value = pack(answer.value)
+        unpack(value, known.returns)
+        for criterion in task.success_criteria:
+            if not self.equipment.criteria[criterion.name](answer.value):
+                raise WorkFailed(f"criterion {criterion.name!r} is not met", kind=FailureKind.CRITERION)
+        return Completed(
+            task_id=task.id,
+            value=value,
+            confidence=answer.confidence,
+            evidence=answer.evidence,
+            agent=self.agent.title,
+            attempt=work.attempt,
+        )
+
+    def _failed(self, work: Work, kind: FailureKind, message: str, *, retryable: bool = False) -> Failed:
+        return Failed(
+            task_id=work.task.id,
+            kind=kind,
+            message=message,
+            retryable=retryable,
+            agent=self.agent.title,
+            attempt=work.attempt,
+        )

@@ -1,0 +1,264 @@
+"""Crews: agents, tools, flows and a policy that belong together; checked when made, staffed when run.
+
+A crew that does not fit together is refused where it is written, with what to do about it; nothing is found out only
+when the first case needs it. It does not know on which store its cases run.
+"""
+
+import importlib
+import sys
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final, Protocol, TypeAlias, TypeVar, final
+
+from casework.actors.agent import Agent, AgentBehavior, Criterion, Equipment
+from casework.actors.declared import is_struct
+from casework.actors.desk import Desk
+from casework.actors.errors import CrewInvalid
+from casework.actors.failures import describe
+from casework.actors.gate import Gate, Ground
+from casework.actors.guards import Circuits
+from casework.actors.intake import Intake
+from casework.actors.permissions import Permission, Permissions
+from casework.actors.policy import Limits, Policy, load_policy
+from casework.actors.staff import CrewStaff
+from casework.actors.supervisor import Freed, Roster, SupervisorBehavior
+from casework.actors.tools import Tool, ToolRegistry
+from casework.protocols.errors import CaseworkError
+from casework.runtime.behavior import System
+from casework.runtime.errors import NotSent
+from casework.runtime.flow.case import NAME, Flow
+from casework.runtime.ref import Ref
+from casework.runtime.seams import World
+from casework.runtime.staff import Staff
+from casework.runtime.store.base import StoreReader
+from casework.runtime.timers import Timers
+
+
+class Named(Protocol):
+    """A thing with a name."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+
+N = TypeVar("N", bound=Named)
+
+#: Reads an input folder with the settings of the run.
+ReadIntake: TypeAlias = Callable[[Path, Mapping[str, str]], Intake]
+
+#: Messages to the supervisor beyond the waiting list: frames on their way in, and news of free workers.
+SUPERVISOR_SLACK: Final = 1_000
+#: A worker has one task; a second message can only be one that was recalled and is dropped unread.
+WORKER_DEPTH_MAX: Final = 16
+
+
+@final
+class Crew:
+    """What a user deploys."""
+
+    def __init__(
+        self,
+        name: str,
+        version: str = "1",
+        *,
+        flows: Sequence[Flow],
+        policy: Policy | Path,
+        agents: Sequence[Agent] = (),
+        tools: Sequence[Tool] = (),
+        criteria: Mapping[str, Criterion] | None = None,
+        intake: ReadIntake | None = None,
+    ) -> None:
+        """Put a crew together.
+
+        Args:
+            name: what the log calls it.
+            version: its own version, for people.
+            flows: what its cases run.
+            policy: the policy, or the path of its file.
+            agents: who does its tasks.
+            tools: what its agents and flows may be allowed to call.
+            criteria: predicates over a task's value, by the name that tasks use; `returned` is always there.
+            intake: reads an input folder.
+
+        Raises:
+            CrewInvalid, ToolInvalid, PolicyInvalid: it does not fit together; the text says what to do.
+        """
+        self.name = name
+        self.version = version
+        self.policy = policy if isinstance(policy, Policy) else load_policy(policy)
+        self.tools = ToolRegistry(tools)
+        self.agents: Mapping[str, Agent] = _unique(name, "agent", agents)
+        self.flows: Mapping[str, Flow] = _unique(name, "flow", flows)
+        self.criteria: Mapping[str, Criterion] = {"returned": _returned, **(criteria or {})}
+        self.intake = intake
+        self.skills: Mapping[str, str] = _skills(name, agents)
+        _check(self)
+
+    def staff(
+        self, system: System, world: World, reader: StoreReader, settings: Mapping[str, str], telemetry: object
+    ) -> AbstractAsyncContextManager[Staff]:
+        """Give its agents and its supervisor their actors for as long as the block lasts."""
+        return self._staffed(system, world, reader, dict(settings))
+
+    @asynccontextmanager
+    async def _staffed(
+        self, system: System, world: World, reader: StoreReader, settings: Mapping[str, str]
+    ) -> AsyncGenerator[CrewStaff, None]:
+        policy, timers = self.policy, Timers(world.clock)
+        agent_circuits = Circuits(policy.breaker)
+        desk = Desk(agent_circuits)
+        equipment = Equipment(self.criteria, settings, policy.settings, desk)
+        workers = {agent.name: _spawn_workers(system, agent, equipment) for agent in self.agents.values()}
+        gate = Gate(
+            tools=self.tools,
+            policy=policy,
+            permissions=self._permissions(),
+            ground=Ground(world, reader, settings, timers),
+            circuits=Circuits(policy.breaker),
+        )
+        roster = Roster(self.skills, workers, policy.bounds.pending_max)
+        supervisor = system.spawn(
+            "supervisor",
+            lambda: SupervisorBehavior(roster, desk, agent_circuits, timers, gate.policy_hash),
+            mailbox_depth_max=policy.bounds.pending_max + SUPERVISOR_SLACK,
+        )
+        desk.freed = lambda agent: _tell_freed(supervisor, agent)
+        flow_tools = {flow.name: flow.tools for flow in self.flows.values()}
+        refs = [supervisor, *(ref for group in workers.values() for ref in group.values())]
+        try:
+            yield CrewStaff(gate, desk, supervisor, world.clock, flow_tools, agent_circuits)
+        finally:
+            desk.recall_all()
+            for ref in refs:
+                ref.stop()
+        for ref in refs:
+            await ref.wait_stopped()
+
+    def _permissions(self) -> Permissions:
+        permissions: dict[str, Permission] = {}
+        for agent in self.agents.values():
+            limits, declared = self.policy.agents.get(agent.name, Limits()), frozenset(agent.tools)
+            permission = Permission(agent.name, declared, agent.tier_max, frozenset(limits.tools), limits.tier_max)
+            permissions.update({f"task:{skill}": permission for skill in agent.handles})
+        for flow in self.flows.values():
+            limits, declared = self.policy.flows.get(flow.name, Limits()), frozenset(flow.tools)
+            # A flow declares no tier of its own: the policy's is the one that counts.
+            permission = Permission(flow.name, declared, limits.tier_max, frozenset(limits.tools), limits.tier_max)
+            permissions[f"flow:{flow.name}"] = permission
+        return Permissions(permissions)
+
+
+def load_crew(name: str, *, folder: Path | None = None) -> Crew:
+    """Load a crew by `module:attribute`, with `folder` searched first.
+
+    Raises:
+        CrewInvalid: the name, the module or the attribute is not right; one line that says which.
+    """
+    module_name, colon, attribute = name.partition(":")
+    if not colon or not module_name or not attribute:
+        raise CrewInvalid(name, "write it as module:attribute, such as examples.bookkeeping:crew")
+    if folder is not None and str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    try:
+        found: object = importlib.import_module(module_name)
+    except CaseworkError as error:
+        raise CrewInvalid(name, f"module {module_name!r} cannot be imported: {error}") from error
+    except Exception as error:  # a crew's module is somebody else's code
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise CrewInvalid(name, f"module {module_name!r} cannot be imported: {why} ({describe(error)})") from error
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise CrewInvalid(name, f"module {module_name!r} has no {attribute!r}; is it spelt right?")
+        found = getattr(found, part)
+    if not isinstance(found, Crew):
+        raise CrewInvalid(name, f"{attribute!r} is of type {type(found).__name__}, not a Crew")
+    return found
+
+
+def _spawn_workers(system: System, agent: Agent, equipment: Equipment) -> dict[str, Ref]:
+    def make(worker: str) -> Callable[[], AgentBehavior]:
+        return lambda: AgentBehavior(agent, worker, equipment)
+
+    names = [f"agent-{agent.name}-{number}" for number in range(agent.workers)]
+    return {name: system.spawn(name, make(name), mailbox_depth_max=WORKER_DEPTH_MAX) for name in names}
+
+
+def _tell_freed(supervisor: Ref, agent: str) -> None:
+    # A full mailbox does no harm: each task in it makes the supervisor look for free workers as well.
+    with suppress(NotSent):
+        supervisor.tell_local(Freed(agent))
+
+
+def _returned(value: object) -> bool:
+    return value is not None
+
+
+def _unique(crew: str, what: str, things: Sequence[N]) -> dict[str, N]:
+    named: dict[str, N] = {}
+    for thing in things:
+        if thing.name in named:
+            raise CrewInvalid(crew, f"two {what}s are called {thing.name!r}; give one of them another name")
+        if not NAME.fullmatch(thing.name):
+            raise CrewInvalid(crew, f"{what} {thing.name!r} needs a name of 1 to 64 letters, digits, '_', '.' or '-'")
+        named[thing.name] = thing
+    return named
+
+
+def _skills(crew: str, agents: Sequence[Agent]) -> dict[str, str]:
+    """Give the routing table: agent by skill."""
+    skills: dict[str, str] = {}
+    for agent in agents:
+        for name, known in agent.handles.items():
+            if name in skills:
+                why = f"skill {name!r} is handled by {skills[name]!r} and by {agent.name!r}; keep one of them"
+                raise CrewInvalid(crew, why)
+            if not NAME.fullmatch(name):
+                why = f"skill {name!r} needs a name of 1 to 64 letters, digits, '_', '.' or '-'"
+                raise CrewInvalid(crew, why)
+            if not is_struct(known.inputs):
+                raise CrewInvalid(crew, f"skill {name!r} must declare its inputs as a msgspec.Struct")
+            skills[name] = agent.name
+    return skills
+
+
+def _check(crew: Crew) -> None:
+    policy, tools = crew.policy, crew.tools
+    wanted: list[tuple[str, Iterable[str], Iterable[str], str]] = [
+        *((f"agent {each.name!r}", each.tools, tools.names, "register the tool") for each in crew.agents.values()),
+        *((f"flow {each.name!r}", each.tools, tools.names, "register the tool") for each in crew.flows.values()),
+        ("the policy's [agents]", policy.agents, crew.agents, "add the agent or remove its table"),
+        ("the policy's [flows]", policy.flows, crew.flows, "add the flow or remove its table"),
+        ("the policy's [timeouts.tasks]", policy.timeouts.tasks, crew.skills, "name a skill of an agent"),
+        *(
+            (f"the policy's table {name!r}", each.tools, tools.names, "register the tool")
+            for name, each in _tables(policy)
+        ),
+        *(
+            (f"the policy's approval {each.rule!r}", [each.tool] if each.tool else [], tools.names, "register the tool")
+            for each in policy.approvals
+        ),
+    ]
+    for who, names, known, remedy in wanted:
+        missing = [name for name in names if name not in known]
+        if missing:
+            raise CrewInvalid(crew.name, f"{who} names {missing[0]!r}, which the crew does not have; {remedy}")
+    if not NAME.fullmatch(crew.name):
+        raise CrewInvalid(crew.name, "needs a name of 1 to 64 letters, digits, '_', '.' or '-'")
+    if not crew.flows:
+        raise CrewInvalid(crew.name, "has no flow; give it at least one, or no case can be opened")
+    for flow in crew.flows.values():
+        if not is_struct(flow.inputs):
+            raise CrewInvalid(crew.name, f"flow {flow.name!r} must take a msgspec.Struct as its inputs")
+    for agent in crew.agents.values():
+        if agent.workers < 1:
+            raise CrewInvalid(crew.name, f"agent {agent.name!r} needs at least 1 worker")
+    for tool in tools:
+        if tool.name in policy.denied and any(tool.name in each.tools for _, each in _tables(policy)):
+            raise CrewInvalid(crew.name, f"the policy both allows and denies {tool.name!r}; remove one of the two")
+
+
+def _tables(policy: Policy) -> list[tuple[str, Limits]]:
+    return [*policy.agents.items(), *policy.flows.items()]

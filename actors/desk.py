@@ -1,0 +1,176 @@
+"""The desk: which tasks are with whom, so that work can be found, counted and taken back.
+
+Shared by supervisor, agents and the staff's front; every method is synchronous, hence atomic on the event loop. An
+entry belongs to one frame and attempt: the frame's own bytes are the key, so nobody decodes it to find its entry.
+It does not know how a worker is chosen, nor what a task is about.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import anyio
+
+from casework.actors.guards import Circuits
+from casework.protocols.records import Decision
+from casework.protocols.wire import Completed, Failed, FailureKind, Task
+from casework.runtime.staff import CaseRef
+
+#: Tasks whose last route is remembered; the oldest is forgotten first.
+ROUTES_MAX: Final = 10_000
+
+
+@dataclass(slots=True, eq=False)
+class InHand:
+    """One attempt at one task."""
+
+    frame: bytes
+    task: Task
+    attempt: int
+    case: CaseRef
+    agent: str = ""
+    """The agent it was routed to, empty while it waits."""
+    worker: str = ""
+    begun: bool = False
+    recalled: bool = False
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+
+class DeskStatistics(NamedTuple):
+    """What lies on the desk."""
+
+    in_hand: int
+    """Attempts that wait or are worked on."""
+    routed: int
+    """Of these, with a worker."""
+    done: int
+    """Tasks that were completed since it was made."""
+    failed: int
+
+
+class Desk:
+    """All attempts in hand of one staff."""
+
+    def __init__(self, circuits: Circuits) -> None:
+        self._circuits = circuits
+        self._in_hand: dict[tuple[bytes, int], InHand] = {}
+        self._by_task: dict[str, list[InHand]] = {}
+        self._busy: dict[str, InHand] = {}
+        self._routes: OrderedDict[str, tuple[str, Decision]] = OrderedDict()
+        self._done = self._failed = 0
+        self.freed: Callable[[str], None] = _nobody
+        """Called with the agent's name when one of its workers becomes free while something waits."""
+
+    def put(self, in_hand: InHand) -> None:
+        """Take up an attempt; one of the same frame and attempt is replaced."""
+        self.recall(in_hand.task.id)
+        self._routes.pop(in_hand.task.id, None)
+        self._in_hand[in_hand.frame, in_hand.attempt] = in_hand
+        self._by_task.setdefault(in_hand.task.id, []).append(in_hand)
+
+    def waiting(self, frame: bytes, attempt: int) -> InHand | None:
+        """Give the attempt of that frame that nobody has yet, if it is still wanted."""
+        in_hand = self._in_hand.get((frame, attempt))
+        return in_hand if in_hand is not None and not in_hand.worker else None
+
+    def unrouted(self) -> list[InHand]:
+        """Give the attempts that nobody has yet, oldest first."""
+        return [in_hand for in_hand in self._in_hand.values() if not in_hand.worker]
+
+    def returned(self, in_hand: InHand) -> None:
+        """Hear that a worker could not be reached; the attempt told nothing about its agent."""
+        self._circuits.of(in_hand.agent).dropped()
+        self._free(in_hand)
+
+    def route(self, in_hand: InHand, worker: str, decision: Decision) -> None:
+        """Give an attempt to a worker."""
+        assert worker not in self._busy, "a worker does one task at a time"
+        in_hand.worker = worker
+        self._busy[worker] = in_hand
+        self._routes[in_hand.task.id] = (in_hand.agent, decision)
+        self._routes.move_to_end(in_hand.task.id)
+        if len(self._routes) > ROUTES_MAX:
+            self._routes.popitem(last=False)
+
+    def begun(self, frame: bytes, attempt: int, worker: str) -> InHand | None:
+        """Give the attempt that a worker may begin, or None when nobody wants it any more."""
+        in_hand = self._in_hand.get((frame, attempt))
+        if in_hand is None or in_hand.worker != worker or in_hand.begun:
+            return None
+        in_hand.begun = True
+        return in_hand
+
+    def finished(self, in_hand: InHand, *, fault: bool | None, now: float) -> None:
+        """Hear that a worker is done with an attempt: by a fault of its own, without one, or nobody can say."""
+        circuit = self._circuits.of(in_hand.agent)
+        if fault is None and not in_hand.recalled:
+            circuit.dropped()
+        elif fault:
+            circuit.failed(now)
+        elif fault is False:
+            circuit.succeeded()
+        self._forget(in_hand)
+        self._free(in_hand)
+
+    def drop(self, in_hand: InHand) -> None:
+        """Hear that an attempt will not be worked on."""
+        in_hand.recalled = True
+        self._forget(in_hand)
+
+    def recall(self, task_id: str) -> None:
+        """Stop work on a task; what was not begun is dropped, what was is cancelled where it waits."""
+        for in_hand in list(self._by_task.get(task_id, ())):
+            self.drop(in_hand)
+            if not in_hand.worker:
+                continue
+            self._circuits.of(in_hand.agent).dropped()
+            in_hand.scope.cancel()
+            if not in_hand.begun:
+                self._free(in_hand)
+
+    def recall_all(self) -> None:
+        """Stop work on everything."""
+        for task_id in list(self._by_task):
+            self.recall(task_id)
+
+    def judge(self, task: Task, outcome: Completed | Failed, now: float) -> None:
+        """Hear how the case sees a task's end; an attempt without an answer speaks against the agent that had it."""
+        self._done += isinstance(outcome, Completed)
+        self._failed += isinstance(outcome, Failed)
+        if isinstance(outcome, Failed) and outcome.kind is FailureKind.TIMEOUT and not outcome.agent:
+            routed = self._routes.get(task.id)
+            if routed is not None:
+                self._circuits.of(routed[0]).failed(now)
+
+    def busy(self, worker: str) -> bool:
+        """Tell whether a worker has a task."""
+        return worker in self._busy
+
+    def routed(self, task_id: str) -> Decision | None:
+        """Give the last decision about who does a task."""
+        found = self._routes.get(task_id)
+        return found[1] if found is not None else None
+
+    def statistics(self) -> DeskStatistics:
+        """Give what lies on the desk."""
+        return DeskStatistics(len(self._in_hand), len(self._busy), self._done, self._failed)
+
+    def _forget(self, in_hand: InHand) -> None:
+        if self._in_hand.get((in_hand.frame, in_hand.attempt)) is in_hand:
+            del self._in_hand[in_hand.frame, in_hand.attempt]
+        mine = self._by_task.get(in_hand.task.id, [])
+        if in_hand in mine:
+            mine.remove(in_hand)
+        if not mine:
+            self._by_task.pop(in_hand.task.id, None)
+
+    def _free(self, in_hand: InHand) -> None:
+        if self._busy.get(in_hand.worker) is in_hand:
+            del self._busy[in_hand.worker]
+            if len(self._in_hand) > len(self._busy):
+                self.freed(in_hand.agent)
+
+
+def _nobody(agent: str) -> None:
+    """Nobody listens."""

@@ -1,0 +1,129 @@
+"""The errors of the staff: what a crew, a tool, a policy or a decision can have wrong.
+
+    CaseworkError
+    └── StaffError
+        ├── Misbuilt                 found when a crew is built; nothing has run
+        │   ├── ToolInvalid          theirs: a tool's registration lacks what its tier demands
+        │   ├── PolicyInvalid        theirs: the policy file; names file and place
+        │   └── CrewInvalid          theirs: the crew does not fit together, or cannot be loaded
+        ├── ToolUnknown              nobody registered a tool of that name
+        ├── UndeclaredFields         more was handed over than the receiver declared
+        ├── KnownFailure             raised by a tool: what it was asked for surely did not happen
+        ├── WorkFailed               raised by an agent: it cannot do this task, and says why
+        ├── CallRefused              raised in an agent: its tool call has no value
+        ├── ReviewUnknown            there is no such review
+        └── DecisionInvalid          a person's decision does not fit the proposal
+
+It does not know how an error is shown to a person.
+"""
+
+from collections.abc import Sequence
+
+from casework.protocols.errors import CaseworkError
+from casework.protocols.wire import FailureKind
+
+
+class StaffError(CaseworkError):
+    """Root of the staff's errors."""
+
+
+class Misbuilt(StaffError):
+    """What a user declared does not stand; found before anything runs."""
+
+
+class ToolInvalid(Misbuilt):
+    """A tool cannot be registered as it is."""
+
+    def __init__(self, tool: str, why: str) -> None:
+        super().__init__(f"tool {tool!r}: {why}")
+        self.tool = tool
+        self.why = why
+
+
+class PolicyInvalid(Misbuilt):
+    """A policy cannot be used; `place` is the line or the key in question."""
+
+    def __init__(self, file: str, place: str, why: str) -> None:
+        super().__init__(f"{file}: {place}: {why}" if place else f"{file}: {why}")
+        self.file = file
+        self.place = place
+        self.why = why
+
+
+class CrewInvalid(Misbuilt):
+    """A crew does not fit together, or cannot be loaded; the text says what to do."""
+
+    def __init__(self, crew: str, why: str) -> None:
+        super().__init__(f"crew {crew!r}: {why}")
+        self.crew = crew
+        self.why = why
+
+
+class ToolUnknown(StaffError):
+    """No tool of that name is registered."""
+
+    def __init__(self, tool: str, known: Sequence[str]) -> None:
+        super().__init__(f"no tool {tool!r} is registered; there is {', '.join(known) or 'none'}")
+        self.tool = tool
+        self.known = tuple(known)
+
+
+class UndeclaredFields(StaffError):
+    """Fields that the receiver did not declare; it is given nothing more than it declared."""
+
+    def __init__(self, receiver: str, fields: Sequence[str]) -> None:
+        super().__init__(f"{receiver} does not declare {', '.join(fields)}")
+        self.receiver = receiver
+        self.fields = tuple(fields)
+
+
+class KnownFailure(StaffError):
+    """Raised by a tool that knows for sure that what it was asked for did not happen.
+
+    Its text goes to the log: one line, never contents of the case.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retryable = retryable
+
+
+class WorkFailed(StaffError):
+    """Raised by an agent that cannot do a task.
+
+    Its text goes to the log: one line, never contents of the case.
+    """
+
+    def __init__(self, message: str, *, kind: FailureKind = FailureKind.ERROR, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.kind = kind
+        self.retryable = retryable
+
+
+class CallRefused(StaffError):
+    """A tool call that an agent asked for has no value."""
+
+    def __init__(self, tool: str, kind: FailureKind, message: str) -> None:
+        super().__init__(f"tool {tool!r} gave no value ({kind}): {message}")
+        self.tool = tool
+        self.kind = kind
+        self.message = message
+
+
+class ReviewUnknown(StaffError):
+    """The store has no review of that id."""
+
+    def __init__(self, review_id: str) -> None:
+        super().__init__(f"there is no review {review_id!r}; `review list` shows those that are open")
+        self.review_id = review_id
+
+
+class DecisionInvalid(StaffError):
+    """A decision that cannot be taken as it is; nothing was decided."""
+
+    def __init__(self, review_id: str, why: str) -> None:
+        super().__init__(f"review {review_id}: {why}")
+        self.review_id = review_id
+        self.why = why

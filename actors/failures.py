@@ -1,0 +1,45 @@
+"""What an exception of somebody else's code says: which kind of failure, whether it may pass, and a safe line of text.
+
+The text names the exception's type and the line that raised it, never its message: that may hold contents of a case.
+It does not know whether a write was under way.
+"""
+
+from pathlib import PurePath
+
+from casework.actors.errors import CallRefused, KnownFailure, StaffError, UndeclaredFields, WorkFailed
+from casework.protocols.errors import ProtocolError
+from casework.protocols.wire import FailureKind
+
+#: What is wrong with a file stays wrong, although Python counts it among the errors of the system.
+_LASTING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
+
+
+def classify(error: Exception) -> tuple[FailureKind, bool]:
+    """Say which kind of failure an exception is, and whether it may pass by itself."""
+    match error:
+        case WorkFailed():
+            return error.kind, error.retryable
+        case KnownFailure():
+            return (FailureKind.UNAVAILABLE, True) if error.retryable else (FailureKind.ERROR, False)
+        case CallRefused():
+            return error.kind, error.kind in (FailureKind.TIMEOUT, FailureKind.UNAVAILABLE)
+        case UndeclaredFields() | ProtocolError():
+            return FailureKind.INVALID, False
+        case TimeoutError():
+            return FailureKind.TIMEOUT, True
+        case OSError() if not isinstance(error, _LASTING):
+            return FailureKind.UNAVAILABLE, True
+        case _:
+            return FailureKind.ERROR, False
+
+
+def describe(error: Exception) -> str:
+    """Describe an exception in one line without contents of the case."""
+    if isinstance(error, StaffError | ProtocolError):
+        return " ".join(str(error).split())
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return type(error).__name__
+    return f"{type(error).__name__} at {PurePath(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"

@@ -1,0 +1,332 @@
+"""The one gate to every tool: the ruling before a call, the call itself, and what became of a call nobody saw end.
+
+Ruling is synchronous, in a fixed order, and ends at the first rule that says no. Whatever is called is called here.
+
+    a write ...                                    becomes
+    was not begun (time over, circuit open)        TIMEOUT, UNAVAILABLE: it did not happen
+    raised KnownFailure                            ERROR, UNAVAILABLE: it did not happen
+    returned, and `verify` says yes                its value
+    returned, but `verify` says no, or cannot say  UNKNOWN
+    took too long, or raised anything else         UNKNOWN
+
+It does not know what a case does with a result, nor what a tool is for.
+"""
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import anyio
+from msgspec import Raw, Struct
+
+from casework.actors.declared import decode_declared
+from casework.actors.errors import KnownFailure, UndeclaredFields
+from casework.actors.failures import classify, describe
+from casework.actors.guards import Circuits, Repeats
+from casework.actors.permissions import Permission, Permissions
+from casework.actors.policy import Policy, policy_hash
+from casework.actors.tools import Tool, ToolContext, ToolRegistry
+from casework.protocols.codec import Plain, digest, pack, plain, unpack
+from casework.protocols.errors import ProtocolError
+from casework.protocols.records import Verdict
+from casework.protocols.wire import NIL, Cost, FailureKind, RiskTier
+from casework.runtime.seams import MICROS, World
+from casework.runtime.staff import CallRequest, CallResult, Ruling
+from casework.runtime.store.base import StoreReader
+from casework.runtime.timers import Timers
+
+#: The rule of a call that nothing speaks against.
+ALLOWED: Final = "allowed"
+
+
+class Denial(NamedTuple):
+    """A rule that says no, and why."""
+
+    rule: str
+    why: str
+
+
+@dataclass(slots=True, frozen=True)
+class Tried:
+    """How one try at a tool's body ended."""
+
+    value: object = None
+    failure: FailureKind | None = None
+    message: str = ""
+    begun: bool = True
+    """False: the body was not called."""
+    known: bool = True
+    """False: if it is a write, it may have happened."""
+    retryable: bool = False
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class Ground:
+    """What the gate stands on: the world, what may be read, this run's settings, and the alarms of its timeouts."""
+
+    world: World
+    reader: StoreReader
+    settings: Mapping[str, str]
+    timers: Timers
+
+
+@dataclass(slots=True, eq=False)
+class Gate:
+    """Rules on calls and makes them; one for each staff, shared by all cases."""
+
+    tools: ToolRegistry
+    policy: Policy
+    permissions: Permissions
+    ground: Ground
+    circuits: Circuits
+    policy_hash: str = field(init=False)
+    _repeats: Repeats = field(init=False, default_factory=Repeats)
+    _bulkheads: dict[str, anyio.CapacityLimiter] = field(init=False, default_factory=dict[str, anyio.CapacityLimiter])
+
+    def __post_init__(self) -> None:
+        self.policy_hash = policy_hash(self.policy)
+
+    def rule(self, request: CallRequest) -> Ruling:
+        """Rule on a call whose bytes are final; asking again about the same step gives the same answer."""
+        tool = self.tools.find(request.tool)
+        denial = self._denial(request, tool)
+        if denial is not None or tool is None:
+            assert denial is not None, "an unregistered tool is denied"
+            return Ruling(Verdict(allowed=False, rule=denial.rule, why=denial.why, policy_hash=self.policy_hash))
+        approval = self.policy.approval(tool.name, tool.tier, _named(request.arguments))
+        return Ruling(
+            Verdict(
+                allowed=True,
+                rule=approval.rule if approval else ALLOWED,
+                why=f"{tool.tier}: {approval.title}" if approval else "",
+                policy_hash=self.policy_hash,
+            ),
+            tier=tool.tier,
+            micros_max=tool.micros_max,
+            approval=approval.title if approval else "",
+            call_within_seconds=self.policy.timeouts.call_within_seconds,
+        )
+
+    async def perform(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
+        """Make an allowed call; `call_before` is in microseconds since the epoch, 0 for a call that may be made late.
+
+        Never raises for what the tool did. If cancelled, a write may have happened.
+        """
+        tool = self.tools.find(request.tool)
+        if tool is None:
+            return CallResult(failure=FailureKind.REFUSED, message=f"no tool {request.tool!r} is registered any more")
+        try:
+            arguments = decode_declared(request.arguments, tool.arguments, f"tool {tool.name}")
+        except (UndeclaredFields, ProtocolError) as error:
+            return CallResult(failure=FailureKind.INVALID, message=describe(error))
+        context = self._context(request, idempotency_key)
+        if tool.tier is RiskTier.READ_ONLY:
+            return await self._read(tool, arguments, context, call_before)
+        tried = await self._try(tool, arguments, context, call_before)
+        return await self._written(tool, arguments, context, tried)
+
+    async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int = 0) -> CallResult:
+        """Find out what became of a write: its value, a failure that says it did not happen, or UNKNOWN.
+
+        `call_before` is the intent's, 0 if it is not at hand; a key that is honoured for a limited time is then not
+        relied upon. If cancelled, ask again.
+        """
+        tool = self.tools.find(request.tool)
+        if tool is None:
+            return _unknown(f"no tool {request.tool!r} is registered any more")
+        try:
+            arguments = decode_declared(request.arguments, tool.arguments, f"tool {tool.name}")
+        except (UndeclaredFields, ProtocolError) as error:
+            return _unknown(describe(error))
+        context = self._context(request, idempotency_key)
+        found = Tried(failure=FailureKind.UNKNOWN, message=f"{tool.name} has no lookup", known=False)
+        if tool.lookup is not None:
+            found = await self._bounded(tool, tool.lookup(arguments, context))
+            if found.failure is None and found.value is not None:
+                return await self._written(tool, arguments, context, found)
+        if self._key_holds(tool, call_before):
+            again = await self._try(tool, arguments, context, 0)
+            if again.begun:
+                return await self._written(tool, arguments, context, again)
+        if found.failure is None and tool.lookup is not None:
+            return await self._settled(tool, arguments, context, call_before)
+        return _unknown(found.message)
+
+    def _denial(self, request: CallRequest, tool: Tool | None) -> Denial | None:
+        """Give the first rule that says no, in the order in which they are asked."""
+        name, grant = request.tool, request.grant
+        if name in self.policy.denied:
+            return Denial("policy.denied", self.policy.denied[name])
+        if tool is None:
+            return Denial("registered", f"no tool {name!r} is registered")
+        permission = self.permissions.of(grant.caller)
+        denial = _permitted(tool, permission, request)
+        if denial is not None:
+            return denial
+        try:
+            decode_declared(request.arguments, tool.arguments, f"tool {name}")
+        except (UndeclaredFields, ProtocolError) as error:
+            return Denial("schema", describe(error))
+        if grant.calls_left < 1:
+            return Denial("affordable.calls", "no call is left in the budget")
+        if tool.micros_max > grant.micros_left:
+            return Denial("affordable.money", f"may cost {tool.micros_max}, but {grant.micros_left} is left")
+        return self._loop(request)
+
+    def _loop(self, request: CallRequest) -> Denial | None:
+        scope = f"{request.key.tenant}/{request.key.case_id}/{request.step_id.partition(':')[0]}"
+        call = f"{request.tool}/{digest(request.arguments).hex()}"
+        most = self.policy.bounds.repeats_max
+        if ":" in request.step_id and self._repeats.count(scope, call, request.step_id) > most:
+            return Denial("loop", f"the same call was asked for more than {most} times in one task")
+        return None
+
+    def _context(self, request: CallRequest, idempotency_key: str) -> ToolContext:
+        ground, key = self.ground, request.key
+        return ToolContext(
+            idempotency_key=idempotency_key,
+            world=ground.world,
+            reader=ground.reader,
+            settings=ground.settings,
+            policy=self.policy.settings,
+            tenant=key.tenant,
+            case_id=key.case_id,
+        )
+
+    async def _read(self, tool: Tool, arguments: Struct, context: ToolContext, call_before: int) -> CallResult:
+        retries, tries = self.policy.retry.read_only, 1
+        tried = await self._try(tool, arguments, context, call_before)
+        while tried.failure is not None and tried.retryable and tries < retries.attempts:
+            await self.ground.world.clock.sleep(retries.delay_seconds(tries))
+            tries += 1
+            tried = await self._try(tool, arguments, context, call_before)
+        cost = _cost(tool, context, tries)
+        if tried.failure is not None:
+            return CallResult(failure=tried.failure, message=tried.message, cost=cost, tries=tries)
+        try:
+            return CallResult(value=_encoded(tool, tried.value), cost=cost, tries=tries)
+        except ProtocolError as error:
+            return CallResult(failure=FailureKind.INVALID, message=describe(error), cost=cost, tries=tries)
+
+    async def _written(self, tool: Tool, arguments: Struct, context: ToolContext, tried: Tried) -> CallResult:
+        """Say what became of a write, after `tried`; see the table above."""
+        cost = _cost(tool, context, 1) if tried.begun else Cost()
+        if tried.failure is not None and tried.known:
+            return CallResult(failure=tried.failure, message=tried.message, cost=cost)
+        if tried.failure is not None:
+            return _unknown(tried.message, cost)
+        assert tool.verify is not None, "a write is registered with `verify`"
+        verified = await self._bounded(tool, tool.verify(arguments, tried.value, context))
+        if verified.failure is not None or verified.value is not True:
+            why = verified.message or "what it left is not what it should have left"
+            return _unknown(f"{tool.name} was called, but is not verified: {why}", cost)
+        try:
+            return CallResult(value=_encoded(tool, tried.value), cost=cost)
+        except ProtocolError as error:
+            return _unknown(f"{tool.name} was called, but its value cannot be recorded: {describe(error)}", cost)
+
+    async def _settled(self, tool: Tool, arguments: Struct, context: ToolContext, call_before: int) -> CallResult:
+        """Believe a lookup's no only when nothing that was under way can still appear."""
+        clock = self.ground.world.clock
+        wait = tool.settling_seconds
+        if call_before:
+            over = call_before / MICROS + tool.timeout_seconds + tool.settling_seconds
+            wait = max(over - clock.wall_micros() / MICROS, 0.0)
+        if wait > 0:
+            await clock.sleep(wait)
+            assert tool.lookup is not None, "the caller has asked it"
+            found = await self._bounded(tool, tool.lookup(arguments, context))
+            if found.failure is not None:
+                return _unknown(found.message)
+            if found.value is not None:
+                return await self._written(tool, arguments, context, found)
+        return CallResult(failure=FailureKind.UNAVAILABLE, message=f"{tool.name} did not happen, says its lookup")
+
+    async def _try(self, tool: Tool, arguments: Struct, context: ToolContext, call_before: int) -> Tried:
+        """Call a tool's body once, if it may be called now; feeds its circuit."""
+        clock, circuit = self.ground.world.clock, self.circuits.of(tool.name)
+        async with self._bulkhead(tool):
+            if call_before and clock.wall_micros() >= call_before:
+                why = "not called: the time in which it could be is over"
+                return Tried(failure=FailureKind.TIMEOUT, message=why, begun=False)
+            if not circuit.admit(clock.monotonic()):
+                why = f"not called: the circuit of {tool.name} is open"
+                return Tried(failure=FailureKind.UNAVAILABLE, message=why, begun=False, retryable=True)
+            told = False
+            try:
+                tried = await self._bounded(tool, tool.body(arguments, context))
+                told = True
+            finally:
+                if not told:
+                    circuit.dropped()
+        if tried.failure is None or (tried.known and not tried.retryable):
+            circuit.succeeded()
+        else:
+            circuit.failed(clock.monotonic())
+        return tried
+
+    async def _bounded(self, tool: Tool, call: Awaitable[object]) -> Tried:
+        """Await what a tool does, no longer than it may take; the only place that catches what a tool raises."""
+        with anyio.CancelScope() as scope:
+            alarm = self.ground.timers.after(tool.timeout_seconds, scope.cancel)
+            try:
+                return Tried(await call)
+            except KnownFailure as error:
+                kind, retryable = classify(error)
+                return Tried(failure=kind, message=describe(error), retryable=retryable)
+            except Exception as error:  # noqa: BLE001 - a tool is somebody else's code; what it raises is a result
+                kind, retryable = classify(error)
+                return Tried(failure=kind, message=describe(error), known=False, retryable=retryable)
+            finally:
+                alarm.cancel()
+        why = f"no answer within {tool.timeout_seconds:g} s"
+        return Tried(failure=FailureKind.TIMEOUT, message=why, known=False, retryable=True)
+
+    def _bulkhead(self, tool: Tool) -> anyio.CapacityLimiter:
+        if tool.name not in self._bulkheads:
+            self._bulkheads[tool.name] = anyio.CapacityLimiter(tool.workers)
+        return self._bulkheads[tool.name]
+
+    def _key_holds(self, tool: Tool, call_before: int) -> bool:
+        """Tell whether the same key again would surely do the thing once."""
+        if not tool.keyed or tool.key_window_seconds == float("inf"):
+            return tool.keyed
+        if not call_before:
+            return False
+        begun = call_before / MICROS - self.policy.timeouts.call_within_seconds
+        return self.ground.world.clock.wall_micros() / MICROS < begun + tool.key_window_seconds
+
+
+def _permitted(tool: Tool, permission: Permission, request: CallRequest) -> Denial | None:
+    """Ask registry, agent, task and policy in turn; what any of them does not allow is denied."""
+    grant, who = request.grant, permission.name
+    checks: tuple[tuple[bool, str, str], ...] = (
+        (tool.name in permission.declared, "allowed.agent", f"{who} does not declare {tool.name}"),
+        (tool.name in grant.tools_allowed, "allowed.task", f"the task does not allow {tool.name}"),
+        (tool.name in permission.policy, "allowed.policy", f"the policy does not allow {who} {tool.name}"),
+        (tool.tier.rank <= grant.risk_tier.rank, "tier.task", f"{tool.tier} is above {grant.risk_tier} of the task"),
+        (tool.tier.rank <= permission.tier_declared.rank, "tier.agent", f"{tool.tier} is above {who}'s own tier"),
+        (tool.tier.rank <= permission.tier_policy.rank, "tier.policy", f"{tool.tier} is above the policy's for {who}"),
+    )
+    return next((Denial(rule, why) for fine, rule, why in checks if not fine), None)
+
+
+def _named(arguments: Raw) -> dict[str, Plain]:
+    named = plain(arguments)
+    return named if isinstance(named, dict) else {}
+
+
+def _encoded(tool: Tool, value: object) -> Raw:
+    """Encode what a tool returned, and hold it to what it declared."""
+    raw = pack(value)
+    unpack(raw, tool.returns)
+    return raw
+
+
+def _cost(tool: Tool, context: ToolContext, tries: int) -> Cost:
+    spent = context.micros_spent
+    return Cost(calls=tries, micros=tool.micros_max * tries if spent is None else spent)
+
+
+def _unknown(why: str, cost: Cost | None = None) -> CallResult:
+    return CallResult(value=NIL, failure=FailureKind.UNKNOWN, message=why, cost=cost or Cost())

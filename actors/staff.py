@@ -1,0 +1,111 @@
+"""The staff of one running crew: the front that cases see, made of the gate, the desk and the supervisor's ref.
+
+It implements the runtime's `Staff`. Everything here is synchronous but the tool calls themselves.
+It does not know what the agents can do, nor what is in the policy.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from casework.actors.desk import Desk, DeskStatistics, InHand
+from casework.actors.gate import Gate
+from casework.actors.guards import Circuits, CircuitStatistics
+from casework.actors.retry import decide_retry
+from casework.protocols.records import Decision
+from casework.protocols.wire import Completed, Failed, FailureKind, Task
+from casework.runtime.errors import NotSent
+from casework.runtime.ref import Ref
+from casework.runtime.seams import Clock
+from casework.runtime.staff import CallRequest, CallResult, CaseRef, Retry, Ruling
+
+
+class StaffStatistics(NamedTuple):
+    """How the staff stands."""
+
+    desk: DeskStatistics
+    agents: Mapping[str, CircuitStatistics]
+    """Circuits of agents that had work."""
+    tools: Mapping[str, CircuitStatistics]
+    """Circuits of tools that were called."""
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class CrewStaff:
+    """The staff, as cases see it."""
+
+    gate: Gate
+    desk: Desk
+    supervisor: Ref
+    clock: Clock
+    flow_tools: Mapping[str, tuple[str, ...]]
+    agent_circuits: Circuits
+
+    @property
+    def policy_hash(self) -> str:
+        """Hash of the policy under which rulings are made now."""
+        return self.gate.policy_hash
+
+    def dispatch(self, frame: bytes, task: Task, attempt: int, case: CaseRef) -> Failed | None:
+        """Send a task's frame to the supervisor; never waits. A refusal comes back at once."""
+        in_hand = InHand(frame, task, attempt, case)
+        self.desk.put(in_hand)
+        try:
+            self.supervisor.tell_nowait(frame, sender=case.address, attempt=attempt, trace=task.trace)
+        except NotSent as error:
+            self.desk.drop(in_hand)
+            return Failed(
+                task_id=task.id,
+                kind=FailureKind.UNAVAILABLE,
+                message=f"the supervisor does not take it: {error.why}",
+                retryable=True,
+                attempt=attempt,
+            )
+        return None
+
+    def recall(self, task_id: str) -> None:
+        """Stop work on a task whose answer nobody wants any more; unknown ids are fine."""
+        self.desk.recall(task_id)
+
+    def judge(self, task: Task, outcome: Completed | Failed) -> None:
+        """Hear how a task ended, for breakers and statistics."""
+        self.desk.judge(task, outcome, self.clock.monotonic())
+
+    def attempt_seconds(self, task: Task) -> float:
+        """Say how long one attempt at a task may take."""
+        timeouts = self.gate.policy.timeouts
+        return timeouts.tasks.get(task.task, timeouts.default_seconds)
+
+    def retry(self, task: Task, failed: Failed, attempt: int) -> Retry:
+        """Decide whether a failed task is tried again; pure."""
+        return decide_retry(self.gate.policy, task, failed, attempt)
+
+    def rule(self, request: CallRequest) -> Ruling:
+        """Rule on a call before it is made."""
+        return self.gate.rule(request)
+
+    async def perform(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
+        """Make a call that was allowed; never raises for what the tool did.
+
+        If cancelled, a write may have happened.
+        """
+        return await self.gate.perform(request, idempotency_key=idempotency_key, call_before=call_before)
+
+    async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int = 0) -> CallResult:
+        """Find out what became of a write; if cancelled, ask again."""
+        return await self.gate.look_up(request, idempotency_key=idempotency_key, call_before=call_before)
+
+    def grants(self) -> Mapping[str, tuple[str, ...]]:
+        """Give the tools that each flow may call itself, by flow name."""
+        return self.flow_tools
+
+    def routed(self, task_id: str) -> Decision | None:
+        """Give the last decision about who does a task."""
+        return self.desk.routed(task_id)
+
+    def statistics(self) -> StaffStatistics:
+        """Give how the staff stands."""
+        now = self.clock.monotonic()
+        return StaffStatistics(
+            self.desk.statistics(), self.agent_circuits.statistics(now), self.gate.circuits.statistics(now)
+        )

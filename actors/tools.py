@@ -1,0 +1,240 @@
+"""Tools: what a crew may do to the world, each registered with its risk and with what makes it safe.
+
+A write says how it is verified; one that can be taken back names the tool that takes it back; one that honours an
+idempotency key says for how long. What is missing is refused here, before anything runs.
+Only the gate calls a tool's body, its `verify` and its `lookup`; a test of the house says so.
+It does not know who may use a tool.
+"""
+
+import inspect
+import math
+import typing
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias, TypeVar, TypeVarTuple, overload
+
+from msgspec import Struct
+
+from casework.actors.declared import is_struct
+from casework.actors.errors import ToolInvalid, ToolUnknown
+from casework.actors.policy import SettingValue
+from casework.protocols.wire import RiskTier
+from casework.runtime.flow.case import NAME
+from casework.runtime.seams import World
+from casework.runtime.store.base import StoreReader
+
+A = TypeVar("A", bound=Struct)
+R = TypeVar("R")
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+#: A call may take so long unless its tool says otherwise, in seconds.
+TIMEOUT_SECONDS: Final = 30.0
+#: Calls of one tool at the same moment, unless it says otherwise: a slow tool must not take the whole machine.
+WORKERS: Final = 8
+
+
+@dataclass(slots=True, eq=False)
+class ToolContext:
+    """What a tool is given beside its arguments; everything that is not deterministic comes through `world`."""
+
+    idempotency_key: str
+    """The same for every try of one step, after a restart too."""
+    world: World
+    reader: StoreReader
+    settings: Mapping[str, str]
+    """Settings of this run, such as the folders `input` and `out`."""
+    policy: Mapping[str, SettingValue]
+    """The free `[settings]` of the policy file."""
+    tenant: str
+    case_id: str
+    micros_spent: int | None = field(default=None, init=False)
+
+    def spend(self, micros: int) -> None:
+        """Say what the call really cost, in millionths; unsaid, its maximum counts as spent."""
+        self.micros_spent = (self.micros_spent or 0) + micros
+
+    async def offload(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Run a blocking function in a worker thread; a cancelled wait lets it finish unheard."""
+        return await self.world.offload.run(function, *args)
+
+
+Body: TypeAlias = Callable[[A, ToolContext], Awaitable[R]]
+Verify: TypeAlias = Callable[[A, R, ToolContext], Awaitable[bool]]
+Lookup: TypeAlias = Callable[[A, ToolContext], Awaitable[R | None]]
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class Tool:
+    """A registered tool; make one with the decorator `tool`."""
+
+    name: str
+    tier: RiskTier
+    arguments: type[Struct]
+    returns: type
+    body: Callable[..., Awaitable[object]]
+    """`async def f(arguments, context)`; only the gate calls it."""
+    undo: str = ""
+    """Name of the tool that takes it back; compulsory for REVERSIBLE."""
+    verify: Callable[..., Awaitable[bool]] | None = None
+    """Reads back what a write left and checks it; compulsory for a write."""
+    lookup: Callable[..., Awaitable[object]] | None = None
+    """Finds out whether a key happened: the value, or None when it did not; raises when it cannot say."""
+    keyed: bool = False
+    """The same key and bytes again do the thing once."""
+    key_window_seconds: float = math.inf
+    """How long a key is honoured; afterwards the tool counts as unkeyed."""
+    settling_seconds: float = 0.0
+    """How long after its timeout a write may still appear."""
+    timeout_seconds: float = TIMEOUT_SECONDS
+    micros_max: int = 0
+    """What one call may cost at most, in millionths of the account's currency."""
+    workers: int = WORKERS
+    """Calls at the same moment, at most."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@overload
+def tool(
+    *,
+    tier: RiskTier,
+    name: str = "",
+    timeout_seconds: float = TIMEOUT_SECONDS,
+    micros_max: int = 0,
+    workers: int = WORKERS,
+) -> Callable[[Body[A, R]], Tool]: ...
+
+
+@overload
+def tool(
+    *,
+    tier: RiskTier,
+    verify: Verify[A, R],
+    name: str = "",
+    undo: str = "",
+    lookup: Lookup[A, R] | None = None,
+    keyed: bool = False,
+    key_window_seconds: float = math.inf,
+    settling_seconds: float = 0.0,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+    micros_max: int = 0,
+    workers: int = WORKERS,
+) -> Callable[[Body[A, R]], Tool]: ...
+
+
+def tool(
+    *,
+    tier: RiskTier,
+    verify: Callable[..., Awaitable[bool]] | None = None,
+    name: str = "",
+    undo: str = "",
+    lookup: Callable[..., Awaitable[object]] | None = None,
+    keyed: bool = False,
+    key_window_seconds: float = math.inf,
+    settling_seconds: float = 0.0,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+    micros_max: int = 0,
+    workers: int = WORKERS,
+) -> Callable[[Body[A, R]], Tool]:
+    """Make a Tool of `async def f(arguments: SomeStruct, context: ToolContext) -> Value`; name and types are f's own.
+
+    Raises:
+        ToolInvalid: something is missing that its tier demands; the text says what.
+    """
+
+    def register(function: Body[A, R]) -> Tool:
+        called = name or getattr(function, "__name__", "")
+        arguments, returns = _types(called, function)
+        return Tool(
+            name=called,
+            tier=tier,
+            arguments=arguments,
+            returns=returns,
+            body=function,
+            undo=undo,
+            verify=verify,
+            lookup=lookup,
+            keyed=keyed,
+            key_window_seconds=key_window_seconds,
+            settling_seconds=settling_seconds,
+            timeout_seconds=timeout_seconds,
+            micros_max=micros_max,
+            workers=workers,
+        )
+
+    return register
+
+
+class ToolRegistry:
+    """The tools of one crew, by name; fixed once it is made."""
+
+    def __init__(self, tools: Iterable[Tool] = ()) -> None:
+        self._tools: dict[str, Tool] = {}
+        for each in tools:
+            if each.name in self._tools:
+                raise ToolInvalid(each.name, "is registered twice; give one of them another name")
+            self._tools[each.name] = each
+        for each in self:
+            if each.undo and each.undo not in self._tools:
+                raise ToolInvalid(each.name, f"is undone by {each.undo!r}, which is not registered; add that tool")
+
+    def find(self, name: str) -> Tool | None:
+        """Give the tool of that name, or None."""
+        return self._tools.get(name)
+
+    def get(self, name: str) -> Tool:
+        """Give the tool of that name.
+
+        Raises:
+            ToolUnknown: nobody registered it.
+        """
+        found = self._tools.get(name)
+        if found is None:
+            raise ToolUnknown(name, self.names)
+        return found
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name the tools, sorted."""
+        return tuple(sorted(self._tools))
+
+    def __iter__(self) -> Iterator[Tool]:
+        return iter(self._tools.values())
+
+
+def _types(name: str, function: Callable[..., object]) -> tuple[type[Struct], type]:
+    if not inspect.iscoroutinefunction(function):
+        raise ToolInvalid(name, "must be an `async def`; offload blocking work with `context.offload`")
+    try:
+        hints = typing.get_type_hints(function)
+    except NameError as error:
+        raise ToolInvalid(name, f"its annotations cannot be read at run time: {error}") from error
+    parameters = list(inspect.signature(function).parameters)
+    if len(parameters) != 2:
+        raise ToolInvalid(name, "must take exactly `arguments` and `context`")
+    if parameters[0] not in hints or "return" not in hints:
+        raise ToolInvalid(name, "must annotate its arguments and what it returns")
+    return hints[parameters[0]], hints["return"]
+
+
+def _check(each: Tool) -> None:
+    write = each.tier is not RiskTier.READ_ONLY
+    of_struct = is_struct(each.arguments)
+    checks = (
+        (bool(NAME.fullmatch(each.name)), "needs a name of 1 to 64 letters, digits, '_', '.' or '-'"),
+        (of_struct, "its arguments must be a msgspec.Struct, so that unknown fields can be refused"),
+        (not write or each.verify is not None, "writes, so give `verify`: read back what it did and check it"),
+        (each.tier is not RiskTier.REVERSIBLE or bool(each.undo), "is REVERSIBLE, so name in `undo` what undoes it"),
+        (each.lookup is None or each.returns is not type(None), "has a `lookup`, so it must return something"),
+        (write or not (each.undo or each.keyed), "is READ_ONLY, so it needs neither `undo` nor `keyed`"),
+        (each.timeout_seconds > 0, "needs a timeout above 0 seconds"),
+        (each.key_window_seconds > 0, "needs a key window above 0 seconds"),
+        (each.settling_seconds >= 0, "cannot settle in less than 0 seconds"),
+        (each.micros_max >= 0, "cannot cost less than 0"),
+        (each.workers >= 1, "needs at least 1 worker"),
+    )
+    for fine, why in checks:
+        if not fine:
+            raise ToolInvalid(each.name, why)
