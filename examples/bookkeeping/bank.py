@@ -195,12 +195,12 @@ def _decode(line: bytes, *, cp1252: bool = True) -> str:
 
 def _header(text: str, delimiter: str) -> tuple[str, ...]:
     # Not strict: three of the four delimiters tried are wrong, and must not complain about quotes.
-    return tuple(name.strip() for name in next(csv.reader([text], delimiter=delimiter), []))
+    return tuple(name.strip() for name in next(csv.reader([text], delimiter=delimiter), list[str]()))
 
 
 def _split(text: str, delimiter: str) -> list[str]:
     try:
-        return next(csv.reader([text], delimiter=delimiter, strict=True), [])
+        return next(csv.reader([text], delimiter=delimiter, strict=True), list[str]())
     except csv.Error:
         raise RowRefused(f"quotes do not match, or cells are not separated by {delimiter!r}; {_AGAIN}") from None
 

@@ -172,7 +172,7 @@ def _alone(proposal: Proposal, other: Proposal | None) -> Settlement:
 def _line_category(description: str, rules: Rules) -> tuple[Category, str] | None:
     """The first known word decides, for the thing bought stands first: "Lunch workshop" is a lunch."""
     text = f" {plain(description)}"
-    hits = [
+    hits: list[tuple[int, int, Category, str]] = [
         (text.find(f" {plain(word)}"), -len(word), rule.category, word) for rule in rules.line for word in rule.words
     ]
     found = [hit for hit in hits if hit[0] >= 0]

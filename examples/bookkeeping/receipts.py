@@ -55,9 +55,9 @@ class _Draft:
     total: Decimal | None = None
     credit: bool = False
     reverse: bool = False
-    lines: list[ReceiptLine] = field(default_factory=list)
-    rates: list[RateLine] = field(default_factory=list)
-    hints: list[str] = field(default_factory=list)
+    lines: list[ReceiptLine] = field(default_factory=list[ReceiptLine])
+    rates: list[RateLine] = field(default_factory=list[RateLine])
+    hints: list[str] = field(default_factory=list[str])
 
     def take(self, name: str, found: re.Match[str]) -> None:
         """Store what the pattern `name` found; ValueError or MoneyUnclear if the text is not what it looks like."""

@@ -64,7 +64,8 @@ outline:2px solid var(--link);outline-offset:.4rem}
 ol.trail li{margin:.3rem 0}footer{color:var(--soft);font-size:.88rem}
 @media(min-width:52rem){.columns{grid-template-columns:1fr 1fr}.columns section{margin:0}}
 @media(max-width:52rem){.columns section{margin:0 0 1.25rem}}
-@media print{:root{--page:#fff;--card:#fff;--ink:#000;--soft:#444;--rule:#bbb;--link:#000;--net:#555;
+@media print{.figures{grid-template-columns:repeat(4,1fr)}.figure{padding:.7rem .8rem}.figure b{font-size:1.2rem}
+:root{--page:#fff;--card:#fff;--ink:#000;--soft:#444;--rule:#bbb;--link:#000;--net:#555;
 --vat:#aaa;
 --review:#000;--parked:#000;--info:#000;--excluded:#000;--good:#000;--review-bg:#fff;--parked-bg:#fff;
 --info-bg:#fff;
