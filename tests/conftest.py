@@ -8,7 +8,7 @@ import pytest
 #: The suites are importable by their file's name, so that a store made elsewhere can run them as well.
 CONFORMANCE = Path(__file__).parent / "conformance"
 
-pytest.register_assert_rewrite("check_store")
+pytest.register_assert_rewrite("check_store", "store_log", "store_messages", "store_support")
 sys.path.append(str(CONFORMANCE))
 
 

@@ -3,9 +3,9 @@
 import dataclasses
 
 import pytest
-from check_store import NOW, evidence, key_of, note, opening
 from hypothesis import given
 from hypothesis import strategies as st
+from store_support import NOW, evidence, key_of, note, opening
 
 from casework.runtime.store.base import Append, CaseStatus, InboxItem
 from casework.runtime.store.batch import Group, coalesce, follows, joined

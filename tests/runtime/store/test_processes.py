@@ -11,7 +11,7 @@ import anyio
 import pytest
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
-from check_store import NODE, NOW, TENANT, arrived, key_of, there
+from store_support import NODE, NOW, TENANT, arrived, key_of, there
 
 from casework.runtime.errors import StoreOwned
 from casework.runtime.seams import World
@@ -24,7 +24,7 @@ WRITER = """
 import sys
 
 import anyio
-from check_store import NODE, NOW, TENANT, key_of, note, opening
+from store_support import NODE, NOW, TENANT, key_of, note, opening
 from casework.runtime.seams import World
 from casework.runtime.store.base import Append, Appended
 from casework.runtime.store.urls import door_server, open_store
@@ -129,13 +129,16 @@ async def test_a_killed_writer_leaves_every_answered_append_and_whole_chains(url
         async with writer(url, 20) as (process, lines):
             with anyio.fail_after(20):
                 for _ in range(100 + 37 * kill):
-                    name, seq = (await lines.receive_until(b"\n", 100)).decode().split()
-                    answered[name] = int(seq)
+                    said = (await lines.receive_until(b"\n", 100)).decode().split()
+                    answered[said[0]] = int(said[1])
             await killed(process)
+        reader = await open_reader(url, World())
+        assert await verify(reader) == []
+        await reader.aclose()
         store = await open_store(url, World())
         assert await verify(store) == []
-        for name, seq in answered.items():
-            assert (await there(store, name)).next_seq > seq
+        for case, seq_durable in answered.items():
+            assert (await there(store, case)).next_seq > seq_durable
         await store.aclose()
         os.unlink(url.removeprefix("sqlite:///"))
         answered.clear()

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from check_store import OpenStore, StoreConformance
+from check_store import StoreConformance
+from store_support import OpenStore
 
 from casework.runtime.seams import World
 from casework.runtime.store.base import Store

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from check_store import NODE, NOW, TENANT, arrived, claimed, evidence, key_of, note, opening, parked, there
+from store_support import NODE, NOW, TENANT, arrived, claimed, evidence, key_of, note, opening, parked, there
 
 from casework.runtime.errors import StoreInvalid, StoreNewer, StoreOwned, StoreUnavailable
 from casework.runtime.seams import World

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from check_store import NODE, NOW, TENANT, key_of, note, opening
+from store_support import NODE, NOW, TENANT, key_of, note, opening
 
 from casework.runtime.seams import World
 from casework.runtime.store.base import Append, Appended, CaseKey

@@ -1,0 +1,264 @@
+"""What every store promises of what reaches a case from outside: inbox, messages, reviews.
+
+It does not know how a store keeps anything.
+"""
+
+import anyio
+import pytest
+from store_support import (
+    NODE,
+    NOW,
+    TENANT,
+    arrived,
+    bounded,
+    claimed,
+    close,
+    decided,
+    evidence,
+    ids,
+    key_of,
+    note,
+    opening,
+    parked,
+    review,
+)
+
+from casework.protocols.codec import encode, pack
+from casework.protocols.errors import FrameInvalid
+from casework.protocols.records import Cancel, ReviewAction
+from casework.runtime.store.base import (
+    Append,
+    Appended,
+    CaseStatus,
+    DecisionRefused,
+    DecisionTaken,
+    Delivered,
+    Duplicate,
+    InboxItem,
+    Nobody,
+    Store,
+)
+from casework.runtime.store.chain import broken_at
+
+
+@bounded
+class MessageConformance:
+    """The inbox, messages between cases, reviews."""
+
+    async def test_a_delivery_to_a_case_waits_in_its_inbox(self, store: Store) -> None:
+        await claimed(store, "c")
+        assert await store.deliver(TENANT, "c", "m1", arrived()) == Delivered((key_of("c"),))
+        await store.deliver(TENANT, "c", "m2", encode(Cancel(message_id="m2", by="ann")))
+        first, second = await store.inbox(key_of("c"))
+        assert (first.id, first.kind, first.frame) == ("m1", "arrived", arrived())
+        assert (second.id, second.kind) == ("m2", "cancel")
+        assert 0 < first.position < second.position
+
+    @pytest.mark.promise("STORE-5")
+    async def test_the_same_message_id_is_taken_once(self, store: Store) -> None:
+        await claimed(store, "c")
+        await store.deliver(TENANT, "c", "m1", arrived())
+        assert await store.deliver(TENANT, "c", "m1", arrived()) == Duplicate((key_of("c"),))
+        assert ids(await store.inbox(key_of("c"))) == ["m1"]
+
+    @pytest.mark.promise("STORE-5")
+    async def test_a_consumed_message_never_comes_again(self, store: Store) -> None:
+        row = await claimed(store, "c")
+        await store.deliver(TENANT, "c", "m1", arrived())
+        await store.append(Append(row.key, 1, 1, (note(1),), consumed=("m1",)))
+        assert list(await store.inbox(row.key)) == []
+        assert await store.deliver(TENANT, "c", "m1", arrived()) == Duplicate((row.key,))
+        assert list(await store.inbox(row.key)) == []
+
+    async def test_a_fenced_append_consumes_nothing(self, store: Store) -> None:
+        row = await claimed(store, "c")
+        await store.deliver(TENANT, "c", "m1", arrived())
+        await store.append(Append(row.key, 9, 1, (note(1, 9),), consumed=("m1",)))
+        assert ids(await store.inbox(row.key)) == ["m1"]
+
+    async def test_a_delivery_by_key_reaches_every_case_that_waits_for_it(self, store: Store) -> None:
+        for name in ("a", "b"):
+            await parked(store, name, evidence("receipt"))
+        await parked(store, "c", evidence("other"))
+        result = await store.deliver(TENANT, "receipt", "m1", arrived())
+        assert result == Delivered((key_of("a"), key_of("b")))
+        assert [ids(await store.inbox(key_of(name))) for name in "abc"] == [["m1"], ["m1"], []]
+
+    async def test_a_delivery_by_key_to_some_that_had_it_names_those_that_had_not(self, store: Store) -> None:
+        row = await parked(store, "b")
+        await parked(store, "a", evidence("receipt"))
+        await store.deliver(TENANT, "receipt", "m1", arrived())
+        await store.deliver(TENANT, "b", "m0", arrived("m0"))
+        await store.claim(NODE, limit=2, now=NOW)
+        await store.append(Append(row.key, 2, 2, (note(2, 2),), waits=(evidence("receipt"),)))
+        assert await store.deliver(TENANT, "receipt", "m1", arrived()) == Delivered((key_of("b"),))
+
+    async def test_a_key_awaited_twice_by_one_case_is_delivered_once(self, store: Store) -> None:
+        await parked(store, "a", evidence("receipt"), evidence("receipt"))
+        assert await store.deliver(TENANT, "receipt", "m1", arrived()) == Delivered((key_of("a"),))
+
+    async def test_a_case_of_that_id_wins_over_cases_that_wait_for_that_key(self, store: Store) -> None:
+        await parked(store, "a", evidence("b"))
+        await parked(store, "b", evidence("receipt"))
+        assert await store.deliver(TENANT, "b", "m1", arrived()) == Delivered((key_of("b"),))
+
+    async def test_a_closed_case_gives_way_to_those_that_wait_for_its_name(self, store: Store) -> None:
+        await close(store, await claimed(store, "b"))
+        await parked(store, "a", evidence("b"))
+        assert await store.deliver(TENANT, "b", "m1", arrived()) == Delivered((key_of("a"),))
+
+    async def test_a_delivery_for_nobody_is_not_stored(self, store: Store) -> None:
+        await close(store, await claimed(store, "closed"))
+        await parked(store, "a", evidence("receipt"))
+        for target in ("nowhere", "closed", "recei"):
+            assert await store.deliver(TENANT, target, "m1", arrived()) == Nobody(target)
+        assert await store.deliver("other", "receipt", "m1", arrived()) == Nobody("receipt")
+        assert list(await store.inbox(key_of("a"))) == []
+
+    async def test_a_target_from_undecodable_bytes_is_nobody(self, store: Store) -> None:
+        target = b"caf\xe9".decode("utf-8", "surrogateescape")
+        assert await store.deliver(TENANT, target, "m1", arrived()) == Nobody(target)
+        assert await store.case(key_of(target)) is None
+
+    @pytest.mark.promise("STORE-5")
+    async def test_a_delivery_by_key_repeated_after_it_was_consumed_is_a_duplicate(self, store: Store) -> None:
+        await parked(store, "a", evidence("receipt"))
+        await store.deliver(TENANT, "receipt", "m1", arrived())
+        [row] = await store.claim(NODE, limit=1, now=NOW)
+        await store.append(Append(row.key, 2, 2, (note(2, 2),), consumed=("m1",), waits=()))
+        assert await store.deliver(TENANT, "receipt", "m1", arrived()) == Duplicate((row.key,))
+        assert await store.deliver(TENANT, "receipt", "m2", arrived("m2")) == Nobody("receipt")
+
+    async def test_a_frame_that_is_no_delivery_is_refused(self, store: Store) -> None:
+        await claimed(store, "c")
+        for frame in (b"", b"\xff\x00", decided(), pack({"type": "arrived"})):
+            with pytest.raises(FrameInvalid):
+                await store.deliver(TENANT, "c", "m1", bytes(frame))
+        assert list(await store.inbox(key_of("c"))) == []
+
+    async def test_a_message_reaches_the_inbox_of_another_case(self, store: Store) -> None:
+        await parked(store, "b")
+        row = await claimed(store, "a")
+        item = InboxItem(key_of("b"), "s1", "arrived", b"sent")
+        assert await store.append(Append(row.key, 1, 1, (note(1),), sends=(item,))) == Appended()
+        [got] = await store.inbox(key_of("b"))
+        assert (got.id, got.kind, got.frame) == ("s1", "arrived", b"sent")
+
+    @pytest.mark.promise("STORE-6")
+    async def test_a_message_that_the_receiver_had_or_cannot_have_is_dropped(self, store: Store) -> None:
+        await close(store, await claimed(store, "closed"))
+        await parked(store, "b")
+        row = await claimed(store, "a")
+        sends = tuple(InboxItem(key_of(name), "s1", "arrived", b"sent") for name in ("b", "b", "closed", "nowhere"))
+        assert await store.append(Append(row.key, 1, 1, (note(1),), sends=sends)) == Appended()
+        assert await store.append(Append(row.key, 1, 2, (note(2),), sends=sends)) == Appended()
+        assert ids(await store.inbox(key_of("b"))) == ["s1"]
+        assert list(await store.inbox(key_of("closed"))) == []
+
+    @pytest.mark.promise("STORE-6")
+    async def test_a_case_opened_by_an_append_is_opened_once(self, store: Store) -> None:
+        row = await claimed(store, "a")
+        child = opening(key_of("child"), parent="a")
+        await store.append(Append(row.key, 1, 1, (note(1),), opens=(child,)))
+        await store.append(Append(row.key, 1, 2, (note(2),), opens=(opening(key_of("child"), at=NOW + 1),)))
+        [found] = await store.cases(parent="a")
+        assert (found.key, found.status, found.next_seq, found.opened_at) == (child.key, CaseStatus.OPEN, 1, NOW)
+        assert broken_at(found, await store.records(child.key)) is None
+
+    async def test_a_message_to_a_case_opened_by_the_same_append_arrives(self, store: Store) -> None:
+        row = await claimed(store, "a")
+        item = InboxItem(key_of("child"), "s1", "arrived", b"sent")
+        await store.append(Append(row.key, 1, 1, (note(1),), opens=(opening(key_of("child")),), sends=(item,)))
+        assert ids(await store.inbox(key_of("child"))) == ["s1"]
+
+    async def test_a_review_is_in_the_queue_until_it_is_decided(self, store: Store) -> None:
+        asked = review(key_of("c"))
+        await parked(store, "c", reviews=(asked,))
+        assert list(await store.reviews(state="open")) == [asked]
+        result = await store.decide("r1", "h1", decided(), NOW)
+        assert isinstance(result, DecisionTaken)
+        assert (result.review.state, result.review.decision) == ("decided", decided())
+        assert await store.review("r1") == result.review
+        assert list(await store.reviews(state="open")) == []
+        [item] = await store.inbox(key_of("c"))
+        assert (item.id, item.kind, item.frame) == ("decided:r1", "decided", decided())
+        assert len(await store.claim(NODE, limit=9, now=NOW)) == 1
+
+    async def test_reviews_come_oldest_first(self, store: Store) -> None:
+        key = key_of("c")
+        await parked(store, "c", reviews=(review(key, "late", opened_at=NOW + 1), review(key, "early")))
+        assert [found.id for found in await store.reviews()] == ["early", "late"]
+
+    @pytest.mark.promise("STORE-7")
+    async def test_the_same_decision_again_is_the_one_taken(self, store: Store) -> None:
+        await parked(store, "c", reviews=(review(key_of("c"), expires=NOW + 5),))
+        first = await store.decide("r1", "h1", decided(), NOW)
+        assert await store.decide("r1", "h1", decided(at=NOW + 99), NOW + 99) == first
+        assert ids(await store.inbox(key_of("c"))) == ["decided:r1"]
+
+    @pytest.mark.promise("STORE-7")
+    async def test_another_decision_is_refused_with_the_one_taken(self, store: Store) -> None:
+        await parked(store, "c", reviews=(review(key_of("c")),))
+        first = await store.decide("r1", "h1", decided(), NOW)
+        assert isinstance(first, DecisionTaken)
+        for other in (decided(action=ReviewAction.REJECT), decided(by="bob")):
+            assert await store.decide("r1", "h1", other, NOW) == DecisionRefused("decided", first.review)
+
+    @pytest.mark.promise("STORE-7")
+    async def test_of_many_decisions_at_once_exactly_one_is_taken(self, store: Store) -> None:
+        await parked(store, "c", reviews=(review(key_of("c")),))
+        results: list[object] = []
+
+        async def click(person: str) -> None:
+            results.append(await store.decide("r1", "h1", decided(by=person), NOW))
+
+        async with anyio.create_task_group() as group:
+            for number in range(8):
+                group.start_soon(click, f"person-{number}")
+        assert sum(isinstance(result, DecisionTaken) for result in results) == 1
+        assert len(await store.inbox(key_of("c"))) == 1
+
+    async def test_a_decision_that_cannot_stand_says_why(self, store: Store) -> None:
+        await parked(store, "c", reviews=(review(key_of("c"), expires=NOW + 5),))
+        row = await store.review("r1")
+        assert await store.decide("none", "h1", decided("none"), NOW) == DecisionRefused("absent")
+        assert await store.decide("r1", "h1", decided(), NOW + 5) == DecisionRefused("expired", row)
+        stale = await store.decide("r1", "h2", decided(proposal_hash="h2"), NOW)
+        assert stale == DecisionRefused("stale", row)
+        assert await store.decide("r1", "h1", decided(proposal_hash="h2"), NOW) == DecisionRefused("stale", row)
+        assert list(await store.inbox(key_of("c"))) == []
+        assert isinstance(await store.decide("r1", "h1", decided(), NOW + 4), DecisionTaken)
+
+    async def test_a_frame_that_decides_something_else_is_refused(self, store: Store) -> None:
+        await parked(store, "c", reviews=(review(key_of("c")),))
+        for frame in (b"", arrived(), decided("r2")):
+            with pytest.raises(FrameInvalid):
+                await store.decide("r1", "h1", frame, NOW)
+        assert [found.state for found in await store.reviews()] == ["open"]
+
+    async def test_a_withdrawn_review_is_not_decided(self, store: Store) -> None:
+        row = await claimed(store, "c")
+        await store.append(Append(row.key, 1, 1, (note(1),), reviews_opened=(review(row.key),)))
+        await store.append(Append(row.key, 1, 2, (note(2),), reviews_withdrawn=("r1",)))
+        result = await store.decide("r1", "h1", decided(), NOW)
+        assert isinstance(result, DecisionRefused)
+        assert result.why == "withdrawn"
+        assert [found.state for found in await store.reviews()] == ["withdrawn"]
+
+    async def test_a_decided_review_is_not_withdrawn_nor_one_of_another_case(self, store: Store) -> None:
+        await parked(store, "b", reviews=(review(key_of("b"), "rb"),))
+        row = await claimed(store, "c")
+        await store.append(Append(row.key, 1, 1, (note(1),), reviews_opened=(review(row.key),)))
+        await store.decide("r1", "h1", decided(), NOW)
+        await store.append(Append(row.key, 1, 2, (note(2),), reviews_withdrawn=("r1", "rb")))
+        assert {found.id: found.state for found in await store.reviews()} == {"r1": "decided", "rb": "open"}
+
+    async def test_a_review_of_a_closed_case_is_not_decided(self, store: Store) -> None:
+        row = await claimed(store, "c")
+        closing = Append(
+            row.key, 1, 1, (note(1),), status=CaseStatus.CLOSED, result="failed", reviews_opened=(review(row.key),)
+        )
+        await store.append(closing)
+        result = await store.decide("r1", "h1", decided(), NOW)
+        assert isinstance(result, DecisionRefused)
+        assert result.why == "withdrawn"
