@@ -1,5 +1,6 @@
 """The cell: one message at a time, and every end of a message is told to whoever waits for it."""
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -312,10 +313,8 @@ async def test_a_handler_that_swallows_its_kill_harms_only_itself() -> None:
 
     async def stubborn(context: Context, envelope: Envelope) -> None:
         entered.set()
-        try:
+        with contextlib.suppress(BaseException):
             await anyio.sleep_forever()
-        except BaseException:
-            pass
 
     with anyio.fail_after(5):
         async with ActorSystem() as system:
