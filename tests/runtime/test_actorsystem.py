@@ -285,10 +285,16 @@ async def test_leaving_by_an_error_or_a_cancellation_accounts_for_everything() -
                 scope.cancel()
                 await anyio.lowlevel.checkpoint()
         assert seen[0].statistics().waiting == seen[0].statistics().running == 0
-        with pytest.raises(KeyError):
-            async with ActorSystem() as system:
-                system.spawn("a", Echo).tell_nowait(b"x")
-                raise KeyError
+
+
+async def test_an_error_of_the_block_leaves_the_system_as_it_is() -> None:
+    async def embedded() -> None:
+        async with ActorSystem() as system:
+            system.spawn("a", Echo).tell_nowait(b"x")
+            raise KeyError
+
+    with anyio.fail_after(5), pytest.raises(KeyError):
+        await embedded()
 
 
 async def test_an_idle_actor_has_no_job() -> None:
