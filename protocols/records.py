@@ -10,7 +10,7 @@ the frame that travelled; the same holds for everything that reached the case th
     review      -> decided | withdrawn           a person decides on exact bytes
     parked      -> arrived                       waits for a named thing
     timer       -> fired
-    child       , reported                       a case opened below this one, and what it says
+    child, stopped, sent, reported               cases below this one: opened, asked to stop, told, heard
     drawn, noted, decision, won                  recorded at once: chance and time, notes, choices, winners
     cancel, halted                               somebody stopped it; it cannot go on and says why
     closed                     last record of a case
@@ -192,6 +192,13 @@ class Sent(Struct, frozen=True, kw_only=True, tag="sent", omit_defaults=True):
     value: Raw = NIL
 
 
+class Stopped(Struct, frozen=True, kw_only=True, tag="stopped", omit_defaults=True):
+    """Another case was asked to stop."""
+
+    case_id: str
+    reason: str = ""
+
+
 class Reported(Struct, frozen=True, kw_only=True, tag="reported", omit_defaults=True):
     """A child case says where it stands."""
 
@@ -204,6 +211,8 @@ class Reported(Struct, frozen=True, kw_only=True, tag="reported", omit_defaults=
     """What it waits for: keys of evidence, ids of reviews."""
     reasons: tuple[str, ...] = ()
     """Why, for each of `needs`: the reason of a park, the rule of a review."""
+    kinds: tuple[str, ...] = ()
+    """What each of `needs` is: `evidence`, `review` or `operator`."""
     value: Raw = NIL
 
 
@@ -291,6 +300,7 @@ Entry = (
     | Fired
     | Child
     | Sent
+    | Stopped
     | Reported
     | Drawn
     | Noted

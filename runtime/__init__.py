@@ -6,4 +6,17 @@ if __name__ != "casework.runtime":
         "and do not put the folder that holds it on sys.path"
     )
 
-__all__: list[str] = []
+from casework.runtime.actorsystem import ActorSystem as ActorSystem
+from casework.runtime.errors import CallFailed as CallFailed
+from casework.runtime.errors import CaseCancelled as CaseCancelled
+from casework.runtime.errors import ReviewRejected as ReviewRejected
+from casework.runtime.errors import TaskFailed as TaskFailed
+from casework.runtime.flow.case import Case as Case
+from casework.runtime.flow.case import Flow as Flow
+from casework.runtime.flow.case import Result as Result
+from casework.runtime.flow.case import Reviewed as Reviewed
+from casework.runtime.runtime import Runtime as Runtime
+from casework.runtime.seams import World as World
+from casework.runtime.telemetry import Telemetry as Telemetry
+
+__all__ = ["ActorSystem", "CallFailed", "Case", "CaseCancelled", "Flow", "Result", "ReviewRejected", "Reviewed", "Runtime", "TaskFailed", "Telemetry", "World"]

@@ -23,6 +23,7 @@ from casework.runtime.flow.operations import (
     AskReview,
     Branches,
     CallTool,
+    CancelChild,
     Decide,
     Delegate,
     Draw,
@@ -210,6 +211,10 @@ class Case:
     async def send(self, case_id: str, key: str, value: object) -> None:
         """Send a named thing to another case of this tenant; it arrives there as if delivered."""
         await perform(Send(case_id, key, pack(value)))
+
+    async def cancel(self, case_id: str, *, reason: str = "") -> None:
+        """Ask another case of this tenant to stop; it hears CaseCancelled and may compensate."""
+        await perform(CancelChild(case_id, reason))
 
     async def now(self) -> int:
         """Give the time in microseconds since the epoch, the same one on replay."""

@@ -122,6 +122,7 @@ class CaseCell:
         self._logbook = Logbook(row, household.world.clock.wall_micros)
         self._held: list[tuple[int, Callable[[], None]]] = []
         self._appending = False
+        self._began = False
         self._ending = False
         self._reading = False
         self._read_again = False
@@ -145,8 +146,9 @@ class CaseCell:
             self._incarnation.halt(reason)
         else:
             self._guarded(lambda: self._incarnation.begin(inner))
+        self._began = True
+        self._read()
         self._flush()
-        self.nudge()
 
     async def receive(self, context: Context, envelope: Envelope) -> None:
         """Handle one message: an agent's outcome, or an event of this process. Never waits."""
@@ -170,12 +172,10 @@ class CaseCell:
         self._house.ended(self)
 
     def nudge(self) -> None:
-        """Have the inbox read; calls while a read is under way are remembered."""
-        if self._reading:
-            self._read_again = True
-            return
-        self._reading = True
-        self._context.start_soon(self._read_inbox)
+        """Have the inbox read, as the case's next message; may be called from anywhere on the event loop."""
+        if self._began:
+            self._stir()
+            self._tell(self._read)
 
     def release(self) -> None:
         """Give the case back if it is still parked and durable; ends the cell."""
@@ -184,6 +184,14 @@ class CaseCell:
         self._appending = True
         append = self._logbook.release(self._incarnation.inbox_seen)
         self._context.start_soon(self._append, append)
+
+    def _read(self) -> None:
+        """Begin to read the inbox; while a read is under way, another one is remembered."""
+        if self._reading:
+            self._read_again = True
+            return
+        self._reading = True
+        self._context.start_soon(self._read_inbox)
 
     def _guarded(self, run: Callable[[], object]) -> None:
         """Run a part of a handler; what cannot be written or read halts this case and no other."""
@@ -293,18 +301,22 @@ class CaseCell:
         incarnation, logbook = self._incarnation, self._logbook
         status, waits = incarnation.status, incarnation.waits()
         if logbook.empty and status is logbook.status and waits == logbook.waits:
-            if status is CaseStatus.PARKED and not self.parked:
+            if status is CaseStatus.PARKED and not self.parked and not self._reading:
                 self.parked = True
                 self._house.parked(self)
             return
-        if self.parked:
-            self.parked = False
-            self._house.busy(self)
+        self._stir()
         self._tell_parent(status, waits)
         closed = incarnation.closed
         append = logbook.take(status, waits, result=closed.result if closed else "")
         self._appending = True
         self._context.start_soon(self._append, append)
+
+    def _stir(self) -> None:
+        """Stop resting, if the case does."""
+        if self.parked:
+            self.parked = False
+            self._house.busy(self)
 
     def _tell_parent(self, status: CaseStatus, waits: tuple[Wait, ...]) -> None:
         """Report to the parent case that this one closed, or that it now waits for something it cannot get itself."""
@@ -325,6 +337,7 @@ class CaseCell:
             result=closed.result if closed else "",
             needs=tuple(wait.key for wait in told),
             reasons=tuple(wait.reason for wait in told),
+            kinds=tuple(wait.kind for wait in told),
             value=closed.value if closed else NIL,
         )
         logbook.send(InboxItem(self.key._replace(case_id=parent), message_id, "reported", encode(reported)))
@@ -379,4 +392,4 @@ class CaseCell:
         self._incarnation.arrived(items)
         if self._read_again:
             self._read_again = False
-            self.nudge()
+            self._read()

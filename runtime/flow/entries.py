@@ -25,6 +25,7 @@ from casework.protocols.records import (
     Reported,
     Review,
     Sent,
+    Stopped,
     Timer,
     Undone,
 )
@@ -33,6 +34,7 @@ from casework.runtime.errors import CallFailed, TaskFailed
 from casework.runtime.flow.operations import (
     AskReview,
     CallTool,
+    CancelChild,
     Decide,
     Delegate,
     Draw,
@@ -96,6 +98,8 @@ def instant_entry(setting: Setting, operation: Instant, value: object) -> Entry:
             return Child(case_id=case_id, flow=flow, inputs=inputs)
         case Send(case_id, key, value_):
             return Sent(case_id=case_id, key=key, value=value_)
+        case CancelChild(case_id, reason):
+            return Stopped(case_id=case_id, reason=reason)
 
 
 def start_entry(setting: Setting, step_id: str, operation: Waiting) -> Entry | None:
@@ -172,6 +176,7 @@ _NAMES: Final[Mapping[type, str]] = {
     Decide: "decision",
     OpenChild: "open",
     Send: "send",
+    CancelChild: "cancel",
 }
 
 

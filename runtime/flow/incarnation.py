@@ -25,6 +25,7 @@ from casework.protocols.records import (
     Reported,
     Review,
     Sent,
+    Stopped,
     Timer,
     Withdrawn,
 )
@@ -173,6 +174,10 @@ class Incarnation:
                 arrived = Arrived(key=entry.key, message_id=message_id, by=f"case:{key.case_id}", value=entry.value)
                 receiver = key._replace(case_id=entry.case_id)
                 logbook.send(InboxItem(receiver, message_id, "arrived", encode(arrived)))
+            elif isinstance(entry, Stopped):
+                message_id = f"cancel:{key.case_id}:{record.seq}"
+                cancel = Cancel(message_id=message_id, by=f"case:{key.case_id}", reason=entry.reason)
+                logbook.send(InboxItem(key._replace(case_id=entry.case_id), message_id, "cancel", encode(cancel)))
 
     def _drop_abandoned(self, engine: Engine) -> None:
         abandoned, engine.abandoned = engine.abandoned, []

@@ -122,6 +122,14 @@ class Send:
 
 
 @dataclass(slots=True, frozen=True)
+class CancelChild:
+    """Ask another case to stop."""
+
+    case_id: str
+    reason: str
+
+
+@dataclass(slots=True, frozen=True)
 class Branches:
     """Run several coroutines side by side; `first` ends with the first of them, else with all."""
 
@@ -130,7 +138,7 @@ class Branches:
 
 
 Waiting = Delegate | CallTool | AskReview | Park | Sleep | NextReport
-Instant = Draw | Note | Decide | OpenChild | Send
+Instant = Draw | Note | Decide | OpenChild | Send | CancelChild
 Operation = Waiting | Instant | Branches
 
 

@@ -1,0 +1,263 @@
+"""The quarter: one case that gathers those of its receipts and transactions into the VAT overview.
+
+It reads the input, opens a case for each receipt, brings payments and receipts together, opens a case for each
+payment, and then writes a revision of the overview whenever something has changed. It stays open until a person
+closes it; nobody and nothing here can file the return. It does not know how a payment is worked on.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from casework.protocols.codec import unpack
+from casework.protocols.records import Reported, ReviewAction
+from casework.protocols.wire import RiskTier
+from casework.runtime import Case, Reviewed
+from examples.bookkeeping.flows import receipt_key
+from examples.bookkeeping.ledger import Booking, Flag, ReceiptFacts, Status, Transaction
+from examples.bookkeeping.matching import Match, Verdict
+from examples.bookkeeping.messages import (
+    Closing,
+    Folder,
+    Imported,
+    Matched,
+    QuarterInputs,
+    Read,
+    ReceiptInputs,
+    Scan,
+    Settled,
+    ToMatch,
+    ToReport,
+    ToScan,
+    TransactionInputs,
+    Written,
+)
+from examples.bookkeeping.money import money_text
+
+NO_MATCH = Match(verdict=Verdict.NONE, rule="not matched")
+CONSEQUENCES = (
+    ("approve", "the quarter closes with this revision; what is still open is left out and its cases are cancelled"),
+    ("reject", "the quarter stays open"),
+)
+
+
+@dataclass(slots=True)
+class Books:
+    """What the quarter knows so far; made again by replay, never stored."""
+
+    imported: Imported
+    receipts: dict[str, str] = field(default_factory=dict[str, str])
+    """Paths of receipts, by case."""
+    payments: dict[str, Transaction] = field(default_factory=dict[str, Transaction])
+    """Payments, by case."""
+    heard: set[str] = field(default_factory=set[str])
+    """Cases that have said where they stand."""
+    bookings: dict[str, Booking] = field(default_factory=dict[str, Booking])
+    flags: dict[str, tuple[Flag, ...]] = field(default_factory=dict[str, tuple[Flag, ...]])
+    """What is worth telling about a case, by case."""
+    facts: dict[str, ReceiptFacts] = field(default_factory=dict[str, ReceiptFacts])
+    """What a receipt says, by case."""
+    unused: int = 0
+
+    @property
+    def waiting(self) -> list[str]:
+        """Cases that still wait for something."""
+        open_ = (Status.PARKED, Status.REVIEW)
+        return [case_id for case_id, flags in self.flags.items() if any(flag.status in open_ for flag in flags)]
+
+
+async def quarter(case: Case, inputs: QuarterInputs) -> Written:
+    """Work on one quarter until a person closes it."""
+    books = Books(await _import(case))
+    task = ToScan(transactions=books.imported.transactions)
+    scanned = await case.delegate("scan", task, returns=Scan, goal="Find duplicates and unusual amounts")
+    await _open_receipts(case, books)
+    await _hear_all(case, books, books.receipts)
+    await _open_payments(case, books, scanned.value)
+    await _hear_all(case, books, books.payments)
+    revision = 0
+    while True:
+        revision += 1
+        overview = await _report(case, books, revision, closed=False)
+        which, answer = await case.first(_ask_to_close(case, inputs, overview), case.next_report())
+        if isinstance(answer, Reported):
+            await _hear(case, books, answer)
+        elif isinstance(answer, Reviewed) and answer.action is not ReviewAction.REJECT:
+            await _leave_out(case, books, answer.by)
+            return await _report(case, books, revision + 1, closed=True)
+
+
+async def _import(case: Case) -> Imported:
+    imported = await case.delegate(
+        "import_input", Folder(), returns=Imported, goal="Read bank exports and receipts", tools=("read_input",)
+    )
+    for problem in imported.value.problems:
+        place = f"{problem.file}:{problem.line}" if problem.line else problem.file
+        await case.note(problem.message, level="error", place=place)
+    return imported.value
+
+
+async def _open_receipts(case: Case, books: Books) -> None:
+    """Open a case for each receipt file."""
+    for number, path in enumerate(books.imported.receipts, start=1):
+        case_id = f"{case.id}/receipt/{number:04d}-{_as_name(path.rpartition('/')[2])}"
+        books.receipts[case_id] = path
+        await case.open("receipt", case_id, ReceiptInputs(path=path, own_name=books.imported.business.name))
+
+
+async def _open_payments(case: Case, books: Books, scan: Scan) -> None:
+    """Match payments and receipts, and open a case for each payment."""
+    copies = {each.copy: each.original for each in scan.duplicates}
+    unusual = {each.transaction: each for each in scan.unusual}
+    by_source = {facts.source: facts for facts in books.facts.values()}
+    once = tuple(each for each in books.imported.transactions if each.id not in copies)
+    matched = await _match(case, once, tuple(by_source.values()))
+    books.unused = len(matched.unused)
+    for payment in books.imported.transactions:
+        match = matched.matches.get(payment.id, NO_MATCH)
+        case_id = f"{case.id}/tx/{_as_name(payment.id)}"
+        books.payments[case_id] = payment
+        inputs = TransactionInputs(
+            transaction=payment,
+            business=books.imported.business,
+            match=match,
+            receipts=tuple(by_source[each.source] for each in match.candidates),
+            duplicate_of=copies.get(payment.id, ""),
+            unusual=unusual.get(payment.id),
+        )
+        await case.open("transaction", case_id, inputs)
+
+
+async def _match(case: Case, payments: tuple[Transaction, ...], receipts: tuple[ReceiptFacts, ...]) -> Matched:
+    task = ToMatch(transactions=payments, receipts=receipts)
+    return (await case.delegate("match_receipts", task, returns=Matched, goal="Match payments and receipts")).value
+
+
+async def _hear_all(case: Case, books: Books, cases: Iterable[str]) -> None:
+    """Listen until each of these cases has closed or said what it waits for."""
+    missing = set(cases)
+    while missing - books.heard:
+        await _hear(case, books, await case.next_report())
+
+
+async def _hear(case: Case, books: Books, report: Reported) -> None:
+    """Take over what a case of this quarter says."""
+    case_id = report.case_id
+    books.heard.add(case_id)
+    books.flags.pop(case_id, None)
+    if report.status == "parked":
+        books.flags[case_id] = tuple(_waiting(books, report, index) for index in range(len(report.needs)))
+    elif report.result != "completed":
+        books.flags[case_id] = (_flag(books, case_id, report.result, Status.EXCLUDED, "its case did not complete"),)
+    elif case_id in books.payments:
+        settled = unpack(report.value, Settled)
+        books.flags[case_id] = settled.flags
+        if settled.booking is not None:
+            books.bookings[case_id] = settled.booking
+    else:
+        await _hear_receipt(case, books, case_id, unpack(report.value, Read))
+
+
+async def _hear_receipt(case: Case, books: Books, case_id: str, read: Read) -> None:
+    """Take over what a receipt says; when payments wait already, send it to the one that it fits."""
+    if read.facts is None:
+        why = f"{read.reason}; deliver it in a readable form to the payment it belongs to"
+        books.flags[case_id] = (_flag(books, case_id, "unreadable_receipt", Status.EXCLUDED, why),)
+        return
+    books.facts[case_id] = read.facts
+    waiting = {payment.id: each for each in books.waiting if (payment := books.payments.get(each)) is not None}
+    if not waiting:
+        return
+    matched = await _match(case, tuple(books.payments[each] for each in waiting.values()), (read.facts,))
+    books.unused += len(matched.unused)
+    for payment_id, match in matched.matches.items():
+        if match.verdict is Verdict.UNIQUE:
+            await case.send(waiting[payment_id], receipt_key(payment_id), read.facts)
+
+
+async def _report(case: Case, books: Books, revision: int, *, closed: bool) -> Written:
+    task = ToReport(
+        business=books.imported.business,
+        bookings=tuple(books.bookings[case_id] for case_id in sorted(books.bookings)),
+        flags=tuple(flag for case_id in sorted(books.flags) for flag in books.flags[case_id]),
+        receipts=len(books.imported.receipts),
+        receipts_unused=books.unused,
+        revision=revision,
+        closed=closed,
+        problems=books.imported.problems,
+    )
+    written = await case.delegate(
+        "report",
+        task,
+        returns=Written,
+        goal="Write the VAT overview and the exceptions for review",
+        tools=("read_trails", "write_overview"),
+        tier=RiskTier.REVERSIBLE,
+    )
+    if written.value.kor_level in ("warning", "exceeded") and revision == 1:
+        text = f"turnover is at level {written.value.kor_level!r} of the small-business threshold of 20000.00"
+        await case.note(text, level="warning")
+    return written.value
+
+
+async def _ask_to_close(case: Case, inputs: QuarterInputs, overview: Written) -> Reviewed[Closing]:
+    return await case.review(
+        f"Close {inputs.quarter} with revision {overview.revision}?",
+        Closing(
+            quarter=inputs.quarter,
+            revision=overview.revision,
+            to_pay=money_text(overview.to_pay),
+            open_exceptions=overview.open,
+            overview_sha256=overview.sha256,
+        ),
+        rule="close_quarter",
+        summary=f"{money_text(overview.to_pay)} to pay; {overview.open} exceptions still wait",
+        consequences=CONSEQUENCES,
+    )
+
+
+async def _leave_out(case: Case, books: Books, by: str) -> None:
+    """Cancel what still waits, and hear that it has stopped."""
+    waiting = books.waiting
+    for case_id in waiting:
+        await case.cancel(case_id, reason=f"{by} closed the quarter without it")
+    stopped: set[str] = set()
+    while set(waiting) - stopped:
+        report = await case.next_report()
+        await _hear(case, books, report)
+        if report.status != "parked":
+            stopped.add(report.case_id)
+
+
+def _waiting(books: Books, report: Reported, index: int) -> Flag:
+    """Tell what a parked case waits for."""
+    reason, key, kind_of_wait = report.reasons[index], report.needs[index], report.kinds[index]
+    if kind_of_wait == "review":
+        message = f"a person decides: casework review show {key}"
+        return _flag(books, report.case_id, reason, Status.REVIEW, message)
+    kind, _, why = reason.partition(": ")
+    if kind_of_wait == "operator":
+        kind, why = "stopped", reason
+    return _flag(books, report.case_id, kind, Status.PARKED, why, waits_for=key)
+
+
+def _flag(books: Books, case_id: str, kind: str, status: Status, message: str, *, waits_for: str = "") -> Flag:
+    payment, path = books.payments.get(case_id), books.receipts.get(case_id, "")
+    return Flag(
+        kind=kind,
+        status=status,
+        amount=payment.amount if payment else None,
+        transaction=payment.id if payment else "",
+        receipt=path.rpartition("/")[2],
+        date=payment.date if payment else None,
+        counterparty=payment.name if payment else "",
+        message=message,
+        waits_for=waits_for,
+        evidence=(path,) if path else (),
+        trail=case_id,
+    )
+
+
+def _as_name(text: str) -> str:
+    """Make a text fit for a case id."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", text)[:80]

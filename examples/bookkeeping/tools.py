@@ -1,0 +1,238 @@
+"""The crew's tools: what it may read, and the one thing that it may write.
+
+There is no tool that files a return, and the policy denies one by name as well.
+It does not know who calls.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+
+from casework.actors import KnownFailure, ToolContext, tool
+from casework.protocols.wire import RiskTier
+from casework.runtime.store.base import CaseKey
+from examples.bookkeeping.bank import read_bank_folder
+from examples.bookkeeping.business import read_business
+from examples.bookkeeping.errors import OcrMissing, ReceiptUnreadable
+from examples.bookkeeping.ledger import Problem
+from examples.bookkeeping.messages import Folder, Imported, OverviewFiles, Reading, ToRead, Trails, Transcript, Wanted
+from examples.bookkeeping.overview import Overview, overview_json
+from examples.bookkeeping.pdf import PDF_BYTES_MAX, read_pdf
+from examples.bookkeeping.photo import ocr_lines
+from examples.bookkeeping.render import render_overview
+from examples.bookkeeping.trail import trail_of
+
+PHOTOS = (".jpg", ".jpeg", ".png")
+#: Receipts in one folder at most: a quarter of a small business has some hundred.
+RECEIPTS_MAX = 10_000
+
+
+@tool(tier=RiskTier.READ_ONLY, timeout_seconds=60.0, workers=1)
+async def read_input(arguments: Folder, context: ToolContext) -> Imported:
+    """Read the business, its bank exports and the list of its receipts from the run's input folder."""
+    return await context.offload(_read_input, _input(context), arguments)
+
+
+@tool(tier=RiskTier.READ_ONLY, timeout_seconds=60.0, workers=1)
+async def read_receipt(arguments: ToRead, context: ToolContext) -> Transcript:
+    """Read the text of one receipt, PDF or photo; one at a time, for the reader of PDFs is not thread safe."""
+    data = await _bytes(arguments.ref, context)
+    return await context.offload(_transcribe, arguments.label, data)
+
+
+@tool(tier=RiskTier.READ_ONLY)
+async def read_trails(arguments: Wanted, context: ToolContext) -> Trails:
+    """Read what was decided in some cases, from their logs."""
+    trails = {
+        name: tuple(trail_of(await context.reader.records(CaseKey(context.tenant, case_id))))
+        for name, case_id in arguments.cases.items()
+    }
+    return Trails(trails=trails)
+
+
+async def written(arguments: OverviewFiles, result: str, context: ToolContext) -> bool:
+    """Read the overview back and compare it with what was to be written."""
+    target = _out(context) / "overview.json"
+    data = await context.offload(_read_or_empty, target)
+    return hashlib.sha256(data).hexdigest() == result and data == overview_json(arguments.overview)
+
+
+async def written_before(arguments: OverviewFiles, context: ToolContext) -> str | None:
+    """Say whether exactly this revision is there already."""
+    data = await context.offload(_read_or_empty, _revision(_out(context), arguments.overview.revision))
+    same = data == overview_json(arguments.overview)
+    return hashlib.sha256(data).hexdigest() if same and await written(arguments, _hash(data), context) else None
+
+
+@tool(tier=RiskTier.REVERSIBLE, verify=written, lookup=written_before, undo="restore_overview", keyed=True, workers=1)
+async def write_overview(arguments: OverviewFiles, context: ToolContext) -> str:
+    """Write overview.json and overview.html into the run's output folder; gives the SHA-256 of overview.json."""
+    overview, out = arguments.overview, _out(context)
+    delivered = {path for flag in overview.exceptions for path in flag.evidence if path.startswith("artifact:")}
+    evidence = {path: await _bytes(path, context) for path in sorted(delivered)}
+    return await context.offload(_write, out, overview, evidence, _way(out, _input(context)))
+
+
+async def restored(arguments: OverviewFiles, result: int, context: ToolContext) -> bool:
+    """Say whether the revision that was to go is gone."""
+    return not await context.offload(_revision(_out(context), arguments.overview.revision).exists)
+
+
+@tool(tier=RiskTier.REVERSIBLE, verify=restored, undo="write_overview", keyed=True, workers=1)
+async def restore_overview(arguments: OverviewFiles, context: ToolContext) -> int:
+    """Take a revision back: the one before it is shown again; gives its number, 0 if there is none."""
+    way = _way(_out(context), _input(context))
+    return await context.offload(_restore, _out(context), arguments.overview.revision, way)
+
+
+def _input(context: ToolContext) -> Path:
+    if "input" not in context.settings:
+        raise KnownFailure("the run has no setting `input`; name the folder with bank exports and receipts")
+    return Path(context.settings["input"])
+
+
+def _out(context: ToolContext) -> Path:
+    if "out" not in context.settings:
+        raise KnownFailure("the run has no setting `out`; name the folder for the overview")
+    return Path(context.settings["out"])
+
+
+def _way(out: Path, folder: Path) -> str:
+    """Give the way from the page's folder to the input folder, as links go."""
+    return Path(os.path.relpath(folder, out)).as_posix() + "/"
+
+
+def _read_input(folder: Path, names: Folder) -> Imported:
+    transactions, problems = read_bank_folder(folder / names.bank)
+    receipts, more = _list_receipts(folder, names.receipts)
+    placed = [msgspec.structs.replace(problem, file=_placed(folder, names.bank, problem.file)) for problem in problems]
+    return Imported(
+        business=read_business(folder),
+        transactions=tuple(transactions),
+        receipts=tuple(receipts),
+        problems=(*placed, *more),
+    )
+
+
+def _placed(folder: Path, bank: str, file: str) -> str:
+    return file if Path(file).is_absolute() else str(folder / bank / file)
+
+
+def _list_receipts(folder: Path, name: str) -> tuple[list[str], list[Problem]]:
+    receipts: list[str] = []
+    problems: list[Problem] = []
+    try:
+        paths = sorted(path for path in (folder / name).iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        message = f"folder cannot be read ({error.strerror}); check path and rights"
+        return [], [Problem(file=str(folder / name), message=message)]
+    for path in paths[:RECEIPTS_MAX]:
+        if path.suffix.lower() in (".pdf", *PHOTOS):
+            receipts.append(f"{name}/{path.name}")
+        else:
+            problems.append(Problem(file=str(path), message="is neither PDF, JPEG nor PNG; take it out or convert it"))
+    if len(paths) > RECEIPTS_MAX:
+        problems.append(Problem(file=str(folder / name), message=f"only the first {RECEIPTS_MAX} files were read"))
+    return receipts, problems
+
+
+async def _bytes(ref: str, context: ToolContext) -> bytes:
+    kind, _, name = ref.partition(":")
+    if kind == "artifact":
+        data = await context.reader.artifact(name)
+        if data is None:
+            raise KnownFailure(f"no artifact {name[:12]} is in the store; deliver the file again")
+        return data
+    folder = _input(context).resolve()
+    path = (folder / name).resolve()
+    if kind != "input" or not path.is_relative_to(folder):
+        raise KnownFailure("a receipt is named by `input:` and a path below the input folder, or by `artifact:`")
+    return await context.offload(_read_some, path)
+
+
+def _read_some(path: Path) -> bytes:
+    """Read a file, but not more than one byte beyond what any reader takes."""
+    try:
+        with path.open("rb") as file:
+            return file.read(PDF_BYTES_MAX + 1)
+    except OSError as error:
+        raise KnownFailure(f"{path.name} cannot be read ({error.strerror})") from error
+
+
+def _transcribe(label: str, data: bytes) -> Transcript:
+    digest = _hash(data)
+    try:
+        photo = Path(label).suffix.lower() in PHOTOS
+        text = "\n".join(ocr_lines(data)) if photo else read_pdf(data)
+    except OcrMissing as missing:
+        return Transcript(outcome=Reading.NEEDS_OCR, sha256=digest, reason=str(missing))
+    except ReceiptUnreadable as unreadable:
+        return Transcript(outcome=Reading.UNREADABLE, sha256=digest, reason=str(unreadable))
+    return Transcript(outcome=Reading.READ, sha256=digest, text=text)
+
+
+def _write(out: Path, overview: Overview, evidence: dict[str, bytes], way: str) -> str:
+    data = overview_json(overview)
+    (out / "revisions").mkdir(parents=True, exist_ok=True)
+    for ref, content in evidence.items():
+        (out / "evidence").mkdir(exist_ok=True)
+        _replace(out / _copied(ref), content)
+    _replace(_revision(out, overview.revision), data)
+    _replace(out / "overview.html", _page(out, overview, way))
+    _replace(out / "overview.json", data)
+    return _hash(data)
+
+
+def _restore(out: Path, revision: int, way: str) -> int:
+    _revision(out, revision).unlink(missing_ok=True)
+    before = _revision(out, revision - 1)
+    if not before.exists():
+        (out / "overview.json").unlink(missing_ok=True)
+        (out / "overview.html").unlink(missing_ok=True)
+        return 0
+    data = before.read_bytes()
+    _replace(out / "overview.html", _page(out, msgspec.json.decode(data, type=Overview), way))
+    _replace(out / "overview.json", data)
+    return revision - 1
+
+
+def _page(out: Path, overview: Overview, way: str) -> bytes:
+    """Render the page; links to delivered evidence lead to its copy beside the page."""
+    here = os.path.relpath(out, out / way)
+
+    def linked(path: str) -> str:
+        return f"{here}/{_copied(path)}" if path.startswith("artifact:") else path
+
+    flags = tuple(
+        msgspec.structs.replace(flag, evidence=tuple(linked(path) for path in flag.evidence))
+        for flag in overview.exceptions
+    )
+    return render_overview(msgspec.structs.replace(overview, exceptions=flags), way).encode()
+
+
+def _copied(ref: str) -> str:
+    return f"evidence/{ref.partition(':')[2]}"
+
+
+def _revision(out: Path, revision: int) -> Path:
+    return out / "revisions" / f"overview-{revision:04d}.json"
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old one or the new one, never half of it."""
+    fresh = path.with_name(f".{path.name}.new")
+    with fresh.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def _read_or_empty(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
