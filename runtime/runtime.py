@@ -3,8 +3,8 @@
     async with Runtime(crew, store="sqlite:///cases.db") as runtime:
         await runtime.open("refund", "refund-17", inputs)
 
-Entering it opens the store as its owner, gives the crew's agents their actors, and starts a node that works on
-whatever is open; leaving it drains. Two runtimes in one process share nothing. It does not know what a crew is made
+Entering it opens the store as its owner, gives the crew's agents their actors, starts a node that works on whatever
+is open, and lets other processes deliver and decide through the store's socket; leaving it drains. Two runtimes in one process share nothing. It does not know what a crew is made
 of: that is what `Staffing` asks for.
 """
 
@@ -17,8 +17,8 @@ from typing import Final, Protocol, Self
 import anyio
 import msgspec
 
-from casework.protocols.codec import encode, pack
-from casework.protocols.records import Arrived, Cancel, Decided, Opened, ReviewAction
+from casework.protocols.codec import decode_entry, encode, pack
+from casework.protocols.records import Arrived, Cancel, Closed, Decided, Opened, ReviewAction
 from casework.protocols.wire import NIL, Evidence
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.errors import FlowUnknown, Stopping, StoreUnavailable
@@ -39,7 +39,7 @@ from casework.runtime.store.base import (
     Unavailable,
     Unknown,
 )
-from casework.runtime.store.urls import open_store
+from casework.runtime.store.urls import door_server, open_store
 from casework.runtime.telemetry import Telemetry
 
 #: Seconds that working cases get to park or close when a runtime is left.
@@ -153,6 +153,10 @@ class Runtime:
         jobs = await stack.enter_async_context(anyio.create_task_group())
         stack.push_async_callback(self._stop, jobs.cancel_scope)
         jobs.start_soon(self._node.run)
+        door = door_server(self._store)
+        if door is not None:
+            door.settled = self._node.wait_idle
+            await jobs.start(door.serve)
 
     async def _stop(self, scope: anyio.CancelScope) -> None:
         with anyio.CancelScope(shield=True):
@@ -293,6 +297,23 @@ class Runtime:
             if row.status is CaseStatus.CLOSED or (row.status is CaseStatus.PARKED and self.node.resting(key)):
                 return row
             await changed.wait()
+
+    async def closed(self, case_id: str) -> Closed | None:
+        """Say how a case ended, with the value that its flow returned; None while it has not ended.
+
+        Raises:
+            KeyError: there is no such case.
+        """
+        key = CaseKey(self._tenant, case_id)
+        row = await self.store.case(key)
+        if row is None:
+            raise KeyError(case_id)
+        if row.status is not CaseStatus.CLOSED:
+            return None
+        (last,) = await self.store.records(key, row.next_seq - 1)
+        entry = decode_entry(last.frame)
+        assert isinstance(entry, Closed), "the last record of a closed case says how it ended"
+        return entry
 
     async def wait_idle(self) -> None:
         """Wait until no case can go on without something from outside."""
