@@ -4,8 +4,8 @@
         await runtime.open("refund", "refund-17", inputs)
 
 Entering it opens the store as its owner, gives the crew's agents their actors, starts a node that works on whatever
-is open, and lets other processes deliver and decide through the store's socket; leaving it drains. Two runtimes in one process share nothing. It does not know what a crew is made
-of: that is what `Staffing` asks for.
+is open, and lets other processes deliver and decide through the store's socket; leaving it drains. Two runtimes in
+one process share nothing. It does not know what a crew is made of: that is what `Staffing` asks for.
 """
 
 import hashlib
