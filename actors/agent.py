@@ -194,7 +194,7 @@ class AgentBehavior:
         task = work.task
         inputs = decode_declared(task.inputs, known.inputs, f"skill {task.task}")
         given = await known.function(inputs, work)
-        answer = cast("Answer[object]", given) if isinstance(given, Answer) else Answer[object](given)
+        answer = cast("Answer[object]", given) if isinstance(given, Answer) else Answer(given)
         if not 0.0 <= answer.confidence <= 1.0:
             raise WorkFailed(f"confidence {answer.confidence} is not between 0 and 1", kind=FailureKind.INVALID)
         value = pack(answer.value)

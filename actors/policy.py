@@ -163,6 +163,8 @@ def parse_policy(text: str, *, file: str = "policy") -> Policy:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         why, _, place = str(error).removesuffix(")").partition(" (at ")
+        if not place.startswith("line"):
+            place = f"line {len(text.rstrip().splitlines())}, {place}"
         raise PolicyInvalid(file, place, why) from error
     try:
         policy = msgspec.convert(table, Policy)

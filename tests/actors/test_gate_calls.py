@@ -1,0 +1,250 @@
+"""The call itself: reads are tried again, writes end known or UNKNOWN, and nothing is called that may not be."""
+
+import anyio
+import pytest
+from msgspec import Struct
+
+from casework.actors.errors import KnownFailure
+from casework.actors.guards import CircuitState
+from casework.actors.tools import ToolContext, tool
+from casework.protocols.codec import unpack
+from casework.protocols.wire import FailureKind, RiskTier
+
+QUICK = "[retry.read_only]\nattempts = 3\nbackoff_seconds = 0\n"
+NEVER = object()
+
+
+class Amount(Struct, frozen=True):
+    amount: int
+
+
+class Script:
+    """A tool that does what it is told, call by call, and remembers how it was called."""
+
+    def __init__(self, *acts: object, verified: object = True, found: object = NEVER) -> None:
+        self.acts = list(acts)
+        self.verified, self.found = verified, found
+        self.keys: list[str] = []
+        self.looked = 0
+
+    async def body(self, arguments: Amount, context: ToolContext) -> int:
+        self.keys.append(context.idempotency_key)
+        return await self._act(self.acts.pop(0))
+
+    async def verify(self, arguments: Amount, value: int, context: ToolContext) -> bool:
+        return await self._act(self.verified)
+
+    async def lookup(self, arguments: Amount, context: ToolContext) -> int | None:
+        self.looked += 1
+        return await self._act(self.found)
+
+    async def _act(self, act):
+        if act is NEVER:
+            await anyio.sleep_forever()
+        if isinstance(act, Exception):
+            raise act
+        return act
+
+    def read(self, **options):
+        return tool(tier=RiskTier.READ_ONLY, name="read", **options)(self.body)
+
+    def write(self, *, lookup: bool = False, **options):
+        found = self.lookup if lookup else None
+        return tool(tier=RiskTier.IRREVERSIBLE, name="write", verify=self.verify, lookup=found, **options)(self.body)
+
+
+async def perform(scene, made, *, policy=QUICK, call_before=0, key="k1", forward=0.0):
+    """Perform one call; with `forward`, time goes on by so much once the call is under way."""
+    gate = scene.gate([made], policy)
+    with anyio.fail_after(5):
+        async with scene.running(gate), anyio.create_task_group() as jobs:
+            if forward:
+                jobs.start_soon(pass_time, scene, forward)
+            request = scene.request(made.name)
+            return await gate.perform(request, idempotency_key=key, call_before=call_before)
+
+
+async def pass_time(scene, seconds):
+    await scene.clock.until_asleep()
+    scene.clock.forward(seconds)
+
+
+async def test_a_value_comes_back_as_declared(scene):
+    result = await perform(scene, Script(42).read())
+    assert (unpack(result.value, int), result.failure, result.tries, result.cost.calls) == (42, None, 1, 1)
+
+
+@pytest.mark.promise("GATE-4")
+async def test_a_read_is_tried_again_while_its_failure_may_pass(scene):
+    result = await perform(scene, Script(ConnectionError(), KnownFailure("busy", retryable=True), 42).read())
+    assert (unpack(result.value, int), result.tries, result.cost.calls) == (42, 3, 3)
+
+
+async def test_a_read_gives_up_after_its_attempts_and_at_once_when_it_cannot_pass(scene):
+    spent = await perform(scene, Script(*[ConnectionError()] * 9).read())
+    assert (spent.failure, spent.tries) == (FailureKind.UNAVAILABLE, 3)
+    bug = await perform(scene, Script(ValueError("account 123")).read())
+    assert (bug.failure, bug.tries) == (FailureKind.ERROR, 1)
+    assert "ValueError at test_gate_calls.py:" in bug.message
+    assert "123" not in bug.message
+    known = await perform(scene, Script(KnownFailure("no such invoice")).read())
+    assert (known.failure, known.message) == (FailureKind.ERROR, "no such invoice")
+
+
+async def test_the_wait_before_another_try_is_by_the_worlds_clock(scene):
+    policy = "[retry.read_only]\nattempts = 2\nbackoff_seconds = 3600\ndelay_seconds_max = 3600\n"
+    result = await perform(scene, Script(ConnectionError(), 42).read(), policy=policy, forward=3600)
+    assert unpack(result.value, int) == 42
+
+
+async def test_a_value_of_another_type_than_declared_is_invalid(scene):
+    result = await perform(scene, Script("forty-two").read())
+    assert result.failure is FailureKind.INVALID
+
+
+async def test_a_call_that_takes_too_long_is_cancelled(scene):
+    result = await perform(scene, Script(NEVER).read(timeout_seconds=10), policy="[retry.read_only]\nattempts=1\n",
+                           forward=10)
+    assert (result.failure, result.message) == (FailureKind.TIMEOUT, "no answer within 10 s")
+
+
+#: what the body does, what verify says, what becomes of the write
+WRITES = [
+    (42, True, None),
+    (42, False, FailureKind.UNKNOWN),
+    (42, ConnectionError(), FailureKind.UNKNOWN),
+    ("forty-two", True, FailureKind.UNKNOWN),
+    (KnownFailure("closed period"), True, FailureKind.ERROR),
+    (KnownFailure("busy", retryable=True), True, FailureKind.UNAVAILABLE),
+    (ConnectionError(), True, FailureKind.UNKNOWN),
+    (ValueError(), True, FailureKind.UNKNOWN),
+    (TimeoutError(), True, FailureKind.UNKNOWN),
+]
+
+
+@pytest.mark.promise("GATE-5")
+@pytest.mark.parametrize(("act", "verified", "failure"), WRITES)
+async def test_a_write_ends_verified_known_not_to_have_happened_or_unknown(scene, act, verified, failure):
+    script = Script(act, verified=verified)
+    result = await perform(scene, script.write())
+    assert result.failure is failure
+    assert script.keys == ["k1"], "a write is never repeated blindly"
+
+
+async def test_a_write_that_takes_too_long_is_unknown(scene):
+    assert (await perform(scene, Script(NEVER).write(), forward=30)).failure is FailureKind.UNKNOWN
+
+
+async def test_a_verification_that_takes_too_long_leaves_the_write_unknown(scene):
+    assert (await perform(scene, Script(42, verified=NEVER).write(), forward=30)).failure is FailureKind.UNKNOWN
+
+
+@pytest.mark.promise("GATE-6")
+async def test_a_write_is_not_begun_once_its_time_is_over(scene):
+    script = Script(42)
+    result = await perform(scene, script.write(), call_before=scene.clock.wall_micros())
+    assert (result.failure, result.cost.calls, script.keys) == (FailureKind.TIMEOUT, 0, [])
+
+
+async def test_cancelling_a_call_leaves_no_probe_behind(scene):
+    gate = scene.gate([Script(NEVER).write()])
+    with anyio.fail_after(5):
+        async with scene.running(gate), anyio.create_task_group() as jobs:
+            async def call():
+                await gate.perform(scene.request("write"), idempotency_key="k", call_before=0)
+
+            jobs.start_soon(call)
+            await scene.clock.until_asleep()
+            jobs.cancel_scope.cancel()
+    assert gate.circuits.of("write").statistics(0).state is CircuitState.CLOSED
+
+
+@pytest.mark.promise("GUARD-3")
+async def test_a_dead_tool_is_called_no_more_often_than_its_circuit_allows(scene):
+    script = Script(*[ConnectionError()] * 1000)
+    gate = scene.gate([script.read(workers=1)], QUICK + "[breaker]\nfailures = 5\nopen_seconds = 30\n")
+    with anyio.fail_after(5):
+        async with scene.running(gate):
+            for _ in range(1000):
+                result = await gate.perform(scene.request("read"), idempotency_key="", call_before=0)
+                assert result.failure is FailureKind.UNAVAILABLE
+            assert len(script.keys) == 5
+            scene.clock.forward(30)
+            script.acts = [42]
+            assert unpack((await gate.perform(scene.request("read"), idempotency_key="", call_before=0)).value, int)
+    assert gate.circuits.of("read").statistics(scene.clock.now).state is CircuitState.CLOSED
+
+
+@pytest.mark.promise("GUARD-4")
+async def test_a_tool_has_no_more_calls_at_a_time_than_it_has_workers(scene):
+    script = Script(*[NEVER] * 5)
+    gate = scene.gate([script.read(workers=2)])
+    with anyio.fail_after(5):
+        async with scene.running(gate), anyio.create_task_group() as jobs:
+            async def call():
+                await gate.perform(scene.request("read"), idempotency_key="", call_before=0)
+
+            for _ in range(5):
+                jobs.start_soon(call)
+            await anyio.wait_all_tasks_blocked()
+            assert len(script.keys) == 2
+            jobs.cancel_scope.cancel()
+
+
+async def look_up(scene, script, *, call_before=0, forward=0.0, **options):
+    made = script.write(**options)
+    gate = scene.gate([made])
+    with anyio.fail_after(5):
+        async with scene.running(gate), anyio.create_task_group() as jobs:
+            if forward:
+                jobs.start_soon(pass_time, scene, forward)
+            return await gate.look_up(scene.request("write"), idempotency_key="k1", call_before=call_before)
+
+
+@pytest.mark.promise("GATE-7")
+async def test_a_lookup_that_finds_the_write_gives_its_value(scene):
+    script = Script(found=42)
+    result = await look_up(scene, script, lookup=True)
+    assert (unpack(result.value, int), script.keys) == (42, [])
+
+
+async def test_a_lookup_that_finds_nothing_says_that_it_did_not_happen(scene):
+    result = await look_up(scene, Script(found=None), lookup=True)
+    assert result.failure is FailureKind.UNAVAILABLE
+
+
+async def test_a_no_counts_only_after_call_before_timeout_and_settling_time(scene):
+    script = Script(found=None)
+    before = scene.clock.wall_micros() + 10_000_000
+    result = await look_up(
+        scene, script, lookup=True, call_before=before, timeout_seconds=20, settling_seconds=5, forward=35
+    )
+    assert result.failure is FailureKind.UNAVAILABLE
+    assert script.looked == 2
+
+
+async def test_a_lookup_that_cannot_say_leaves_it_unknown(scene):
+    assert (await look_up(scene, Script(found=ConnectionError()), lookup=True)).failure is FailureKind.UNKNOWN
+
+
+async def test_without_lookup_and_key_nobody_can_say_and_nothing_is_called(scene):
+    script = Script(42)
+    assert (await look_up(scene, script)).failure is FailureKind.UNKNOWN
+    assert script.keys == []
+
+
+@pytest.mark.promise("GATE-8")
+async def test_a_keyed_tool_is_called_again_with_the_same_key(scene):
+    script = Script(42)
+    result = await look_up(scene, script, keyed=True)
+    assert (unpack(result.value, int), script.keys) == (42, ["k1"])
+
+
+async def test_a_key_counts_only_within_its_window(scene):
+    inside, outside, ageless = Script(42), Script(42), Script(42)
+    now = scene.clock.wall_micros()
+    assert (await look_up(scene, inside, keyed=True, key_window_seconds=60, call_before=now)).failure is None
+    later = await look_up(scene, outside, keyed=True, key_window_seconds=60, call_before=now - 60_000_000)
+    assert later.failure is FailureKind.UNKNOWN
+    assert (await look_up(scene, ageless, keyed=True, key_window_seconds=60)).failure is FailureKind.UNKNOWN
+    assert (outside.keys, ageless.keys) == ([], [])
