@@ -1,14 +1,18 @@
 """The call itself: reads are tried again, writes end known or UNKNOWN, and nothing is called that may not be."""
 
+from typing import Any
+
 import anyio
 import pytest
 from msgspec import Struct
+from staff_scene import Scene
 
 from casework.actors.errors import KnownFailure
 from casework.actors.guards import CircuitState
-from casework.actors.tools import ToolContext, tool
+from casework.actors.tools import Tool, ToolContext, tool
 from casework.protocols.codec import unpack
 from casework.protocols.wire import FailureKind, RiskTier
+from casework.runtime.staff import CallResult
 
 QUICK = "[retry.read_only]\nattempts = 3\nbackoff_seconds = 0\n"
 NEVER = object()
@@ -38,22 +42,24 @@ class Script:
         self.looked += 1
         return await self._act(self.found)
 
-    async def _act(self, act):
+    async def _act(self, act: object):
         if act is NEVER:
             await anyio.sleep_forever()
         if isinstance(act, Exception):
             raise act
         return act
 
-    def read(self, **options):
+    def read(self, **options: Any) -> Tool:
         return tool(tier=RiskTier.READ_ONLY, name="read", **options)(self.body)
 
-    def write(self, *, lookup: bool = False, **options):
+    def write(self, *, lookup: bool = False, **options: Any) -> Tool:
         found = self.lookup if lookup else None
         return tool(tier=RiskTier.IRREVERSIBLE, name="write", verify=self.verify, lookup=found, **options)(self.body)
 
 
-async def perform(scene, made, *, policy=QUICK, call_before=0, key="k1", forward=0.0):
+async def perform(
+    scene: Scene, made: Tool, *, policy: str = QUICK, call_before: int = 0, key: str = "k1", forward: float = 0.0
+) -> CallResult:
     """Perform one call; with `forward`, time goes on by so much once the call is under way."""
     gate = scene.gate([made], policy)
     with anyio.fail_after(5):
@@ -64,23 +70,23 @@ async def perform(scene, made, *, policy=QUICK, call_before=0, key="k1", forward
             return await gate.perform(request, idempotency_key=key, call_before=call_before)
 
 
-async def pass_time(scene, seconds):
+async def pass_time(scene: Scene, seconds: float) -> None:
     await scene.clock.until_asleep()
     scene.clock.forward(seconds)
 
 
-async def test_a_value_comes_back_as_declared(scene):
+async def test_a_value_comes_back_as_declared(scene: Scene) -> None:
     result = await perform(scene, Script(42).read())
     assert (unpack(result.value, int), result.failure, result.tries, result.cost.calls) == (42, None, 1, 1)
 
 
 @pytest.mark.promise("GATE-4")
-async def test_a_read_is_tried_again_while_its_failure_may_pass(scene):
+async def test_a_read_is_tried_again_while_its_failure_may_pass(scene: Scene) -> None:
     result = await perform(scene, Script(ConnectionError(), KnownFailure("busy", retryable=True), 42).read())
     assert (unpack(result.value, int), result.tries, result.cost.calls) == (42, 3, 3)
 
 
-async def test_a_read_gives_up_after_its_attempts_and_at_once_when_it_cannot_pass(scene):
+async def test_a_read_gives_up_after_its_attempts_and_at_once_when_it_cannot_pass(scene: Scene) -> None:
     spent = await perform(scene, Script(*[ConnectionError()] * 9).read())
     assert (spent.failure, spent.tries) == (FailureKind.UNAVAILABLE, 3)
     bug = await perform(scene, Script(ValueError("account 123")).read())
@@ -91,20 +97,21 @@ async def test_a_read_gives_up_after_its_attempts_and_at_once_when_it_cannot_pas
     assert (known.failure, known.message) == (FailureKind.ERROR, "no such invoice")
 
 
-async def test_the_wait_before_another_try_is_by_the_worlds_clock(scene):
+async def test_the_wait_before_another_try_is_by_the_worlds_clock(scene: Scene) -> None:
     policy = "[retry.read_only]\nattempts = 2\nbackoff_seconds = 3600\ndelay_seconds_max = 3600\n"
     result = await perform(scene, Script(ConnectionError(), 42).read(), policy=policy, forward=3600)
     assert unpack(result.value, int) == 42
 
 
-async def test_a_value_of_another_type_than_declared_is_invalid(scene):
+async def test_a_value_of_another_type_than_declared_is_invalid(scene: Scene) -> None:
     result = await perform(scene, Script("forty-two").read())
     assert result.failure is FailureKind.INVALID
 
 
-async def test_a_call_that_takes_too_long_is_cancelled(scene):
-    result = await perform(scene, Script(NEVER).read(timeout_seconds=10), policy="[retry.read_only]\nattempts=1\n",
-                           forward=10)
+async def test_a_call_that_takes_too_long_is_cancelled(scene: Scene) -> None:
+    result = await perform(
+        scene, Script(NEVER).read(timeout_seconds=10), policy="[retry.read_only]\nattempts=1\n", forward=10
+    )
     assert (result.failure, result.message) == (FailureKind.TIMEOUT, "no answer within 10 s")
 
 
@@ -124,32 +131,35 @@ WRITES = [
 
 @pytest.mark.promise("GATE-5")
 @pytest.mark.parametrize(("act", "verified", "failure"), WRITES)
-async def test_a_write_ends_verified_known_not_to_have_happened_or_unknown(scene, act, verified, failure):
+async def test_a_write_ends_verified_known_not_to_have_happened_or_unknown(
+    scene: Scene, act: object, verified: object, failure: FailureKind | None
+) -> None:
     script = Script(act, verified=verified)
     result = await perform(scene, script.write())
     assert result.failure is failure
     assert script.keys == ["k1"], "a write is never repeated blindly"
 
 
-async def test_a_write_that_takes_too_long_is_unknown(scene):
+async def test_a_write_that_takes_too_long_is_unknown(scene: Scene) -> None:
     assert (await perform(scene, Script(NEVER).write(), forward=30)).failure is FailureKind.UNKNOWN
 
 
-async def test_a_verification_that_takes_too_long_leaves_the_write_unknown(scene):
+async def test_a_verification_that_takes_too_long_leaves_the_write_unknown(scene: Scene) -> None:
     assert (await perform(scene, Script(42, verified=NEVER).write(), forward=30)).failure is FailureKind.UNKNOWN
 
 
 @pytest.mark.promise("GATE-6")
-async def test_a_write_is_not_begun_once_its_time_is_over(scene):
+async def test_a_write_is_not_begun_once_its_time_is_over(scene: Scene) -> None:
     script = Script(42)
     result = await perform(scene, script.write(), call_before=scene.clock.wall_micros())
     assert (result.failure, result.cost.calls, script.keys) == (FailureKind.TIMEOUT, 0, [])
 
 
-async def test_cancelling_a_call_leaves_no_probe_behind(scene):
+async def test_cancelling_a_call_leaves_no_probe_behind(scene: Scene) -> None:
     gate = scene.gate([Script(NEVER).write()])
     with anyio.fail_after(5):
         async with scene.running(gate), anyio.create_task_group() as jobs:
+
             async def call():
                 await gate.perform(scene.request("write"), idempotency_key="k", call_before=0)
 
@@ -160,7 +170,7 @@ async def test_cancelling_a_call_leaves_no_probe_behind(scene):
 
 
 @pytest.mark.promise("GUARD-3")
-async def test_a_dead_tool_is_called_no_more_often_than_its_circuit_allows(scene):
+async def test_a_dead_tool_is_called_no_more_often_than_its_circuit_allows(scene: Scene) -> None:
     script = Script(*[ConnectionError()] * 1000)
     gate = scene.gate([script.read(workers=1)], QUICK + "[breaker]\nfailures = 5\nopen_seconds = 30\n")
     with anyio.fail_after(5):
@@ -176,11 +186,12 @@ async def test_a_dead_tool_is_called_no_more_often_than_its_circuit_allows(scene
 
 
 @pytest.mark.promise("GUARD-4")
-async def test_a_tool_has_no_more_calls_at_a_time_than_it_has_workers(scene):
+async def test_a_tool_has_no_more_calls_at_a_time_than_it_has_workers(scene: Scene) -> None:
     script = Script(*[NEVER] * 5)
     gate = scene.gate([script.read(workers=2)])
     with anyio.fail_after(5):
         async with scene.running(gate), anyio.create_task_group() as jobs:
+
             async def call():
                 await gate.perform(scene.request("read"), idempotency_key="", call_before=0)
 
@@ -191,7 +202,9 @@ async def test_a_tool_has_no_more_calls_at_a_time_than_it_has_workers(scene):
             jobs.cancel_scope.cancel()
 
 
-async def look_up(scene, script, *, call_before=0, forward=0.0, **options):
+async def look_up(
+    scene: Scene, script: Script, *, call_before: int = 0, forward: float = 0.0, **options: Any
+) -> CallResult:
     made = script.write(**options)
     gate = scene.gate([made])
     with anyio.fail_after(5):
@@ -202,18 +215,18 @@ async def look_up(scene, script, *, call_before=0, forward=0.0, **options):
 
 
 @pytest.mark.promise("GATE-7")
-async def test_a_lookup_that_finds_the_write_gives_its_value(scene):
+async def test_a_lookup_that_finds_the_write_gives_its_value(scene: Scene) -> None:
     script = Script(found=42)
     result = await look_up(scene, script, lookup=True)
     assert (unpack(result.value, int), script.keys) == (42, [])
 
 
-async def test_a_lookup_that_finds_nothing_says_that_it_did_not_happen(scene):
+async def test_a_lookup_that_finds_nothing_says_that_it_did_not_happen(scene: Scene) -> None:
     result = await look_up(scene, Script(found=None), lookup=True)
     assert result.failure is FailureKind.UNAVAILABLE
 
 
-async def test_a_no_counts_only_after_call_before_timeout_and_settling_time(scene):
+async def test_a_no_counts_only_after_call_before_timeout_and_settling_time(scene: Scene) -> None:
     script = Script(found=None)
     before = scene.clock.wall_micros() + 10_000_000
     result = await look_up(
@@ -223,24 +236,24 @@ async def test_a_no_counts_only_after_call_before_timeout_and_settling_time(scen
     assert script.looked == 2
 
 
-async def test_a_lookup_that_cannot_say_leaves_it_unknown(scene):
+async def test_a_lookup_that_cannot_say_leaves_it_unknown(scene: Scene) -> None:
     assert (await look_up(scene, Script(found=ConnectionError()), lookup=True)).failure is FailureKind.UNKNOWN
 
 
-async def test_without_lookup_and_key_nobody_can_say_and_nothing_is_called(scene):
+async def test_without_lookup_and_key_nobody_can_say_and_nothing_is_called(scene: Scene) -> None:
     script = Script(42)
     assert (await look_up(scene, script)).failure is FailureKind.UNKNOWN
     assert script.keys == []
 
 
 @pytest.mark.promise("GATE-8")
-async def test_a_keyed_tool_is_called_again_with_the_same_key(scene):
+async def test_a_keyed_tool_is_called_again_with_the_same_key(scene: Scene) -> None:
     script = Script(42)
     result = await look_up(scene, script, keyed=True)
     assert (unpack(result.value, int), script.keys) == (42, ["k1"])
 
 
-async def test_a_key_counts_only_within_its_window(scene):
+async def test_a_key_counts_only_within_its_window(scene: Scene) -> None:
     inside, outside, ageless = Script(42), Script(42), Script(42)
     now = scene.clock.wall_micros()
     assert (await look_up(scene, inside, keyed=True, key_window_seconds=60, call_before=now)).failure is None

@@ -1,7 +1,10 @@
 """What the gate says of a call before it is made: every rule that can say no does so, by its own name."""
 
+from typing import Any
+
 import pytest
 from msgspec import Raw, Struct
+from staff_scene import Scene
 
 from casework.actors.gate import ALLOWED
 from casework.actors.permissions import Permission
@@ -34,7 +37,7 @@ BOTH = frozenset({"read", "book"})
 DENIED = '[denied]\nsubmit_vat_return = "high risk: it stays with a human"\n'
 
 
-def test_an_allowed_call_carries_rule_tier_and_policy_hash(scene):
+def test_an_allowed_call_carries_rule_tier_and_policy_hash(scene: Scene) -> None:
     gate = scene.gate(TOOLS)
     ruling = gate.rule(scene.request("book", micros=5))
     assert ruling.verdict.allowed
@@ -63,7 +66,9 @@ def test_an_allowed_call_carries_rule_tier_and_policy_hash(scene):
         ("allowed.agent", {"tool": "read", "caller": "task:stranger"}, None),
     ],
 )
-def test_a_call_that_is_not_allowed_is_denied_by_the_rule_that_says_so(scene, rule, request_of, permission):
+def test_a_call_that_is_not_allowed_is_denied_by_the_rule_that_says_so(
+    scene: Scene, rule: str, request_of: dict[str, Any], permission: Permission | None
+) -> None:
     gate = scene.gate(TOOLS, permission=permission)
     ruling = gate.rule(scene.request(**request_of))
     assert not ruling.verdict.allowed
@@ -73,7 +78,7 @@ def test_a_call_that_is_not_allowed_is_denied_by_the_rule_that_says_so(scene, ru
 
 
 @pytest.mark.promise("GATE-2")
-def test_submitting_a_vat_return_is_denied_by_the_policy_with_its_reason(scene):
+def test_submitting_a_vat_return_is_denied_by_the_policy_with_its_reason(scene: Scene) -> None:
     gate = scene.gate(TOOLS, DENIED)
     verdict = gate.rule(scene.request("submit_vat_return")).verdict
     assert (verdict.allowed, verdict.rule) == (False, "policy.denied")
@@ -81,16 +86,16 @@ def test_submitting_a_vat_return_is_denied_by_the_policy_with_its_reason(scene):
     assert verdict.policy_hash == gate.policy_hash
 
 
-def test_an_undeclared_field_is_named(scene):
+def test_an_undeclared_field_is_named(scene: Scene) -> None:
     verdict = scene.gate(TOOLS).rule(scene.request("read", {"amount": 7, "iban": "x"})).verdict
     assert verdict.why == "tool read does not declare iban"
 
 
 @pytest.mark.promise("GATE-3")
-def test_the_same_call_over_and_over_within_a_task_is_a_loop(scene):
+def test_the_same_call_over_and_over_within_a_task_is_a_loop(scene: Scene) -> None:
     gate = scene.gate(TOOLS, "[bounds]\nrepeats_max = 2\n")
 
-    def rule(step, amount):
+    def rule(step: str, amount: int):
         return gate.rule(scene.request("read", {"amount": amount}, step=step)).verdict.rule
 
     assert [rule("work:read", 1), rule("work:read#1", 1), rule("work:read#2", 1)] == [ALLOWED, ALLOWED, "loop"]
@@ -98,22 +103,24 @@ def test_the_same_call_over_and_over_within_a_task_is_a_loop(scene):
     assert rule("other:read", 1) == ALLOWED
 
 
-def test_ruling_again_on_the_same_step_gives_the_same(scene):
+def test_ruling_again_on_the_same_step_gives_the_same(scene: Scene) -> None:
     gate = scene.gate(TOOLS, "[bounds]\nrepeats_max = 1\n")
     request = scene.request("read", step="work:read")
     assert [gate.rule(request) for _ in range(5)] == [gate.rule(request)] * 5
     assert gate.rule(request).verdict.allowed
 
 
-def test_a_rule_that_wants_a_person_names_itself_and_its_title(scene):
-    text = '[[approvals]]\nrule = "large"\ntitle = "Book much"\ntool = "book"\namount_field = "amount"\namount_above = 6\n'
+def test_a_rule_that_wants_a_person_names_itself_and_its_title(scene: Scene) -> None:
+    text = (
+        '[[approvals]]\nrule = "large"\ntitle = "Book much"\ntool = "book"\namount_field = "amount"\namount_above = 6\n'
+    )
     gate = scene.gate(TOOLS, text)
     large, small = (gate.rule(scene.request("book", {"amount": amount}, micros=5)) for amount in (7, 6))
     assert (large.verdict.allowed, large.verdict.rule, large.approval) == (True, "large", "Book much")
     assert (small.verdict.rule, small.approval) == (ALLOWED, "")
 
 
-def test_the_ruling_leaves_the_bytes_alone(scene):
+def test_the_ruling_leaves_the_bytes_alone(scene: Scene) -> None:
     raw = pack({"amount": 7})
     request = scene.request("read", raw)
     scene.gate(TOOLS).rule(request)

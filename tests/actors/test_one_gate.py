@@ -17,13 +17,13 @@ ALLOWED = {"gate.py", "tools.py"}
 OTHERS = {("actorsystem.py", "lookup"), ("behavior.py", "lookup")}
 
 
-def uses(path):
+def uses(path: Path) -> set[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in REACHING}
 
 
 @pytest.mark.promise("GATE-9")
-def test_only_the_gate_reaches_a_tool():
+def test_only_the_gate_reaches_a_tool() -> None:
     found = {
         (path.name, name)
         for house in HOUSES
@@ -34,13 +34,13 @@ def test_only_the_gate_reaches_a_tool():
     assert found <= OTHERS
 
 
-def test_the_registration_only_looks_whether_they_are_there():
+def test_the_registration_only_looks_whether_they_are_there() -> None:
     tree = ast.parse((HOUSES[0] / "tools.py").read_text(encoding="utf-8"))
     calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
     assert not [func for func in calls if isinstance(func, ast.Attribute) and func.attr in REACHING]
 
 
-def test_agents_do_not_know_tools():
+def test_agents_do_not_know_tools() -> None:
     for name in ("agent.py", "supervisor.py", "desk.py"):
         tree = ast.parse((HOUSES[0] / name).read_text(encoding="utf-8"))
         imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}

@@ -1,6 +1,8 @@
 """Policy files: what they say, and what is said about those that cannot be used."""
 
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +33,7 @@ kor_levels = ["15000.00", "18000.00"]
 """
 
 
-def test_a_policy_reads_as_what_it_says():
+def test_a_policy_reads_as_what_it_says() -> None:
     policy = parse_policy(TEXT)
     assert policy.agents["booker"].tier_max is RiskTier.REVERSIBLE
     assert policy.approvals[0].amount_above == Decimal("500.00")
@@ -39,19 +41,19 @@ def test_a_policy_reads_as_what_it_says():
 
 
 @pytest.mark.promise("POLICY-1")
-def test_the_hash_is_of_the_meaning_and_not_of_the_layout():
+def test_the_hash_is_of_the_meaning_and_not_of_the_layout() -> None:
     again = parse_policy("# a remark\n" + TEXT.replace('name = "books"\nversion = "3"', "version='3'\nname='books'"))
     other = parse_policy(TEXT.replace("500.00", "500.01"))
     assert policy_hash(parse_policy(TEXT)) == policy_hash(again)
     assert policy_hash(parse_policy(TEXT)) != policy_hash(other)
 
 
-def asks(**arguments):
+def asks(**arguments: Any) -> bool:
     approval = parse_policy(TEXT).approval("book", RiskTier.REVERSIBLE, arguments)
     return approval is not None
 
 
-def test_an_approval_is_asked_for_above_its_amount_and_when_the_amount_cannot_be_read():
+def test_an_approval_is_asked_for_above_its_amount_and_when_the_amount_cannot_be_read() -> None:
     assert not asks(amount="500.00")
     assert asks(amount="500.01")
     assert asks(amount="-500.01")
@@ -60,7 +62,7 @@ def test_an_approval_is_asked_for_above_its_amount_and_when_the_amount_cannot_be
     assert asks()
 
 
-def test_an_approval_fits_only_its_tool_and_the_tiers_from_its_own_on():
+def test_an_approval_fits_only_its_tool_and_the_tiers_from_its_own_on() -> None:
     policy = parse_policy(TEXT)
     assert policy.approval("read", RiskTier.REVERSIBLE, {}) is None
     assert policy.approval("book", RiskTier.READ_ONLY, {}) is None
@@ -86,7 +88,9 @@ def test_an_approval_fits_only_its_tool_and_the_tiers_from_its_own_on():
         ("name = 'x'\n[[approvals]]\nrule = 'r'\ntitle = ''", "approvals.r", "title"),
     ],
 )
-def test_a_policy_that_cannot_be_used_is_refused_with_file_and_place(tmp_path, text, place, why):
+def test_a_policy_that_cannot_be_used_is_refused_with_file_and_place(
+    tmp_path: Path, text: str, place: str, why: str
+) -> None:
     path = tmp_path / "policy.toml"
     path.write_text(text)
     with pytest.raises(PolicyInvalid) as caught:
@@ -97,7 +101,7 @@ def test_a_policy_that_cannot_be_used_is_refused_with_file_and_place(tmp_path, t
     assert "\n" not in str(caught.value)
 
 
-def test_a_policy_file_that_is_absent_or_not_text_is_refused(tmp_path):
+def test_a_policy_file_that_is_absent_or_not_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PolicyInvalid, match="cannot be read"):
         load_policy(tmp_path / "absent.toml")
     (tmp_path / "bytes.toml").write_bytes(b"name = 'x'\n# \xff")

@@ -1,6 +1,7 @@
 """The table of retries, row by row."""
 
 import pytest
+from staff_scene import Scene
 
 from casework.actors.policy import policy_hash
 from casework.actors.retry import decide_retry
@@ -34,7 +35,9 @@ TABLE = [
 
 @pytest.mark.promise("RETRY-1")
 @pytest.mark.parametrize(("tier", "kind", "retryable", "attempt", "again", "rule"), TABLE)
-def test_a_task_is_tried_again_as_its_tier_and_failure_say(scene, tier, kind, retryable, attempt, again, rule):
+def test_a_task_is_tried_again_as_its_tier_and_failure_say(
+    scene: Scene, tier: RiskTier, kind: FailureKind, retryable: bool, attempt: int, again: bool, rule: str
+) -> None:
     policy = scene.policy()
     failed = Failed(task_id="t1", kind=kind, message="no", retryable=retryable)
     retry = decide_retry(policy, scene.task(tier=tier), failed, attempt)
@@ -45,7 +48,7 @@ def test_a_task_is_tried_again_as_its_tier_and_failure_say(scene, tier, kind, re
     assert retry.decision.why
 
 
-def test_the_delay_grows_up_to_its_bound(scene):
+def test_the_delay_grows_up_to_its_bound(scene: Scene) -> None:
     policy = scene.policy("[retry.read_only]\nattempts = 99\nbackoff_seconds = 1\nfactor = 3\ndelay_seconds_max = 20\n")
     failed = Failed(task_id="t1", kind=KIND.TIMEOUT, message="no")
     task = scene.task(attempts=99)
@@ -53,7 +56,7 @@ def test_the_delay_grows_up_to_its_bound(scene):
     assert delays == [1, 3, 9, 20, 20]
 
 
-def test_neither_contract_nor_policy_alone_gives_more_attempts(scene):
+def test_neither_contract_nor_policy_alone_gives_more_attempts(scene: Scene) -> None:
     failed = Failed(task_id="t1", kind=KIND.TIMEOUT, message="no")
     assert not decide_retry(scene.policy(), scene.task(attempts=1), failed, 1).again
     assert not decide_retry(scene.policy("[retry.read_only]\nattempts = 1\n"), scene.task(attempts=9), failed, 1).again

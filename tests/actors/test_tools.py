@@ -1,5 +1,7 @@
 """Registering tools: what each tier demands."""
 
+from typing import Any
+
 import pytest
 from msgspec import Struct
 
@@ -24,36 +26,36 @@ async def find(arguments: Booking, context: ToolContext) -> int | None:
     return None
 
 
-def test_name_and_types_are_the_functions_own():
+def test_name_and_types_are_the_functions_own() -> None:
     made = tool(tier=RiskTier.READ_ONLY)(book)
     assert (made.name, made.arguments, made.returns) == ("book", Booking, int)
 
 
 @pytest.mark.promise("TOOL-1")
-def test_a_write_without_verify_is_refused():
+def test_a_write_without_verify_is_refused() -> None:
     with pytest.raises(ToolInvalid, match="writes, so give `verify`"):
         tool(tier=RiskTier.IRREVERSIBLE)(book)
 
 
 @pytest.mark.promise("TOOL-2")
-def test_a_reversible_tool_without_undo_is_refused():
+def test_a_reversible_tool_without_undo_is_refused() -> None:
     with pytest.raises(ToolInvalid, match="name in `undo` what undoes it"):
         tool(tier=RiskTier.REVERSIBLE, verify=booked)(book)
 
 
-def test_an_undo_that_nobody_registered_is_refused():
+def test_an_undo_that_nobody_registered_is_refused() -> None:
     made = tool(tier=RiskTier.REVERSIBLE, verify=booked, undo="unbook")(book)
     with pytest.raises(ToolInvalid, match="undone by 'unbook', which is not registered"):
         ToolRegistry([made])
 
 
-def test_two_tools_of_one_name_are_refused():
+def test_two_tools_of_one_name_are_refused() -> None:
     made = tool(tier=RiskTier.READ_ONLY)(book)
     with pytest.raises(ToolInvalid, match="registered twice"):
         ToolRegistry([made, made])
 
 
-def test_an_unknown_tool_is_named_with_those_there_are():
+def test_an_unknown_tool_is_named_with_those_there_are() -> None:
     registry = ToolRegistry([tool(tier=RiskTier.READ_ONLY)(book)])
     with pytest.raises(ToolUnknown, match="no tool 'submit' is registered; there is book"):
         registry.get("submit")
@@ -71,17 +73,17 @@ def test_an_unknown_tool_is_named_with_those_there_are():
         ({"returns": type(None), "lookup": find}, "must return something"),
     ],
 )
-def test_what_cannot_be_is_refused_with_the_reason(changes, why):
+def test_what_cannot_be_is_refused_with_the_reason(changes: dict[str, Any], why: str) -> None:
     given = {"name": "read", "tier": RiskTier.READ_ONLY, "arguments": Booking, "returns": int, "body": book, **changes}
     with pytest.raises(ToolInvalid, match=why):
         Tool(**given)
 
 
-def test_a_body_must_be_an_annotated_coroutine_function_of_two():
+def test_a_body_must_be_an_annotated_coroutine_function_of_two() -> None:
     def plain(arguments: Booking, context: ToolContext) -> int:
         return 1
 
-    async def bare(arguments, context):
+    async def bare(arguments: Any, context: Any):
         return 1
 
     async def three(arguments: Booking, context: ToolContext, more: int) -> int:

@@ -1,0 +1,145 @@
+"""The command's front: its sub-commands, and the one place where errors become a line and an exit code.
+
+Sub-commands are imported when they are used. Nothing but this file ends the process, except a second interrupt.
+It does not know what a sub-command does.
+"""
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from casework.actors.cli.exits import TABLE, Exit, exit_code
+from casework.actors.cli.output import clean, tell
+from casework.protocols.errors import CaseworkError
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+_COMMANDS: Final = (
+    ("run", "casework.actors.cli.running:run"),
+    ("cases", "casework.actors.cli.reading:cases"),
+    ("show", "casework.actors.cli.reading:show"),
+    ("deliver", "casework.actors.cli.writing:deliver"),
+    ("cancel", "casework.actors.cli.writing:cancel"),
+    ("verify", "casework.actors.cli.reading:verify"),
+    ("trace", "casework.actors.cli.reading:trace"),
+    ("serve", "casework.actors.cli.serving:serve"),
+)
+_REVIEW_COMMANDS: Final = (
+    ("list", "casework.actors.cli.reviewing:list_reviews"),
+    ("show", "casework.actors.cli.reviewing:show"),
+    ("approve", "casework.actors.cli.reviewing:approve"),
+    ("reject", "casework.actors.cli.reviewing:reject"),
+    ("edit", "casework.actors.cli.reviewing:edit"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and give its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments or os.environ.get("CASEWORK_DEBUG", "") not in {"", "0"}
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    _prepare(debug=debug)
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has enough; what Python still wants to flush at its end goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except Exception as error:  # the top: from here on there is only the exit code
+        if debug:
+            traceback.print_exc()
+        return _failed(error)
+    return code
+
+
+def _failed(error: Exception) -> int:
+    """Tell an error in one line; of several that happened side by side, the first."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, CaseworkError | OSError):
+        tell("error", _sentence(error))
+        return exit_code(error)
+    tell("error", f"{type(error).__name__}: {error}; run it again with --debug to see where")
+    return Exit.WRONG
+
+
+def _sentence(error: CaseworkError | OSError) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return str(error)
+
+
+def _run(arguments: list[str]) -> int:
+    from cyclopts import CycloptsError
+
+    app = _app()
+    try:
+        result: object = app(arguments or ["--help"], exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        tell("error", f"{' '.join(str(error).split())} See casework --help.")
+        return Exit.USAGE
+    return result if isinstance(result, int) else Exit.OK
+
+
+def _app() -> "App":
+    from cyclopts import App
+
+    from casework.actors.cli.options import STORE
+
+    app = App(
+        name="casework",
+        help="Coordinates many agents on real business cases so that they behave like one reliable system.",
+        help_epilogue=(
+            f"{TABLE}\n\nThe store is --store, else CASEWORK_STORE, else {STORE}. Errors are one line; --debug or "
+            "CASEWORK_DEBUG=1 adds where they came from."
+        ),
+        version=_version,
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+    )
+    review = App(name="review", help="What waits for a person: list, show, approve, reject or edit.")
+    for name, path in _REVIEW_COMMANDS:
+        review.command(path, name=name)
+    for name, path in _COMMANDS:
+        app.command(path, name=name)
+    app.command(review)
+    return app
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"casework {version('casework')}"
+    except PackageNotFoundError:
+        return "casework (not installed)"
+
+
+class _OneLine(logging.Formatter):
+    """Log lines look like the command's other lines; where an error came from is shown only when asked for."""
+
+    def __init__(self, *, debug: bool) -> None:
+        super().__init__()
+        self._debug = debug
+
+    def format(self, record: logging.LogRecord) -> str:
+        if self._debug:
+            return super().format(record)
+        return f"casework: {record.levelname.lower()}: {clean(record.getMessage())}"
+
+
+def _prepare(*, debug: bool) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine(debug=debug))
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, handlers=[handler])

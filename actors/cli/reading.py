@@ -1,0 +1,174 @@
+"""Sub-commands that only look: cases, show, verify, trace.
+
+They open the store for reading, whoever owns it. They do not know whether anything runs.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+import anyio
+from cyclopts import Parameter
+
+from casework.actors.cli.exits import Exit, Quit
+from casework.actors.cli.options import STORE, TENANT, JsonOption, StoreOption, TenantOption
+from casework.actors.cli.output import moment, say, say_columns, say_json, tell
+from casework.actors.timeline import TimelineLine, timeline
+from casework.actors.trace import jaeger_json
+from casework.runtime.seams import World
+from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, Record, StoreReader
+from casework.runtime.store.urls import open_reader
+from casework.runtime.store.verify import verify as verify_store
+
+T = TypeVar("T")
+
+#: Cases below the one that is traced, at most: the Jaeger UI does not draw more than some ten thousand spans.
+TRACE_CASES_MAX: Final = 2_000
+
+Status = Annotated[CaseStatus | None, Parameter(name="--status", help="Only open, parked or closed ones.")]
+File = Annotated[Path, Parameter(name=["-o", "--output"], help="Where to write it.")]
+Contents = Annotated[bool, Parameter(name="--contents", negative="", help="With texts of decisions and notes.")]
+Alone = Annotated[bool, Parameter(name="--alone", negative="", help="Without the cases below it.")]
+
+
+def cases(*, store: StoreOption = STORE, status: Status = None, json_: JsonOption = False) -> int:
+    """List cases, where they stand and what they wait for."""
+    rows = _read(store, lambda reader: reader.cases(status=status))
+    if json_:
+        say_json([case_json(row) for row in rows])
+    elif rows:
+        say_columns([(row.key.case_id, row.flow, _standing(row), _waits(row)) for row in rows])
+    else:
+        tell("note", f"{store} has no such case")
+    return Exit.OK
+
+
+def show(case: str, *, store: StoreOption = STORE, tenant: TenantOption = TENANT, json_: JsonOption = False) -> int:
+    """Tell the story of one case, from its log alone.
+
+    Parameters
+    ----------
+    case
+        Id of the case.
+    """
+
+    async def read(reader: StoreReader) -> tuple[CaseRow, list[TimelineLine]]:
+        row = await find_case(reader, CaseKey(tenant, case))
+        return row, timeline(await reader.records(row.key))
+
+    row, lines = _read(store, read)
+    if json_:
+        say_json({**case_json(row), "timeline": lines})
+        return Exit.OK
+    say(f"{row.key.case_id}: flow {row.flow} version {row.version}, {_standing(row)}")
+    for line in lines:
+        step = f"[{line.step}] " if line.step not in {"", "case"} else ""
+        say(f"{line.seq:>5}  {moment(line.at)}  {step}{line.text}")
+        for name, text in line.details:
+            say(f"{'':>32}{name}: {text}")
+    for wait in row.waits:
+        say(f"it waits for {wait.key} ({wait.kind}): {wait.reason}")
+    return Exit.OK
+
+
+def verify(*, store: StoreOption = STORE, json_: JsonOption = False) -> int:
+    """Check every record of every case against the hash chain; exit code 1 if any is not what was written."""
+
+    async def read(reader: StoreReader) -> tuple[int, list[tuple[CaseKey, int, str]]]:
+        findings = await verify_store(reader)
+        return len(await reader.cases()), [(each.key, each.seq, each.why) for each in findings]
+
+    count, findings = _read(store, read)
+    if json_:
+        shown = [{"tenant": key.tenant, "case": key.case_id, "seq": seq, "why": why} for key, seq, why in findings]
+        say_json({"cases": count, "findings": shown})
+    else:
+        say(*(f"case {key.case_id} record {seq}: {why}" for key, seq, why in findings))
+        say(f"{count} cases, {len(findings)} of them not as written" if findings else f"{count} cases, all as written")
+    return Exit.WRONG if findings else Exit.OK
+
+
+def trace(
+    case: str,
+    *,
+    output: File,
+    store: StoreOption = STORE,
+    tenant: TenantOption = TENANT,
+    alone: Alone = False,
+    contents: Contents = False,
+    json_: JsonOption = False,
+) -> int:
+    """Write the trace of a case and of those below it as a file that the Jaeger UI opens by upload.
+
+    Parameters
+    ----------
+    case
+        Id of the case.
+    """
+
+    async def read(reader: StoreReader) -> list[tuple[CaseRow, list[Record]]]:
+        rows = [await find_case(reader, CaseKey(tenant, case))]
+        for row in rows:
+            below = [] if alone else await reader.cases(tenant, parent=row.key.case_id)
+            rows.extend(below[: TRACE_CASES_MAX - len(rows)])
+        return [(row, list(await reader.records(row.key))) for row in rows]
+
+    logs = _read(store, read)
+    made = jaeger_json(logs, contents=contents)
+    output.write_text(json.dumps(made), encoding="utf-8")
+    said = {"file": str(output.resolve()), "cases": len(logs), "records": sum(len(records) for _, records in logs)}
+    if json_:
+        say_json(said)
+    else:
+        say(f"{said['file']}: {said['cases']} cases, {said['records']} records; open it in the Jaeger UI by upload")
+    return Exit.OK
+
+
+async def find_case(reader: StoreReader, key: CaseKey) -> CaseRow:
+    """Give a case's row.
+
+    Raises:
+        Quit: there is no such case.
+    """
+    row = await reader.case(key)
+    if row is None:
+        raise Quit(Exit.NOT_FOUND, f"there is no case {key.case_id!r}; `casework cases` lists them")
+    return row
+
+
+def case_json(row: CaseRow) -> dict[str, object]:
+    """Give what `--json` says of a case."""
+    return {
+        "tenant": row.key.tenant,
+        "case": row.key.case_id,
+        "flow": row.flow,
+        "version": row.version,
+        "crew": row.crew,
+        "parent": row.parent,
+        "status": row.status,
+        "result": row.result,
+        "records": row.next_seq,
+        "opened_at": row.opened_at,
+        "changed_at": row.changed_at,
+        "waits": row.waits,
+    }
+
+
+def _standing(row: CaseRow) -> str:
+    return f"{row.status} ({row.result})" if row.result else row.status.value
+
+
+def _waits(row: CaseRow) -> str:
+    return "; ".join(f"{wait.key}: {wait.reason}" if wait.reason else wait.key for wait in row.waits)
+
+
+def _read(url: str, look: Callable[[StoreReader], Awaitable[T]]) -> T:
+    async def read() -> T:
+        reader = await open_reader(url, World())
+        try:
+            return await look(reader)
+        finally:
+            await reader.aclose()
+
+    return anyio.run(read)

@@ -1,0 +1,198 @@
+"""An agent at work: what it is shown, what it may answer, and how its failures are told."""
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+from msgspec import Struct
+from staff_scene import CaseDouble, Scene
+
+from casework.actors.agent import Agent, Answer, Skill, Work, skill
+from casework.actors.errors import CallRefused, CrewInvalid, WorkFailed
+from casework.protocols.codec import decode_task, encode, pack, unpack
+from casework.protocols.wire import CallAnswered, Completed, Evidence, FailureKind
+
+
+class Amount(Struct, frozen=True):
+    amount: int
+
+
+async def outcome_of(
+    scene: Scene,
+    function: Callable[..., Any],
+    *,
+    values: dict[str, CallAnswered] | None = None,
+    checks: dict[str, Callable[..., bool]] | None = None,
+    returns: type = int,
+    **terms: Any,
+) -> tuple[Any, CaseDouble]:
+    """Have one task done by an agent whose skill `work` is `function`, and give its outcome."""
+    crew = scene.crew([Agent("worker", {"work": Skill(Amount, returns, function)}, version="2")], criteria=checks)
+    case, task = scene.case(values), scene.task(**terms)
+    with anyio.fail_after(5):
+        async with scene.staff(crew) as staff:
+            assert staff.dispatch(encode(task), task, 1, case) is None
+            (outcome,) = await case.wait_outcomes(1)
+    return outcome, case
+
+
+async def test_an_outcome_carries_value_confidence_evidence_and_who_did_it(scene: Scene) -> None:
+    async def work(inputs: Amount, work: Work):
+        return Answer(inputs.amount + 1, 0.8, (Evidence(ref="input:a.pdf"),))
+
+    outcome, case = await outcome_of(scene, work)
+    assert isinstance(outcome, Completed)
+    assert (unpack(outcome.value, int), outcome.confidence, outcome.agent) == (8, 0.8, "worker/2")
+    assert (outcome.evidence[0].ref, outcome.task_id, case.attempts) == ("input:a.pdf", "t1", [1])
+
+
+@pytest.mark.promise("AGENT-1")
+async def test_undeclared_inputs_are_refused_by_the_name_of_the_field(scene: Scene) -> None:
+    async def work(inputs: Amount, work: Work):
+        return 1
+
+    outcome, _ = await outcome_of(scene, work, inputs={"amount": 1, "iban": "NL00"})
+    assert (outcome.kind, outcome.message) == (FailureKind.INVALID, "skill work does not declare iban")
+
+
+async def test_inputs_of_a_wrong_type_name_the_place_and_not_the_contents(scene: Scene) -> None:
+    async def work(inputs: Amount, work: Work):
+        return 1
+
+    outcome, _ = await outcome_of(scene, work, inputs={"amount": "secret"})
+    assert outcome.kind is FailureKind.INVALID
+    assert "$.amount" in outcome.message
+    assert "secret" not in outcome.message
+
+
+@pytest.mark.promise("AGENT-2")
+async def test_a_value_that_misses_a_criterion_is_not_done(scene: Scene) -> None:
+    async def work(inputs: Amount, work: Work):
+        return inputs.amount
+
+    criteria = {"positive": lambda value: value > 0}
+    met, _ = await outcome_of(scene, work, checks=criteria, inputs={"amount": 1}, criteria=("positive",))
+    assert isinstance(met, Completed)
+
+
+async def missed(scene: Scene, inputs: Any, names: tuple[str, ...]) -> tuple[FailureKind, str]:
+    async def work(inputs: Amount, work: Work):
+        return inputs.amount or None
+
+    crew_criteria = {"positive": lambda value: value > 0}
+    agent = Agent("worker", {"work": Skill(Amount, object, work)})
+    crew, case = scene.crew([agent], criteria=crew_criteria), scene.case()
+    task = scene.task(inputs=inputs, criteria=names)
+    with anyio.fail_after(5):
+        async with scene.staff(crew) as staff:
+            staff.dispatch(encode(task), task, 1, case)
+            (outcome,) = await case.wait_outcomes(1)
+    return outcome.kind, outcome.message
+
+
+async def test_the_criterion_that_was_missed_is_named(scene: Scene) -> None:
+    kind, message = await missed(scene, {"amount": -1}, ("returned", "positive"))
+    assert (kind, message) == (FailureKind.CRITERION, "criterion 'positive' is not met")
+    assert (await missed(scene, {"amount": 0}, ("returned",)))[0] is FailureKind.CRITERION
+
+
+async def test_an_unknown_criterion_is_refused_before_any_work(scene: Scene) -> None:
+    kind, message = await missed(scene, {"amount": 1}, ("blessed",))
+    assert (kind, message) == (FailureKind.REFUSED, "the crew has no criterion 'blessed'")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "retryable"),
+    [
+        (ValueError("iban NL00"), FailureKind.ERROR, False),
+        (ConnectionError("host secret"), FailureKind.UNAVAILABLE, True),
+        (FileNotFoundError("/home/secret"), FailureKind.ERROR, False),
+        (TimeoutError(), FailureKind.TIMEOUT, True),
+        (WorkFailed("cannot tell", kind=FailureKind.INVALID), FailureKind.INVALID, False),
+        (CallRefused("read", FailureKind.UNKNOWN, "may have happened"), FailureKind.UNKNOWN, False),
+        (CallRefused("read", FailureKind.UNAVAILABLE, "circuit open"), FailureKind.UNAVAILABLE, True),
+    ],
+)
+async def test_what_an_agent_raises_is_told_by_kind_and_without_contents(
+    scene: Scene, error: Exception, kind: FailureKind, retryable: bool
+) -> None:
+    async def work(inputs: Amount, work: Work):
+        raise error
+
+    outcome, _ = await outcome_of(scene, work)
+    assert (outcome.kind, outcome.retryable, outcome.agent) == (kind, retryable, "worker/2")
+    assert "secret" not in outcome.message
+    assert "NL00" not in outcome.message
+
+
+async def test_a_value_of_another_type_or_a_confidence_beyond_1_is_invalid(scene: Scene) -> None:
+    async def text(inputs: Amount, work: Work):
+        return "text"
+
+    async def sure(inputs: Amount, work: Work):
+        return Answer(1, 1.5)
+
+    for function in (text, sure):
+        outcome, _ = await outcome_of(scene, function)
+        assert outcome.kind is FailureKind.INVALID
+
+
+@pytest.mark.promise("AGENT-3")
+async def test_calls_go_through_the_case_and_nowhere_else(scene: Scene) -> None:
+    async def work(inputs: Amount, work: Work):
+        with pytest.raises(CallRefused) as caught:
+            await work.call("gone", {}, returns=int)
+        assert caught.value.kind is FailureKind.REFUSED
+        return await work.call("read", inputs, returns=int)
+
+    values = {"gone": CallAnswered(failure=FailureKind.REFUSED, message="no"), "read": CallAnswered(value=pack(5))}
+    outcome, case = await outcome_of(scene, work, values=values)
+    assert unpack(outcome.value, int) == 5
+    assert case.asked == [("gone", bytes(pack({}))), ("read", bytes(pack({"amount": 7})))]
+
+
+async def test_a_task_whose_deadline_has_passed_is_not_begun(scene: Scene) -> None:
+    async def work(inputs: Amount, work: Work):
+        raise AssertionError
+
+    outcome, _ = await outcome_of(scene, work, deadline_seconds=0)
+    assert (outcome.kind, outcome.retryable) == (FailureKind.TIMEOUT, False)
+
+
+@pytest.mark.promise("FRAME-1")
+async def test_the_agent_decodes_the_very_bytes_that_were_dispatched(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def spy(frame: bytes):
+        seen.append(frame)
+        return decode_task(frame)
+
+    async def work(inputs: Amount, work: Work):
+        return 1
+
+    monkeypatch.setattr("casework.actors.agent.decode_task", spy)
+    crew, case, task = scene.crew([Agent("worker", {"work": Skill(Amount, int, work)})]), scene.case(), scene.task()
+    frame = encode(task)
+    with anyio.fail_after(5):
+        async with scene.staff(crew) as staff:
+            staff.dispatch(frame, task, 1, case)
+            await case.wait_outcomes(1)
+    assert len(seen) == 1
+    assert seen[0] is frame
+
+
+def test_a_skill_takes_its_types_from_the_function() -> None:
+    async def work(inputs: Amount, work: Work) -> Answer[int]:
+        return Answer(1)
+
+    made = skill(work)
+    assert (made.inputs, made.returns) == (Amount, int)
+
+    async def bare(inputs: Any, work: Any):
+        return 1
+
+    with pytest.raises(CrewInvalid, match="by annotation"):
+        skill(bare)

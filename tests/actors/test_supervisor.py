@@ -1,0 +1,245 @@
+"""The supervisor: who gets a task, who waits, who is refused, and what happens when somebody is gone."""
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+from msgspec import Struct
+from staff_scene import CaseDouble, Scene
+
+from casework.actors.agent import Agent, Skill, Work
+from casework.actors.crew import Crew
+from casework.actors.staff import CrewStaff
+from casework.actors.supervisor import choose_route
+from casework.protocols.codec import encode
+from casework.protocols.wire import Completed, Failed, FailureKind
+
+
+class Amount(Struct, frozen=True):
+    amount: int
+
+
+class Hold:
+    """A skill that works until it is let go, and says how many are at work."""
+
+    def __init__(self) -> None:
+        self.at_work = 0
+        self.begun: list[int] = []
+        self.go = anyio.Event()
+
+    async def work(self, inputs: Amount, work: Work) -> int:
+        self.begun.append(inputs.amount)
+        self.at_work += 1
+        try:
+            await self.go.wait()
+        finally:
+            self.at_work -= 1
+        return inputs.amount
+
+
+def crew_of(scene: Scene, function: Callable[..., Any], *, workers: int = 2, policy: str = "") -> Crew:
+    return scene.crew([Agent("worker", {"work": Skill(Amount, int, function)}, workers=workers)], policy=policy)
+
+
+def dispatch(
+    scene: Scene, staff: CrewStaff, case: CaseDouble, number: int, *, attempt: int = 1, skill: str = "work"
+) -> Failed | None:
+    task = scene.task(skill, {"amount": number}, id_=f"t{number}")
+    return staff.dispatch(encode(task), task, attempt, case)
+
+
+@pytest.mark.parametrize(
+    ("agent", "busy", "room", "rule", "worker", "refused"),
+    [
+        ("", (), True, "route.skill", "", True),
+        ("a", (False, False), True, "route.free", "a-0", False),
+        ("a", (True, False), False, "route.free", "a-1", False),
+        ("a", (True, True), True, "route.wait", "", False),
+        ("a", (True, True), False, "route.full", "", True),
+    ],
+)
+def test_routes_are_chosen_by_a_table(
+    agent: str, busy: tuple[bool, ...], room: bool, rule: str, worker: str, refused: bool
+) -> None:
+    workers = tuple(f"a-{number}" for number in range(len(busy)))
+    route = choose_route("work", agent, workers, busy, room=room)
+    assert (route.rule, route.worker, route.refused) == (rule, worker, refused)
+
+
+@pytest.mark.promise("SUPERVISOR-1")
+async def test_tasks_wait_for_a_free_worker_in_the_order_in_which_they_came(scene: Scene) -> None:
+    hold, case = Hold(), scene.case()
+    with anyio.fail_after(5):
+        async with scene.staff(crew_of(scene, hold.work)) as staff:
+            for number in range(6):
+                assert dispatch(scene, staff, case, number) is None
+            await anyio.wait_all_tasks_blocked()
+            assert (hold.at_work, sorted(hold.begun)) == (2, [0, 1])
+            hold.go.set()
+            await case.wait_outcomes(6)
+            assert [staff.routed(f"t{number}").rule for number in range(6)] == ["route.free"] * 2 + ["route.waited"] * 4
+            assert staff.routed("t5").options == ("agent-worker-0", "agent-worker-1")
+
+
+async def test_one_worker_does_what_waits_in_the_order_in_which_it_came(scene: Scene) -> None:
+    hold, case = Hold(), scene.case()
+    with anyio.fail_after(5):
+        async with scene.staff(crew_of(scene, hold.work, workers=1)) as staff:
+            for number in range(6):
+                dispatch(scene, staff, case, number)
+            hold.go.set()
+            await case.wait_outcomes(6)
+            assert hold.begun == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.promise("SUPERVISOR-2")
+async def test_beyond_the_bound_a_task_is_refused_and_may_be_tried_again(scene: Scene) -> None:
+    hold, case = Hold(), scene.case()
+    with anyio.fail_after(5):
+        async with scene.staff(crew_of(scene, hold.work, workers=1, policy="[bounds]\npending_max = 1\n")) as staff:
+            for number in range(3):
+                dispatch(scene, staff, case, number)
+            (refused,) = await case.wait_outcomes(1)
+            assert isinstance(refused, Failed)
+            assert (refused.task_id, refused.kind, refused.retryable) == ("t2", FailureKind.UNAVAILABLE, True)
+            assert refused.message.startswith("route.full")
+            hold.go.set()
+            await case.wait_outcomes(3)
+
+
+async def test_a_full_mailbox_is_told_at_once(scene: Scene) -> None:
+    hold, case = Hold(), scene.case()
+    with anyio.fail_after(5):
+        async with scene.staff(crew_of(scene, hold.work)) as staff:
+            refusals = [dispatch(scene, staff, case, number) for number in range(2001)]
+            assert refusals[:2000] == [None] * 2000
+            assert (refusals[2000].kind, refusals[2000].retryable) == (FailureKind.UNAVAILABLE, True)
+
+
+async def test_a_skill_that_nobody_has_is_refused_for_good(scene: Scene) -> None:
+    case = scene.case()
+    with anyio.fail_after(5):
+        async with scene.staff(crew_of(scene, Hold().work)) as staff:
+            dispatch(scene, staff, case, 1, skill="paint")
+            (refused,) = await case.wait_outcomes(1)
+    assert (refused.kind, refused.retryable) == (FailureKind.REFUSED, False)
+    assert refused.message == "route.skill: no agent has the skill 'paint'"
+
+
+@pytest.mark.promise("SUPERVISOR-3")
+async def test_a_recalled_task_is_cancelled_where_it_waits_and_answers_nobody(scene: Scene) -> None:
+    hold, case = Hold(), scene.case()
+    with anyio.fail_after(5):
+        async with scene.staff(crew_of(scene, hold.work, workers=1)) as staff:
+            for number in (1, 2, 3):
+                dispatch(scene, staff, case, number)
+            await anyio.wait_all_tasks_blocked()
+            staff.recall("t1")
+            staff.recall("t2")
+            staff.recall("unknown")
+            await anyio.wait_all_tasks_blocked()
+            assert hold.begun == [1, 3]
+            hold.go.set()
+            (done,) = await case.wait_outcomes(1)
+            assert done.task_id == "t3"
+            assert staff.statistics().desk.in_hand == 0
+
+
+async def test_a_task_sent_again_after_a_recall_is_done_once_more(scene: Scene) -> None:
+    hold, case = Hold(), scene.case()
+    with anyio.fail_after(5):
+        async with scene.staff(crew_of(scene, hold.work, workers=1)) as staff:
+            dispatch(scene, staff, case, 1)
+            await anyio.wait_all_tasks_blocked()
+            staff.recall("t1")
+            dispatch(scene, staff, case, 1)
+            await anyio.wait_all_tasks_blocked()
+            hold.go.set()
+            (done,) = await case.wait_outcomes(1)
+            await anyio.wait_all_tasks_blocked()
+            assert (hold.begun, len(case.frames)) == ([1, 1], 1)
+            assert isinstance(done, Completed)
+
+
+@pytest.mark.promise("SUPERVISOR-4")
+async def test_a_worker_that_crashes_is_started_again_and_takes_the_next_task(scene: Scene) -> None:
+    case, deaf = scene.case(), scene.case()
+
+    def burst(frame: bytes, *, attempt: int):
+        raise RuntimeError("the case is gone")
+
+    async def work(inputs: Amount, work: Work):
+        return inputs.amount
+
+    deaf.outcome = burst
+    with anyio.fail_after(5):
+        async with scene.staff(crew_of(scene, work, workers=1)) as staff:
+            dispatch(scene, staff, deaf, 1)
+            dispatch(scene, staff, case, 2)
+            (done,) = await case.wait_outcomes(1)
+            assert done.task_id == "t2"
+            assert staff.statistics().desk.in_hand == 0
+
+
+@pytest.mark.promise("GUARD-5")
+async def test_an_agent_that_keeps_failing_gets_no_work_until_its_circuit_closes(scene: Scene) -> None:
+    begun = []
+
+    async def work(inputs: Amount, work: Work):
+        begun.append(inputs.amount)
+        if inputs.amount < 90:
+            raise ValueError
+        return inputs.amount
+
+    policy = "[breaker]\nfailures = 3\nopen_seconds = 30\n"
+    case = scene.case()
+    with anyio.fail_after(5):
+        async with scene.staff(crew_of(scene, work, workers=1, policy=policy)) as staff:
+            for number in range(6):
+                dispatch(scene, staff, case, number)
+            outcomes = await case.wait_outcomes(6)
+            assert begun == [0, 1, 2]
+            assert [each.kind for each in outcomes[3:]] == [FailureKind.UNAVAILABLE] * 3
+            assert outcomes[5].message == "route.circuit: the circuit of worker is open"
+            scene.clock.forward(30)
+            dispatch(scene, staff, case, 90)
+            dispatch(scene, staff, case, 91)
+            assert all(isinstance(each, Completed) for each in (await case.wait_outcomes(8))[6:])
+
+
+async def test_an_attempt_without_an_answer_speaks_against_the_agent_that_had_it(scene: Scene) -> None:
+    hold, case = Hold(), scene.case()
+    with anyio.fail_after(5):
+        async with scene.staff(crew_of(scene, hold.work, workers=1, policy="[breaker]\nfailures = 1\n")) as staff:
+            dispatch(scene, staff, case, 1)
+            dispatch(scene, staff, case, 2)
+            await anyio.wait_all_tasks_blocked()
+            silent = Failed(task_id="t2", kind=FailureKind.TIMEOUT, message="none in time", retryable=True)
+            staff.judge(scene.task(id_="t2"), silent)
+            assert not staff.statistics().agents["worker"].failures, "it only waited in line"
+            staff.recall("t1")
+            staff.judge(scene.task(id_="t1"), silent)
+            assert staff.statistics().agents["worker"].state == "open"
+
+
+async def test_business_failures_do_not_open_a_circuit(scene: Scene) -> None:
+    async def work(inputs: Amount, work: Work):
+        return "not a number"
+
+    case = scene.case()
+    with anyio.fail_after(5):
+        async with scene.staff(crew_of(scene, work, policy="[breaker]\nfailures = 1\n")) as staff:
+            for number in range(3):
+                dispatch(scene, staff, case, number)
+            outcomes = await case.wait_outcomes(3)
+            assert {each.kind for each in outcomes} == {FailureKind.INVALID}
+
+
+async def test_leaving_the_staff_ends_its_actors_and_its_work(scene: Scene) -> None:
+    hold, case = Hold(), scene.case()
+    with anyio.fail_after(5):
+        async with scene.staff(crew_of(scene, hold.work)) as staff:
+            dispatch(scene, staff, case, 1)
+            await anyio.wait_all_tasks_blocked()
+        assert (hold.at_work, case.frames) == (0, [])
