@@ -19,4 +19,17 @@ from casework.runtime.runtime import Runtime as Runtime
 from casework.runtime.seams import World as World
 from casework.runtime.telemetry import Telemetry as Telemetry
 
-__all__ = ["ActorSystem", "CallFailed", "Case", "CaseCancelled", "Flow", "Result", "ReviewRejected", "Reviewed", "Runtime", "TaskFailed", "Telemetry", "World"]
+__all__ = [
+    "ActorSystem",
+    "CallFailed",
+    "Case",
+    "CaseCancelled",
+    "Flow",
+    "Result",
+    "ReviewRejected",
+    "Reviewed",
+    "Runtime",
+    "TaskFailed",
+    "Telemetry",
+    "World",
+]

@@ -5,10 +5,10 @@ within the grace of the group are killed, so the end of a group is bounded howev
 It does not know what a child is beyond the contract below.
 """
 
-from dataclasses import dataclass
 from typing import Final, Protocol, final
 
 import anyio
+from msgspec import Struct
 
 from casework.runtime.lifecycle import ChildEnded, Exit
 from casework.runtime.mailbox import MAILBOX_DEPTH_MAX, Policy
@@ -54,8 +54,7 @@ class Parent(Protocol):
         ...
 
 
-@dataclass(slots=True, frozen=True)
-class CellOptions:
+class CellOptions(Struct, frozen=True):
     """How a cell is made."""
 
     restart: Restart = Restart.PERMANENT

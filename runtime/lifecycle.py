@@ -6,8 +6,9 @@ It does not know what a cell does in a phase, nor when a signal is handled.
 """
 
 import enum
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 
 class Phase(enum.Enum):
@@ -50,15 +51,13 @@ class Exit(enum.Enum):
     """It failed more often than it may."""
 
 
-@dataclass(slots=True, frozen=True)
-class Started:
+class Started(Struct, frozen=True):
     """The behavior was made and may prepare itself."""
 
     subject: str = ""
 
 
-@dataclass(slots=True, frozen=True)
-class ChildEnded:
+class ChildEnded(Struct, frozen=True):
     """A child is gone for good."""
 
     subject: str
@@ -67,8 +66,7 @@ class ChildEnded:
     error: BaseException | None = None
 
 
-@dataclass(slots=True, frozen=True)
-class Down:
+class Down(Struct, frozen=True):
     """A monitored actor is gone for good, or was never there."""
 
     subject: str
@@ -76,8 +74,7 @@ class Down:
     exit: Exit
 
 
-@dataclass(slots=True, frozen=True)
-class JobFailed:
+class JobFailed(Struct, frozen=True):
     """A job that the cell had started raised: the cell's failure."""
 
     subject: str
@@ -85,8 +82,7 @@ class JobFailed:
     error: Exception
 
 
-@dataclass(slots=True, frozen=True)
-class Stop:
+class Stop(Struct, frozen=True):
     """End after the running handler; what waits becomes dead letters."""
 
     subject: str = ""

@@ -7,18 +7,16 @@ It does not know how a task is routed nor what a tool does.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from casework.protocols.records import Decision, Verdict
 from casework.protocols.wire import NIL, Completed, Cost, Failed, FailureKind, RiskTier, Task
 from casework.runtime.store.base import CaseKey
 
 
-@dataclass(slots=True, frozen=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """What the caller of a tool may do at most."""
 
     caller: str
@@ -30,8 +28,7 @@ class Grant:
     purpose: str
 
 
-@dataclass(slots=True, frozen=True)
-class CallRequest:
+class CallRequest(Struct, frozen=True):
     """One tool call, its bytes final."""
 
     key: CaseKey
@@ -42,8 +39,7 @@ class CallRequest:
     trace: str = ""
 
 
-@dataclass(slots=True, frozen=True)
-class Ruling:
+class Ruling(Struct, frozen=True):
     """What the gate says of a call before it is made."""
 
     verdict: Verdict
@@ -56,20 +52,18 @@ class Ruling:
     """How long after its intent the call may still be made."""
 
 
-@dataclass(slots=True, frozen=True)
-class CallResult:
+class CallResult(Struct, frozen=True):
     """What became of a call."""
 
-    value: Raw = field(default_factory=lambda: NIL)
+    value: Raw = NIL
     failure: FailureKind | None = None
     """`UNKNOWN` when a write may have happened."""
     message: str = ""
-    cost: Cost = field(default_factory=Cost)
+    cost: Cost = Cost()
     tries: int = 1
 
 
-@dataclass(slots=True, frozen=True)
-class Retry:
+class Retry(Struct, frozen=True):
     """Whether a failed task is tried again, as a decision for the log."""
 
     again: bool

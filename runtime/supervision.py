@@ -7,8 +7,9 @@ It does not know what a cell is, nor what time it is.
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from casework.protocols.errors import CaseworkError
 from casework.runtime.lifecycle import Exit
@@ -38,8 +39,7 @@ class Verdict(enum.Enum):
     ESCALATE = "escalate"
 
 
-@dataclass(slots=True, frozen=True)
-class RestartLimit:
+class RestartLimit(Struct, frozen=True):
     """How many restarts a group of children may need in how much time."""
 
     intensity: int = INTENSITY

@@ -4,20 +4,19 @@ Nothing is emitted that does not stand here, and only ids, names and hashes are,
 `gen_ai.*` follow the OpenTelemetry conventions for generative systems. It does not know how anything is emitted.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 
-@dataclass(slots=True, frozen=True)
-class AttributeRow:
+
+class AttributeRow(Struct, frozen=True):
     """One attribute that a span may carry."""
 
     name: str
     help: str
 
 
-@dataclass(slots=True, frozen=True)
-class SpanRow:
+class SpanRow(Struct, frozen=True):
     """One kind of span; `{}` in its name stands for what it is about."""
 
     name: str
@@ -25,8 +24,7 @@ class SpanRow:
     attributes: tuple[str, ...]
 
 
-@dataclass(slots=True, frozen=True)
-class MetricRow:
+class MetricRow(Struct, frozen=True):
     """One metric; `kind` is counter, gauge or histogram."""
 
     name: str

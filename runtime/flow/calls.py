@@ -11,9 +11,10 @@ intent, never repeated blindly. It does not know who asked for the call.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from casework.protocols.codec import pack
 from casework.protocols.records import Call, Decided, Done, Entry, Intent, Review, ReviewAction, Undone

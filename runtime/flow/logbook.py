@@ -7,7 +7,8 @@ waits for that number. It does not know what the records mean.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from casework.protocols.codec import encode, kind_of
 from casework.protocols.records import Entry

@@ -7,15 +7,13 @@ once. It does not know how an operation is carried out.
 
 import types
 from collections.abc import Coroutine, Generator, Sequence
-from dataclasses import dataclass
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from casework.protocols.wire import Evidence, OnStop, RiskTier
 
 
-@dataclass(slots=True, frozen=True)
-class Delegate:
+class Delegate(Struct, frozen=True):
     """Give an agent a task and wait for its outcome."""
 
     name: str
@@ -31,16 +29,14 @@ class Delegate:
     on_stop: OnStop
 
 
-@dataclass(slots=True, frozen=True)
-class CallTool:
+class CallTool(Struct, frozen=True):
     """Call a tool as the flow itself."""
 
     name: str
     arguments: Raw
 
 
-@dataclass(slots=True, frozen=True)
-class AskReview:
+class AskReview(Struct, frozen=True):
     """Have a person decide on exact bytes."""
 
     title: str
@@ -52,36 +48,31 @@ class AskReview:
     expires_seconds: float
 
 
-@dataclass(slots=True, frozen=True)
-class Park:
+class Park(Struct, frozen=True):
     """Wait for a named thing."""
 
     key: str
     reason: str
 
 
-@dataclass(slots=True, frozen=True)
-class Sleep:
+class Sleep(Struct, frozen=True):
     """Wait for a moment: `until` (microseconds since the epoch) or so many seconds from now."""
 
     seconds: float = 0.0
     until: int = 0
 
 
-@dataclass(slots=True, frozen=True)
-class NextReport:
+class NextReport(Struct, frozen=True):
     """Wait for the next report of a child case."""
 
 
-@dataclass(slots=True, frozen=True)
-class Draw:
+class Draw(Struct, frozen=True):
     """Ask for a moment, a number or an id: `kind` is `now`, `random` or `id`."""
 
     kind: str
 
 
-@dataclass(slots=True, frozen=True)
-class Note:
+class Note(Struct, frozen=True):
     """Tell something to the log."""
 
     text: str
@@ -90,8 +81,7 @@ class Note:
     data: Raw
 
 
-@dataclass(slots=True, frozen=True)
-class Decide:
+class Decide(Struct, frozen=True):
     """Tell a choice to the log."""
 
     subject: str
@@ -103,8 +93,7 @@ class Decide:
     inputs_hash: str
 
 
-@dataclass(slots=True, frozen=True)
-class OpenChild:
+class OpenChild(Struct, frozen=True):
     """Open a case below this one."""
 
     flow: str
@@ -112,8 +101,7 @@ class OpenChild:
     inputs: Raw
 
 
-@dataclass(slots=True, frozen=True)
-class Send:
+class Send(Struct, frozen=True):
     """Send a named thing to another case."""
 
     case_id: str
@@ -121,16 +109,14 @@ class Send:
     value: Raw
 
 
-@dataclass(slots=True, frozen=True)
-class CancelChild:
+class CancelChild(Struct, frozen=True):
     """Ask another case to stop."""
 
     case_id: str
     reason: str
 
 
-@dataclass(slots=True, frozen=True)
-class Branches:
+class Branches(Struct, frozen=True):
     """Run several coroutines side by side; `first` ends with the first of them, else with all."""
 
     coroutines: Sequence[Coroutine[object, object, object]]

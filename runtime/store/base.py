@@ -12,8 +12,9 @@ It does not know what a record means.
 
 import enum
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+from msgspec import Struct
 
 
 class CaseKey(NamedTuple):
@@ -45,8 +46,7 @@ class WaitKind(enum.StrEnum):
     """It cannot go on by itself; the reason says why."""
 
 
-@dataclass(slots=True, frozen=True)
-class Wait:
+class Wait(Struct, frozen=True):
     """One named thing that a case waits for."""
 
     key: str
@@ -56,8 +56,7 @@ class Wait:
     """When a timer fires; 0 for everything else."""
 
 
-@dataclass(slots=True, frozen=True)
-class CaseRow:
+class CaseRow(Struct, frozen=True):
     """A case as the store sees it."""
 
     key: CaseKey
@@ -79,8 +78,7 @@ class CaseRow:
     waits: tuple[Wait, ...] = ()
 
 
-@dataclass(slots=True, frozen=True)
-class Record:
+class Record(Struct, frozen=True):
     """One entry of a case's log."""
 
     seq: int
@@ -92,8 +90,7 @@ class Record:
     hash: bytes
 
 
-@dataclass(slots=True, frozen=True)
-class InboxItem:
+class InboxItem(Struct, frozen=True):
     """A message that waits to be read by a case; `id` is unique per receiver for the life of the case."""
 
     key: CaseKey
@@ -105,8 +102,7 @@ class InboxItem:
     """Given by the store: grows with each insertion."""
 
 
-@dataclass(slots=True, frozen=True)
-class ReviewRow:
+class ReviewRow(Struct, frozen=True):
     """A review as the queue shows it."""
 
     id: str
@@ -124,8 +120,7 @@ class ReviewRow:
     """The `Decided` frame, empty until there is one."""
 
 
-@dataclass(slots=True, frozen=True)
-class Opening:
+class Opening(Struct, frozen=True):
     """A case to be opened together with its first record."""
 
     key: CaseKey
@@ -138,8 +133,7 @@ class Opening:
     parent: str = ""
 
 
-@dataclass(slots=True, frozen=True)
-class Append:
+class Append(Struct, frozen=True):
     """Everything that one step of a case changes, at once."""
 
     key: CaseKey
@@ -168,83 +162,71 @@ class Append:
 # Results. Each call names those it can give.
 
 
-@dataclass(slots=True, frozen=True)
-class Appended:
+class Appended(Struct, frozen=True):
     """It is durable."""
 
 
-@dataclass(slots=True, frozen=True)
-class Fenced:
+class Fenced(Struct, frozen=True):
     """The epoch differs: another incarnation owns the case. Stop and drop; never retry."""
 
     epoch: int
 
 
-@dataclass(slots=True, frozen=True)
-class Conflict:
+class Conflict(Struct, frozen=True):
     """Only the sequence number differs; our own state is behind."""
 
     next_seq: int
 
 
-@dataclass(slots=True, frozen=True)
-class Unavailable:
+class Unavailable(Struct, frozen=True):
     """Nothing happened, the store cannot do it just now."""
 
     why: str
 
 
-@dataclass(slots=True, frozen=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """Perhaps committed, perhaps not. Claim again and replay."""
 
     why: str
 
 
-@dataclass(slots=True, frozen=True)
-class CaseOpened:
+class CaseOpened(Struct, frozen=True):
     """The case is there and is new."""
 
     key: CaseKey
 
 
-@dataclass(slots=True, frozen=True)
-class CaseExists:
+class CaseExists(Struct, frozen=True):
     """The case was there before; nothing changed."""
 
     row: CaseRow
 
 
-@dataclass(slots=True, frozen=True)
-class Delivered:
+class Delivered(Struct, frozen=True):
     """The item is durable in the inbox of each of these cases."""
 
     keys: tuple[CaseKey, ...]
 
 
-@dataclass(slots=True, frozen=True)
-class Duplicate:
+class Duplicate(Struct, frozen=True):
     """Every receiver had this message id before; nothing changed."""
 
     keys: tuple[CaseKey, ...]
 
 
-@dataclass(slots=True, frozen=True)
-class Nobody:
+class Nobody(Struct, frozen=True):
     """No open case has that id and none waits for that key; nothing was stored."""
 
     target: str
 
 
-@dataclass(slots=True, frozen=True)
-class DecisionTaken:
+class DecisionTaken(Struct, frozen=True):
     """The decision is durable and is in the case's inbox; the same decision again gives this again."""
 
     review: ReviewRow
 
 
-@dataclass(slots=True, frozen=True)
-class DecisionRefused:
+class DecisionRefused(Struct, frozen=True):
     """The decision does not stand: `why` is `decided`, `withdrawn`, `expired`, `stale` or `absent`."""
 
     why: str

@@ -6,10 +6,11 @@ holds or none, for what comes later in a case rests on what comes before. Nothin
 It does not know how a step is carried out, nor by which thread.
 """
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
+from msgspec import Struct
 
 from casework.runtime.store.base import Append, CaseKey, CaseStatus
 
@@ -17,8 +18,7 @@ from casework.runtime.store.base import Append, CaseKey, CaseStatus
 BATCH_MAX: Final = 512
 
 
-@dataclass(slots=True, frozen=True)
-class Group:
+class Group(Struct, frozen=True):
     """One append and the places in the queue that wait for its answer."""
 
     append: Append
@@ -65,7 +65,7 @@ def follows(earlier: Append, later: Append) -> bool:
 
 def joined(earlier: Append, later: Append) -> Append:
     """Make one append of two of which one follows the other."""
-    return dataclasses.replace(
+    return msgspec.structs.replace(
         later,
         next_seq=earlier.next_seq,
         records=earlier.records + later.records,

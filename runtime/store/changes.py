@@ -5,10 +5,11 @@ batch. Who got an item or was opened is added to `arrived`, to be told once the 
 It does not know when a transaction begins or ends.
 """
 
-import dataclasses
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Final
+
+import msgspec
 
 from casework.runtime.store import queries, rules
 from casework.runtime.store.base import (
@@ -146,7 +147,7 @@ def decide(
     assert number is not None, "a review has a case"
     _put(connection, number, "", (rules.decision_item_id(review_id), rules.DECIDED, frame))
     arrived.append(review.key)
-    return DecisionTaken(dataclasses.replace(review, state=rules.DECIDED, decision=frame))
+    return DecisionTaken(msgspec.structs.replace(review, state=rules.DECIDED, decision=frame))
 
 
 def claim(connection: sqlite3.Connection, node: str, limit: int, now: int) -> Sequence[CaseRow]:

@@ -5,12 +5,12 @@ nothing. What it holds outlives `aclose`, so a second runtime can go on over the
 It does not know what a record means.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import final
 
 import anyio.lowlevel
+import msgspec
 
 from casework.runtime.store import rules
 from casework.runtime.store.base import (
@@ -179,7 +179,7 @@ class MemoryStore:
         if settled is not None:
             return settled
         assert review is not None, "an absent review is settled"
-        taken = dataclasses.replace(review, state=rules.DECIDED, decision=frame)
+        taken = msgspec.structs.replace(review, state=rules.DECIDED, decision=frame)
         self._reviews[review_id] = taken
         self._put(InboxItem(review.key, rules.decision_item_id(review_id), rules.DECIDED, frame))
         self._announce([review.key])
@@ -212,7 +212,7 @@ class MemoryStore:
         free = [case for case in self._cases.values() if case.row.node not in self._leases and _wanted(case, now)]
         free.sort(key=lambda case: (case.row.opened_at, case.number))
         for case in free[:limit]:
-            case.row = dataclasses.replace(case.row, epoch=case.row.epoch + 1, node=node, changed_at=now)
+            case.row = msgspec.structs.replace(case.row, epoch=case.row.epoch + 1, node=node, changed_at=now)
         return [case.row for case in free[:limit]]
 
     async def reclaim(self, node: str, key: CaseKey) -> CaseRow | None:
@@ -222,7 +222,7 @@ class MemoryStore:
         case = self._cases.get(key)
         if case is None or case.row.node != node:
             return None
-        case.row = dataclasses.replace(case.row, epoch=case.row.epoch + 1)
+        case.row = msgspec.structs.replace(case.row, epoch=case.row.epoch + 1)
         return case.row
 
     async def renew(self, node: str, *, until: int) -> None:
@@ -262,10 +262,10 @@ class MemoryStore:
         head = row.head
         for record in append.records:
             head = chained(head, row.key, record)
-            case.records.append(dataclasses.replace(record, hash=head))
+            case.records.append(msgspec.structs.replace(record, hash=head))
         ended = append.status is CaseStatus.CLOSED
         waits = row.waits if append.waits is None else append.waits
-        case.row = dataclasses.replace(
+        case.row = msgspec.structs.replace(
             row,
             next_seq=row.next_seq + len(append.records),
             node="" if append.release or ended else row.node,
@@ -284,7 +284,7 @@ class MemoryStore:
         for review_id in append.reviews_withdrawn:
             asked = self._reviews.get(review_id)
             if asked is not None and asked.key == append.key and asked.state == rules.OPEN:
-                self._reviews[review_id] = dataclasses.replace(asked, state=rules.WITHDRAWN)
+                self._reviews[review_id] = msgspec.structs.replace(asked, state=rules.WITHDRAWN)
 
     def _open(self, opening: Opening) -> bool:
         if opening.key in self._cases:
@@ -306,7 +306,7 @@ class MemoryStore:
             opened_at=opening.record.at,
             changed_at=opening.record.at,
         )
-        self._cases[opening.key] = _Case(len(self._cases), row, [dataclasses.replace(opening.record, hash=head)])
+        self._cases[opening.key] = _Case(len(self._cases), row, [msgspec.structs.replace(opening.record, hash=head)])
         return True
 
     def _put(self, item: InboxItem, *, target: str = "") -> bool:
@@ -314,7 +314,7 @@ class MemoryStore:
         if case is None or case.row.status is CaseStatus.CLOSED or item.id in case.had:
             return False
         self._position += 1
-        case.unread[item.id] = dataclasses.replace(item, position=self._position)
+        case.unread[item.id] = msgspec.structs.replace(item, position=self._position)
         case.had[item.id] = target
         return True
 

@@ -5,8 +5,9 @@ case's log is held at a time. It does not know how a store keeps what it gives.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from casework.runtime.errors import StoreInvalid
 from casework.runtime.store.base import CaseKey, CaseRow, Record, StoreReader
@@ -17,8 +18,7 @@ from casework.runtime.store.rules import INTEGER_MAX, storable
 READS_MAX: Final = 5
 
 
-@dataclass(slots=True, frozen=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """The first place where a case's log is not what was written."""
 
     key: CaseKey

@@ -1,7 +1,6 @@
 """What goes into one transaction, and what becomes one append."""
 
-import dataclasses
-
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,12 +35,12 @@ def test_other_calls_and_other_cases_keep_their_places() -> None:
 
 def test_the_later_append_has_the_last_word() -> None:
     item = InboxItem(C, "s", "arrived", b"")
-    earlier = dataclasses.replace(step(1), waits=(evidence("a"),), consumed=("m1",), opens=(opening(key_of("d")),))
-    later = dataclasses.replace(step(2), status=CaseStatus.PARKED, consumed=("m2",), sends=(item,), release=True)
-    both = joined(earlier, dataclasses.replace(later, inbox_seen=7))
+    earlier = msgspec.structs.replace(step(1), waits=(evidence("a"),), consumed=("m1",), opens=(opening(key_of("d")),))
+    later = msgspec.structs.replace(step(2), status=CaseStatus.PARKED, consumed=("m2",), sends=(item,), release=True)
+    both = joined(earlier, msgspec.structs.replace(later, inbox_seen=7))
     assert (both.status, both.waits, both.consumed) == (CaseStatus.PARKED, (evidence("a"),), ("m1", "m2"))
     assert (both.opens, both.sends, both.release, both.inbox_seen) == (earlier.opens, (item,), True, 7)
-    assert joined(earlier, dataclasses.replace(later, waits=())).waits == ()
+    assert joined(earlier, msgspec.structs.replace(later, waits=())).waits == ()
 
 
 @pytest.mark.parametrize(
@@ -51,11 +50,11 @@ def test_the_later_append_has_the_last_word() -> None:
         (step(1), step(1)),
         (step(1), step(2, epoch=2)),
         (step(1), step(2, case="d")),
-        (dataclasses.replace(step(1), release=True), step(2)),
-        (dataclasses.replace(step(1), status=CaseStatus.CLOSED), step(2)),
+        (msgspec.structs.replace(step(1), release=True), step(2)),
+        (msgspec.structs.replace(step(1), status=CaseStatus.CLOSED), step(2)),
         (
-            dataclasses.replace(step(1), sends=(InboxItem(key_of("d"), "s", "arrived", b""),)),
-            dataclasses.replace(step(2), opens=(opening(key_of("d"), at=NOW),)),
+            msgspec.structs.replace(step(1), sends=(InboxItem(key_of("d"), "s", "arrived", b""),)),
+            msgspec.structs.replace(step(2), opens=(opening(key_of("d"), at=NOW),)),
         ),
     ],
 )
