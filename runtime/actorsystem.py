@@ -7,9 +7,10 @@ It does not know what is durable, nor what arrives from other processes.
 """
 
 import contextvars
+import re
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Self, final
+from typing import Final, Self, final
 
 import anyio
 from anyio.abc import TaskGroup
@@ -24,6 +25,10 @@ from casework.runtime.mailbox import MAILBOX_DEPTH_MAX, Policy
 from casework.runtime.ref import Ref
 from casework.runtime.seams import World
 from casework.runtime.supervision import Escalated, Restart, RestartLimit
+
+
+#: How workers of one kind are told apart.
+_NUMBERED: Final = re.compile(r"-\d+$")
 
 
 @final
@@ -156,6 +161,14 @@ class ActorSystem:
     def statistics(self) -> SystemStatistics:
         """Count actors and messages."""
         return self._kernel.statistics()
+
+    def waiting_by_kind(self) -> dict[str, int]:
+        """Count the messages that wait, by kind of actor: its name before the first colon, without a final number."""
+        waiting: dict[str, int] = {}
+        for address, member in self._kernel.cells.items():
+            kind = _NUMBERED.sub("", address.partition(":")[0])
+            waiting[kind] = waiting.get(kind, 0) + member.waiting
+        return waiting
 
     def check_conservation(self) -> None:
         """Fail an assertion, with the figures, unless every message sent is accounted for."""

@@ -150,6 +150,7 @@ class Runtime:
         )
         make = household(self._store, self._staff, self._crew.flows, self._crew.name, world, telemetry)
         self._node = Node(make, system)
+        telemetry.before_expose(lambda: self._sample(system))
         jobs = await stack.enter_async_context(anyio.create_task_group())
         stack.push_async_callback(self._stop, jobs.cancel_scope)
         jobs.start_soon(self._node.run)
@@ -157,6 +158,12 @@ class Runtime:
         if door is not None:
             door.settled = self._node.wait_idle
             await jobs.start(door.serve)
+
+    def _sample(self, system: ActorSystem) -> None:
+        """Set the gauges, just before somebody looks."""
+        self.telemetry.cases_open(self.node.statistics().active)
+        for kind, depth in system.waiting_by_kind().items():
+            self.telemetry.mailbox_depth(kind, depth)
 
     async def _stop(self, scope: anyio.CancelScope) -> None:
         with anyio.CancelScope(shield=True):

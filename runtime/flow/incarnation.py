@@ -266,6 +266,7 @@ class Incarnation:
                 engine.cancel(entry.by, entry.reason)
             case Decided():
                 self._consume(item)
+                self._services.telemetry.reviewed(entry.action)
                 self._decide(engine, item, entry)
             case Arrived(key=key):
                 return self._take_arrival(engine, item, entry, key)
