@@ -32,6 +32,7 @@ from casework.runtime.ref import Ref
 from casework.runtime.seams import World
 from casework.runtime.staff import Staff
 from casework.runtime.store.base import StoreReader
+from casework.runtime.telemetry import Telemetry
 from casework.runtime.timers import Timers
 
 
@@ -98,38 +99,37 @@ class Crew:
         _check(self)
 
     def staff(
-        self, system: System, world: World, reader: StoreReader, settings: Mapping[str, str], telemetry: object
+        self, system: System, world: World, reader: StoreReader, settings: Mapping[str, str], telemetry: Telemetry
     ) -> AbstractAsyncContextManager[Staff]:
         """Give its agents and its supervisor their actors for as long as the block lasts."""
-        return self._staffed(system, world, reader, dict(settings))
+        return self._staffed(system, Ground(world, reader, dict(settings), Timers(world.clock)), telemetry)
 
     @asynccontextmanager
-    async def _staffed(
-        self, system: System, world: World, reader: StoreReader, settings: Mapping[str, str]
-    ) -> AsyncGenerator[CrewStaff, None]:
-        policy, timers = self.policy, Timers(world.clock)
+    async def _staffed(self, system: System, ground: Ground, telemetry: Telemetry) -> AsyncGenerator[CrewStaff, None]:
+        policy, clock = self.policy, ground.world.clock
         agent_circuits = Circuits(policy.breaker)
         desk = Desk(agent_circuits)
-        equipment = Equipment(self.criteria, settings, policy.settings, desk)
+        equipment = Equipment(self.criteria, ground.settings, policy.settings, desk)
         workers = {agent.name: _spawn_workers(system, agent, equipment) for agent in self.agents.values()}
         gate = Gate(
             tools=self.tools,
             policy=policy,
             permissions=self._permissions(),
-            ground=Ground(world, reader, settings, timers),
+            ground=ground,
             circuits=Circuits(policy.breaker),
         )
         roster = Roster(self.skills, workers, policy.bounds.pending_max)
         supervisor = system.spawn(
             "supervisor",
-            lambda: SupervisorBehavior(roster, desk, agent_circuits, timers, gate.policy_hash),
+            lambda: SupervisorBehavior(roster, desk, agent_circuits, ground.timers, gate.policy_hash),
             mailbox_depth_max=policy.bounds.pending_max + SUPERVISOR_SLACK,
         )
         desk.freed = lambda agent: _tell_freed(supervisor, agent)
+        telemetry.before_expose(lambda: telemetry.mailbox_depth("supervisor", desk.statistics().waiting))
         flow_tools = {flow.name: flow.tools for flow in self.flows.values()}
         refs = [supervisor, *(ref for group in workers.values() for ref in group.values())]
         try:
-            yield CrewStaff(gate, desk, supervisor, world.clock, flow_tools, agent_circuits)
+            yield CrewStaff(gate, desk, supervisor, clock, flow_tools, agent_circuits)
         finally:
             desk.recall_all()
             for ref in refs:

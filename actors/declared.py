@@ -3,15 +3,17 @@
 It does not know whether the receiver is a tool or an agent.
 """
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from msgspec import Raw, Struct
 
 from casework.actors.errors import UndeclaredFields
 from casework.protocols.codec import unpack
-from casework.protocols.wire import declared_fields
 
 S = TypeVar("S", bound=Struct)
+
+#: A Struct's bytes as what they are on the way: names with bytes that nobody has looked at.
+_FIELDS: Final = dict[str, Raw]
 
 
 def decode_declared(raw: Raw, type_: type[S], receiver: str) -> S:
@@ -21,9 +23,10 @@ def decode_declared(raw: Raw, type_: type[S], receiver: str) -> S:
         UndeclaredFields: it has a field that the type does not declare.
         FrameInvalid, FrameTooDeep: it is not of that type; the text names the place.
     """
-    if not type_.__struct_config__.array_like:
-        known = declared_fields(type_)
-        extra = [name for name in unpack(raw, dict[str, Raw]) if name not in known]
+    config = type_.__struct_config__
+    if not config.array_like:
+        known = type_.__struct_encode_fields__
+        extra = [name for name in unpack(raw, _FIELDS) if name not in known and name != config.tag_field]
         if extra:
             raise UndeclaredFields(receiver, extra)
     return unpack(raw, type_)

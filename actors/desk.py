@@ -40,10 +40,10 @@ class InHand:
 class DeskStatistics(NamedTuple):
     """What lies on the desk."""
 
-    in_hand: int
-    """Attempts that wait or are worked on."""
+    waiting: int
+    """Attempts that nobody has yet."""
     routed: int
-    """Of these, with a worker."""
+    """Attempts that a worker has."""
     done: int
     """Tasks that were completed since it was made."""
     failed: int
@@ -154,7 +154,7 @@ class Desk:
 
     def statistics(self) -> DeskStatistics:
         """Give what lies on the desk."""
-        return DeskStatistics(len(self._in_hand), len(self._busy), self._done, self._failed)
+        return DeskStatistics(len(self.unrouted()), len(self._busy), self._done, self._failed)
 
     def _forget(self, in_hand: InHand) -> None:
         if self._in_hand.get((in_hand.frame, in_hand.attempt)) is in_hand:

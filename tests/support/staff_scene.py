@@ -23,6 +23,7 @@ from casework.runtime.seams import World
 from casework.runtime.staff import CallRequest, Grant
 from casework.runtime.store.base import CaseKey
 from casework.runtime.store.memory import MemoryStore
+from casework.runtime.telemetry import Telemetry
 from casework.runtime.timers import Timers
 
 
@@ -123,7 +124,7 @@ class Scene:
     @asynccontextmanager
     async def _staff(self, crew: Crew) -> AsyncGenerator[CrewStaff, None]:
         async with ActorSystem(self.world) as system:
-            async with crew.staff(system, self.world, MemoryStore(), {}, None) as staff:
+            async with crew.staff(system, self.world, MemoryStore(), {}, Telemetry.off()) as staff:
                 assert isinstance(staff, CrewStaff)
                 yield staff
             system.check_conservation()
