@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from casework.actors.cli.exits import TABLE, Exit, exit_code
 from casework.actors.cli.output import clean, tell
@@ -19,21 +19,33 @@ if TYPE_CHECKING:
     from cyclopts import App
 
 _COMMANDS: Final = (
-    ("run", "casework.actors.cli.running:run"),
-    ("cases", "casework.actors.cli.reading:cases"),
-    ("show", "casework.actors.cli.reading:show"),
-    ("deliver", "casework.actors.cli.writing:deliver"),
-    ("cancel", "casework.actors.cli.writing:cancel"),
-    ("verify", "casework.actors.cli.reading:verify"),
-    ("trace", "casework.actors.cli.reading:trace"),
-    ("serve", "casework.actors.cli.serving:serve"),
+    (
+        "run",
+        "casework.actors.cli.running:run",
+        "Open a crew's cases on an input folder and work until nothing can go on by itself.",
+    ),
+    ("cases", "casework.actors.cli.reading:cases", "List cases, where they stand and what they wait for."),
+    ("show", "casework.actors.cli.reading:show", "Tell the story of one case, from its log alone."),
+    (
+        "deliver",
+        "casework.actors.cli.writing:deliver",
+        "Deliver a file to a case, or to whatever waits for a key; the parked case resumes.",
+    ),
+    ("cancel", "casework.actors.cli.writing:cancel", "Ask a case to stop."),
+    ("verify", "casework.actors.cli.reading:verify", "Check every record of every case against the hash chain."),
+    (
+        "trace",
+        "casework.actors.cli.reading:trace",
+        "Write a case's trace as a file that the Jaeger UI opens by upload.",
+    ),
+    ("serve", "casework.actors.cli.serving:serve", "Run a crew as a service, with metrics and health over HTTP."),
 )
 _REVIEW_COMMANDS: Final = (
-    ("list", "casework.actors.cli.reviewing:list_reviews"),
-    ("show", "casework.actors.cli.reviewing:show"),
-    ("approve", "casework.actors.cli.reviewing:approve"),
-    ("reject", "casework.actors.cli.reviewing:reject"),
-    ("edit", "casework.actors.cli.reviewing:edit"),
+    ("list", "casework.actors.cli.reviewing:list_reviews", "List what waits for a person."),
+    ("show", "casework.actors.cli.reviewing:show", "Show one review with its proposal."),
+    ("approve", "casework.actors.cli.reviewing:approve", "Approve a proposal exactly as it is shown."),
+    ("reject", "casework.actors.cli.reviewing:reject", "Reject a proposal."),
+    ("edit", "casework.actors.cli.reviewing:edit", "Approve a proposal with changes."),
 )
 
 
@@ -52,17 +64,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.OK
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    except Exception as error:  # the top: from here on there is only the exit code
+    except Exception as error:  # noqa: BLE001 - the top: from here on there is only the exit code
         if debug:
             traceback.print_exc()
         return _failed(error)
     return code
 
 
-def _failed(error: Exception) -> int:
+def _failed(raised: BaseException) -> int:
     """Tell an error in one line; of several that happened side by side, the first."""
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
+    error = raised
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseException", error.exceptions[0])
     if isinstance(error, CaseworkError | OSError):
         tell("error", _sentence(error))
         return exit_code(error)
@@ -105,10 +118,10 @@ def _app() -> "App":
         suppress_keyboard_interrupt=False,
     )
     review = App(name="review", help="What waits for a person: list, show, approve, reject or edit.")
-    for name, path in _REVIEW_COMMANDS:
-        review.command(path, name=name)
-    for name, path in _COMMANDS:
-        app.command(path, name=name)
+    for name, path, text in _REVIEW_COMMANDS:
+        review.command(path, name=name, help=text)
+    for name, path, text in _COMMANDS:
+        app.command(path, name=name, help=text)
     app.command(review)
     return app
 

@@ -4,7 +4,7 @@ Contents of a log come from strangers, so control characters, terminal escapes a
 text are taken out before anything reaches a terminal; JSON is pure ASCII. It does not know what the lines say.
 """
 
-import datetime
+import datetime as dt
 import json
 import sys
 import unicodedata
@@ -27,7 +27,7 @@ def clean(text: str) -> str:
 
 def moment(micros: int) -> str:
     """Show a moment, in UTC, to the millisecond."""
-    at = datetime.datetime.fromtimestamp(micros / 1_000_000, datetime.UTC)
+    at = dt.datetime.fromtimestamp(micros / 1_000_000, dt.UTC)
     return at.strftime("%Y-%m-%d %H:%M:%S.") + f"{at.microsecond // 1000:03d}"
 
 

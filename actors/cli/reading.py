@@ -17,7 +17,7 @@ from casework.actors.cli.output import moment, say, say_columns, say_json, tell
 from casework.actors.timeline import TimelineLine, timeline
 from casework.actors.trace import jaeger_json
 from casework.runtime.seams import World
-from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, Record, StoreReader
+from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, Record, StoreReader, WaitKind
 from casework.runtime.store.urls import open_reader
 from casework.runtime.store.verify import verify as verify_store
 
@@ -110,8 +110,9 @@ def trace(
     async def read(reader: StoreReader) -> list[tuple[CaseRow, list[Record]]]:
         rows = [await find_case(reader, CaseKey(tenant, case))]
         for row in rows:
-            below = [] if alone else await reader.cases(tenant, parent=row.key.case_id)
-            rows.extend(below[: TRACE_CASES_MAX - len(rows)])
+            if not alone:
+                below = await reader.cases(tenant, parent=row.key.case_id)
+                rows.extend(below[: TRACE_CASES_MAX - len(rows)])
         return [(row, list(await reader.records(row.key))) for row in rows]
 
     logs = _read(store, read)
@@ -160,7 +161,8 @@ def _standing(row: CaseRow) -> str:
 
 
 def _waits(row: CaseRow) -> str:
-    return "; ".join(f"{wait.key}: {wait.reason}" if wait.reason else wait.key for wait in row.waits)
+    told = [wait for wait in row.waits if wait.kind is not WaitKind.CHILD]
+    return "; ".join(f"{wait.key}: {wait.reason}" if wait.reason else wait.key for wait in told)
 
 
 def _read(url: str, look: Callable[[StoreReader], Awaitable[T]]) -> T:

@@ -1,0 +1,172 @@
+"""The sub-command run: opens what an input folder asks for and works until nothing can go on by itself.
+
+Bad input is told on standard error, one line each, and everything else goes on. It does not know what the crew does.
+"""
+
+import hashlib
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Final
+
+import anyio
+from cyclopts import Parameter
+
+from casework.actors.cli.exits import Exit, Quit
+from casework.actors.cli.options import STORE, TENANT, JsonOption, StoreOption, TenantOption
+from casework.actors.cli.output import complain, say_json, tell
+from casework.actors.cli.standing import Standing, say_summary, standing, summary_json
+from casework.actors.cli.working import Interrupts, interruptible, remembered
+from casework.actors.crew import Crew, load_crew
+from casework.actors.intake import DeliverKey, Intake
+from casework.protocols.codec import decode_entry, encode, pack
+from casework.protocols.errors import ProtocolError
+from casework.protocols.records import Arrived, Noted
+from casework.protocols.wire import NIL
+from casework.runtime.runtime import Runtime
+from casework.runtime.seams import World
+from casework.runtime.store.base import CaseStatus, Store, StoreReader
+from casework.runtime.store.urls import open_store
+
+#: Where a crew writes, unless `--out` or the store's memory says otherwise.
+OUT: Final = "out"
+#: Seconds between two looks at the progress, on a terminal.
+LOOK_SECONDS: Final = 0.25
+
+OutOption = Annotated[Path | None, Parameter(name="--out", help="Folder for what the crew writes; `out` if left out.")]
+
+
+def run(
+    crew: str,
+    input_: Annotated[Path, Parameter(name="INPUT")],
+    /,
+    *,
+    store: StoreOption = STORE,
+    out: OutOption = None,
+    tenant: TenantOption = TENANT,
+    json_: JsonOption = False,
+) -> int:
+    """Open a crew's cases on an input folder and work until nothing can go on by itself.
+
+    Run it again at any time: what was done is not done again.
+
+    Parameters
+    ----------
+    crew
+        The crew, as module:attribute.
+    input_
+        The input folder.
+    """
+    folder = Path.cwd()
+    loaded = load_crew(crew, folder=folder)
+    if not input_.is_dir():
+        raise Quit(Exit.USAGE, f"{input_}: no such folder; name the folder that holds the input")
+    settings = {"crew": crew, "input": str(input_.resolve()), "tenant": tenant, "folder": str(folder)}
+    if out is not None:
+        settings["out"] = str(out.resolve())
+
+    async def work(interrupts: Interrupts) -> int:
+        opened = await open_store(store, World())
+        try:
+            return await _work(loaded, opened, settings, interrupts, json_=json_)
+        finally:
+            await opened.aclose()
+
+    return anyio.run(interruptible, work)
+
+
+async def _work(crew: Crew, store: Store, settings: dict[str, str], interrupts: Interrupts, *, json_: bool) -> int:
+    before = await remembered(store)
+    settings.setdefault("out", before.get("out") or str(Path(settings["folder"], OUT)))
+    _check(store.url, before, settings)
+    intake = crew.intake(Path(settings["input"]), settings) if crew.intake is not None else Intake()
+    for name, value in settings.items():
+        await store.remember(name, value)
+    async with Runtime(crew, store, tenant=settings["tenant"], settings=settings) as runtime:
+        with interrupts.scope:
+            await _take(runtime, store, intake, settings["tenant"])
+            await _watched(runtime.wait_idle, store)
+    problems = list(dict.fromkeys([*(str(problem) for problem in intake.problems), *await _noted(store)]))
+    after = await standing(store)
+    _tell(after, problems, json_=json_)
+    if interrupts.heard:
+        tell("note", "interrupted: run the same command again to go on")
+        return Exit.INTERRUPTED
+    return Exit.USAGE if problems else Exit.OK
+
+
+def _check(url: str, before: dict[str, str], settings: dict[str, str]) -> None:
+    """Refuse another crew's store, for its cases would park; say so if the input is another folder than before."""
+    if before.get("crew", settings["crew"]) != settings["crew"]:
+        raise Quit(Exit.USAGE, f"{url} holds cases of crew {before['crew']}; name another --store")
+    if before.get("input", settings["input"]) != settings["input"]:
+        tell("warning", f"the cases in {url} were opened on {before['input']}, now they read {settings['input']}")
+
+
+async def _take(runtime: Runtime, store: Store, intake: Intake, tenant: str) -> None:
+    for opening in intake.openings:
+        await runtime.open(opening.flow, opening.case_id, opening.inputs)
+    for delivery in intake.deliveries:
+        frame, item_id = _arrival(delivery)
+        await store.deliver(tenant, delivery.key, item_id, frame)
+
+
+def _arrival(delivery: DeliverKey) -> tuple[bytes, str]:
+    """Make the frame of a delivery; its id grows from its content, so a second run delivers nothing twice."""
+    value = NIL if delivery.value is None else pack(delivery.value)
+    content = bytes(value) + bytes(pack(delivery.evidence))
+    item_id = f"intake:{delivery.key}:{hashlib.sha256(content).hexdigest()[:32]}"
+    arrived = Arrived(key=delivery.key, message_id=item_id, by=delivery.by, value=value, evidence=delivery.evidence)
+    return encode(arrived), item_id
+
+
+async def _noted(reader: StoreReader) -> list[str]:
+    """Give the notes of level error in all cases, as `place: text`."""
+    lines: list[str] = []
+    for row in await reader.cases():
+        for record in await reader.records(row.key):
+            if record.kind != "noted":
+                continue
+            try:
+                entry = decode_entry(record.frame)
+            except ProtocolError:
+                continue
+            if isinstance(entry, Noted) and entry.level == "error":
+                lines.append(f"{entry.place or row.key.case_id}: {entry.text}")
+    return lines
+
+
+def _tell(after: Standing, problems: list[str], *, json_: bool) -> None:
+    for line in problems:
+        complain(line)
+    if json_:
+        say_json({**summary_json(after), "problems": problems})
+    else:
+        say_summary(after)
+
+
+async def _watched(wait: Callable[[], Awaitable[None]], reader: StoreReader) -> None:
+    """Wait, with a progress bar if somebody looks at a terminal."""
+    if not sys.stderr.isatty():
+        await wait()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("cases", total=None)
+
+        async def look() -> None:
+            clock = World().clock
+            while True:
+                rows = await reader.cases()
+                resting = sum(row.status is not CaseStatus.OPEN for row in rows)
+                waiting = sum(row.status is CaseStatus.PARKED for row in rows)
+                progress.update(bar, total=len(rows), completed=resting, description=f"cases ({waiting} parked)")
+                await clock.sleep(LOOK_SECONDS)
+
+        async with anyio.create_task_group() as jobs:
+            jobs.start_soon(look)
+            await wait()
+            jobs.cancel_scope.cancel()

@@ -1,0 +1,151 @@
+"""The sub-command serve: a crew as a service, with numbers and health over HTTP.
+
+It works on whatever is open in the store, and on whatever others deliver through the store's socket. It opens no
+case itself. It does not know who asks over HTTP, and tells nothing but numbers.
+"""
+
+import ipaddress
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import anyio
+from cyclopts import Parameter
+
+from casework.actors.cli.exits import Exit, Quit
+from casework.actors.cli.options import STORE, TENANT, StoreOption, TenantOption
+from casework.actors.cli.output import tell
+from casework.actors.cli.working import Interrupts, interruptible, remembered
+from casework.actors.crew import Crew, load_crew
+from casework.runtime.errors import StoreError
+from casework.runtime.runtime import Runtime
+from casework.runtime.seams import World
+from casework.runtime.store.base import CaseKey
+from casework.runtime.store.urls import open_store
+from casework.runtime.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+#: Port of the metrics, unless `--port` says otherwise: the one that OpenTelemetry's Prometheus exporters use.
+PORT: Final = 9464
+#: Seconds that the store may take to answer before we are not ready.
+READY_SECONDS: Final = 2.0
+#: Where the numbers are.
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def serve(
+    crew: str,
+    /,
+    *,
+    store: StoreOption = STORE,
+    host: Annotated[str, Parameter(name="--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Parameter(name="--port", help="Port to listen on.")] = PORT,
+    tenant: TenantOption = TENANT,
+) -> int:
+    """Run a crew as a service until it is interrupted: /metrics, /healthz and /readyz over HTTP.
+
+    Parameters
+    ----------
+    crew
+        The crew, as module:attribute.
+    """
+    if find_spec("starlette") is None or find_spec("uvicorn") is None:
+        raise Quit(Exit.USAGE, "serve needs an extra: pip install 'casework[serve]'")
+    folder = Path.cwd()
+    loaded = load_crew(crew, folder=folder)
+    if not _loopback(host):
+        tell("warning", f"listening on {host}: whoever reaches that address can read the numbers")
+    settings = {"crew": crew, "tenant": tenant, "folder": str(folder)}
+
+    async def work(interrupts: Interrupts) -> int:
+        await _serve(loaded, store, settings, (host, port), interrupts)
+        return Exit.OK
+
+    return anyio.run(interruptible, work)
+
+
+async def _serve(
+    crew: Crew, url: str, settings: dict[str, str], address: tuple[str, int], interrupts: Interrupts
+) -> None:
+    world = World()
+    telemetry = Telemetry.from_environment(metrics=True)
+    store = await open_store(url, world)
+    try:
+        before = await remembered(store)
+        if before.get("crew", settings["crew"]) != settings["crew"]:
+            raise Quit(Exit.USAGE, f"{url} holds cases of crew {before['crew']}; name another --store")
+        for name, value in settings.items():
+            await store.remember(name, value)
+        known = before | settings
+        async with Runtime(crew, store, tenant=settings["tenant"], settings=known, telemetry=telemetry) as runtime:
+            telemetry.before_expose(lambda: telemetry.cases_open(runtime.statistics().active))
+            await _listen(http(runtime, telemetry), address, interrupts)
+    finally:
+        await store.aclose()
+        with anyio.CancelScope(shield=True):
+            await world.offload.run(telemetry.shutdown)
+
+
+def http(runtime: Runtime, telemetry: Telemetry) -> "Starlette":
+    """Make the application: /metrics, /healthz (the process is alive) and /readyz (the store answers)."""
+    from starlette.applications import Starlette
+    from starlette.responses import PlainTextResponse, Response
+    from starlette.routing import Route
+
+    async def metrics(request: "Request") -> "Response":
+        return Response(telemetry.expose(), headers={"content-type": METRICS_TYPE})
+
+    async def healthz(request: "Request") -> "Response":
+        return PlainTextResponse("alive\n")
+
+    async def readyz(request: "Request") -> "Response":
+        try:
+            with anyio.fail_after(READY_SECONDS):
+                await runtime.store.case(CaseKey("", ""))
+        except (StoreError, TimeoutError):
+            return PlainTextResponse("the store does not answer\n", status_code=503)
+        return PlainTextResponse("ready\n")
+
+    return Starlette(routes=[Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz)])
+
+
+async def _listen(app: "Starlette", address: tuple[str, int], interrupts: Interrupts) -> None:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        """A server that leaves signals to the command."""
+
+        @contextmanager
+        def capture_signals(self) -> Generator[None, None, None]:
+            yield
+
+    host, port = address
+    config = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False, lifespan="off")
+    server = Server(config)
+    async with anyio.create_task_group() as jobs:
+
+        async def stop() -> None:
+            with interrupts.scope:
+                await anyio.sleep_forever()
+            server.should_exit = True
+
+        jobs.start_soon(stop)
+        tell("note", f"listening on http://{host}:{port}/metrics")
+        try:
+            await server.serve()
+        except SystemExit:
+            raise Quit(Exit.USAGE, f"port {port} of {host} cannot be listened on; name another --port") from None
+        jobs.cancel_scope.cancel()
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,153 @@
+"""Sub-commands that tell a case something: deliver and cancel. They do not know what the case makes of it."""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+from cyclopts import Parameter
+
+from casework.actors.cli.exits import Exit, Quit
+from casework.actors.cli.options import STORE, TENANT, ByOption, JsonOption, StoreOption, TenantOption, person
+from casework.actors.cli.output import say, say_json
+from casework.actors.cli.standing import say_overview
+from casework.actors.cli.working import Aftermath, write
+from casework.protocols.codec import encode
+from casework.protocols.records import Arrived, Cancel
+from casework.protocols.wire import Evidence
+from casework.runtime.errors import StoreUnavailable
+from casework.runtime.runtime import ARTIFACT_BYTES_MAX
+from casework.runtime.seams import World
+from casework.runtime.store.base import (
+    CaseKey,
+    CaseStatus,
+    DeliverResult,
+    Duplicate,
+    Nobody,
+    StoreDoor,
+    StoreReader,
+    Unavailable,
+    Unknown,
+    WaitKind,
+)
+
+
+def deliver(
+    target: Annotated[str, Parameter(name="CASE|KEY")],
+    file: Annotated[Path | None, Parameter(name="FILE")] = None,
+    /,
+    *,
+    store: StoreOption = STORE,
+    tenant: TenantOption = TENANT,
+    by: ByOption = "",
+    json_: JsonOption = False,
+) -> int:
+    """Deliver a file to a case, or to whatever waits for a key; the parked case resumes.
+
+    Parameters
+    ----------
+    target
+        A case, if it waits for one thing only, or the key that is waited for.
+    file
+        What is delivered; left out only to have a stopped task tried again.
+    """
+    data = None if file is None else _content(file)
+
+    async def act(reader: StoreReader, door: StoreDoor) -> DeliverResult:
+        key = await _key(reader, CaseKey(tenant, target))
+        if data is None and not key.startswith("retry:"):
+            raise Quit(Exit.USAGE, f"{key}: name the file that is delivered")
+        evidence, item_id = None, f"delivered:{key}:{World().ids.new()}"
+        if data is not None and file is not None:
+            sha256 = hashlib.sha256(data).hexdigest()
+            await door.put_artifact(sha256, data)
+            evidence = Evidence(ref=f"artifact:{sha256}", sha256=sha256, label=file.name)
+            item_id = f"delivered:{key}:{sha256[:32]}"
+        arrived = Arrived(key=key, message_id=item_id, by=person(by), evidence=evidence)
+        return await door.deliver(tenant, target, item_id, encode(arrived))
+
+    result, after = anyio.run(write, store, act)
+    _check(store, target, result)
+    what = "had been delivered before" if isinstance(result, Duplicate) else "delivered"
+    _tell(f"{target}: {what}", after, json_=json_)
+    return Exit.OK
+
+
+def cancel(
+    case: str,
+    /,
+    *,
+    reason: Annotated[str, Parameter(name="--reason", help="Why; it stands in the log.")],
+    store: StoreOption = STORE,
+    tenant: TenantOption = TENANT,
+    by: ByOption = "",
+    json_: JsonOption = False,
+) -> int:
+    """Ask a case to stop; it hears so at once and may take back what it did.
+
+    Parameters
+    ----------
+    case
+        Id of the case.
+    """
+    item_id = f"cancel:{World().ids.new()}"
+    frame = encode(Cancel(message_id=item_id, by=person(by), reason=reason))
+
+    async def act(reader: StoreReader, door: StoreDoor) -> DeliverResult:
+        row = await reader.case(CaseKey(tenant, case))
+        if row is None or row.status is CaseStatus.CLOSED:
+            return Nobody(case)
+        return await door.deliver(tenant, case, item_id, frame)
+
+    result, after = anyio.run(write, store, act)
+    _check(store, case, result)
+    _tell(f"{case}: asked to stop", after, json_=json_)
+    return Exit.OK
+
+
+def _content(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        data = opened.read(ARTIFACT_BYTES_MAX + 1)
+    if len(data) > ARTIFACT_BYTES_MAX:
+        raise Quit(Exit.USAGE, f"{file}: more than {ARTIFACT_BYTES_MAX >> 20} MiB; deliver a smaller file")
+    return data
+
+
+async def _key(reader: StoreReader, key: CaseKey) -> str:
+    """Give the key that is meant: the only thing a case waits for, or the target itself if it is no open case."""
+    row = await reader.case(key)
+    if row is None or row.status is CaseStatus.CLOSED:
+        return key.case_id
+    waited = [wait.key for wait in row.waits if wait.kind in {WaitKind.EVIDENCE, WaitKind.OPERATOR}]
+    if len(waited) == 1:
+        return waited[0]
+    if waited:
+        raise Quit(Exit.USAGE, f"case {key.case_id} waits for several things; name one: {', '.join(waited)}")
+    raise Quit(Exit.USAGE, f"case {key.case_id} waits for nothing that can be delivered; see `casework show`")
+
+
+def _check(url: str, target: str, result: DeliverResult) -> None:
+    match result:
+        case Nobody():
+            text = f"no open case is called {target!r} and none waits for it; see `casework cases --status parked`"
+            raise Quit(Exit.NOT_FOUND, text)
+        case Unavailable() | Unknown():
+            raise StoreUnavailable(url, f"{result.why}; run it again, which does no harm")
+        case _:
+            return
+
+
+def _tell(text: str, after: Aftermath, *, json_: bool) -> None:
+    if json_:
+        said = {"what": text, "resumed": after.resumed, "changed": after.changed, "overview": after.standing.overview}
+        say_json(said)
+        return
+    say(text)
+    tell_aftermath(after)
+
+
+def tell_aftermath(after: Aftermath) -> None:
+    """Print what changed."""
+    for change in after.changed:
+        say(f"{change.case}: {change.before} -> {change.after}")
+    say_overview(after.standing)
