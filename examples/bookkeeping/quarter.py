@@ -55,6 +55,8 @@ class Books:
     bookings: dict[str, Booking] = field(default_factory=dict[str, Booking])
     flags: dict[str, tuple[Flag, ...]] = field(default_factory=dict[str, tuple[Flag, ...]])
     """What is worth telling about a case, by case."""
+    fitting: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Receipts that fit a payment, by case."""
     facts: dict[str, ReceiptFacts] = field(default_factory=dict[str, ReceiptFacts])
     """What a receipt says, by case."""
     unused: int = 0
@@ -117,6 +119,7 @@ async def _open_payments(case: Case, books: Books, scan: Scan) -> None:
         match = matched.matches.get(payment.id, NO_MATCH)
         case_id = f"{case.id}/tx/{_as_name(payment.id)}"
         books.payments[case_id] = payment
+        books.fitting[case_id] = tuple(each.source for each in match.candidates)
         inputs = TransactionInputs(
             transaction=payment,
             business=books.imported.business,
@@ -253,7 +256,7 @@ def _flag(books: Books, case_id: str, kind: str, status: Status, message: str, *
         counterparty=payment.name if payment else "",
         message=message,
         waits_for=waits_for,
-        evidence=(path,) if path else (),
+        evidence=(path,) if path else books.fitting.get(case_id, ()),
         trail=case_id,
     )
 
