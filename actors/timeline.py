@@ -34,6 +34,7 @@ from casework.protocols.records import (
     Reported,
     Review,
     Sent,
+    Stopped,
     Timer,
     Undone,
     Unparked,
@@ -210,6 +211,11 @@ def _(entry: Child) -> tuple[str, Details]:
 @_tell.register
 def _(entry: Sent) -> tuple[str, Details]:
     return f"{entry.key} was sent to case {entry.case_id}", (("value", _shown(entry.value)),)
+
+
+@_tell.register
+def _(entry: Stopped) -> tuple[str, Details]:
+    return f"case {entry.case_id} was asked to stop", (("reason", entry.reason),)
 
 
 @_tell.register

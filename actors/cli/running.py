@@ -22,7 +22,6 @@ from casework.actors.intake import DeliverKey, Intake
 from casework.protocols.codec import decode_entry, encode, pack
 from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Arrived, Noted
-from casework.protocols.wire import NIL
 from casework.runtime.runtime import Runtime
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseStatus, Store, StoreReader
@@ -113,7 +112,7 @@ async def _take(runtime: Runtime, store: Store, intake: Intake, tenant: str) -> 
 
 def _arrival(delivery: DeliverKey) -> tuple[bytes, str]:
     """Make the frame of a delivery; its id grows from its content, so a second run delivers nothing twice."""
-    value = NIL if delivery.value is None else pack(delivery.value)
+    value = pack(delivery.value)
     content = bytes(value) + bytes(pack(delivery.evidence))
     item_id = f"intake:{delivery.key}:{hashlib.sha256(content).hexdigest()[:32]}"
     arrived = Arrived(key=delivery.key, message_id=item_id, by=delivery.by, value=value, evidence=delivery.evidence)

@@ -5,18 +5,19 @@ case itself. It does not know who asks over HTTP, and tells nothing but numbers.
 """
 
 import ipaddress
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import anyio
 from cyclopts import Parameter
 
 from casework.actors.cli.exits import Exit, Quit
-from casework.actors.cli.options import STORE, TENANT, StoreOption, TenantOption
-from casework.actors.cli.output import tell
+from casework.actors.cli.options import STORE, TENANT, JsonOption, StoreOption, TenantOption
+from casework.actors.cli.output import say_json, tell
 from casework.actors.cli.working import Interrupts, interruptible, remembered
 from casework.actors.crew import Crew, load_crew
 from casework.runtime.errors import StoreError
@@ -39,6 +40,19 @@ READY_SECONDS: Final = 2.0
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
+class _Address(NamedTuple):
+    """Where to listen, and how to say so."""
+
+    host: str
+    port: int
+    json: bool
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
 def serve(
     crew: str,
     /,
@@ -47,6 +61,7 @@ def serve(
     host: Annotated[str, Parameter(name="--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, Parameter(name="--port", help="Port to listen on.")] = PORT,
     tenant: TenantOption = TENANT,
+    json_: JsonOption = False,
 ) -> int:
     """Run a crew as a service until it is interrupted: /metrics, /healthz and /readyz over HTTP.
 
@@ -64,15 +79,13 @@ def serve(
     settings = {"crew": crew, "tenant": tenant, "folder": str(folder)}
 
     async def work(interrupts: Interrupts) -> int:
-        await _serve(loaded, store, settings, (host, port), interrupts)
+        await _serve(loaded, store, settings, _Address(host, port, json_), interrupts)
         return Exit.OK
 
     return anyio.run(interruptible, work)
 
 
-async def _serve(
-    crew: Crew, url: str, settings: dict[str, str], address: tuple[str, int], interrupts: Interrupts
-) -> None:
+async def _serve(crew: Crew, url: str, settings: dict[str, str], address: _Address, interrupts: Interrupts) -> None:
     world = World()
     telemetry = Telemetry.from_environment(metrics=True)
     store = await open_store(url, world)
@@ -84,7 +97,6 @@ async def _serve(
             await store.remember(name, value)
         known = before | settings
         async with Runtime(crew, store, tenant=settings["tenant"], settings=known, telemetry=telemetry) as runtime:
-            telemetry.before_expose(lambda: telemetry.cases_open(runtime.statistics().active))
             await _listen(http(runtime, telemetry), address, interrupts)
     finally:
         await store.aclose()
@@ -115,7 +127,7 @@ def http(runtime: Runtime, telemetry: Telemetry) -> "Starlette":
     return Starlette(routes=[Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz)])
 
 
-async def _listen(app: "Starlette", address: tuple[str, int], interrupts: Interrupts) -> None:
+async def _listen(app: "Starlette", address: _Address, interrupts: Interrupts) -> None:
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -125,8 +137,9 @@ async def _listen(app: "Starlette", address: tuple[str, int], interrupts: Interr
         def capture_signals(self) -> Generator[None, None, None]:
             yield
 
-    host, port = address
-    config = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False, lifespan="off")
+    config = uvicorn.Config(
+        app, host=address.host, port=address.port, log_level="warning", access_log=False, lifespan="off"
+    )
     server = Server(config)
     async with anyio.create_task_group() as jobs:
 
@@ -136,11 +149,17 @@ async def _listen(app: "Starlette", address: tuple[str, int], interrupts: Interr
             server.should_exit = True
 
         jobs.start_soon(stop)
-        tell("note", f"listening on http://{host}:{port}/metrics")
+        if address.json:
+            say_json({"metrics": f"{address.url}/metrics", "health": f"{address.url}/healthz"})
+            sys.stdout.flush()
+        else:
+            tell("note", f"listening on {address.url}/metrics")
         try:
             await server.serve()
         except SystemExit:
-            raise Quit(Exit.USAGE, f"port {port} of {host} cannot be listened on; name another --port") from None
+            raise Quit(
+                Exit.USAGE, f"port {address.port} of {address.host} cannot be listened on; name another --port"
+            ) from None
         jobs.cancel_scope.cancel()
 
 
