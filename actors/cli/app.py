@@ -58,24 +58,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = _run(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has enough; what Python still wants to flush at its end goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the top: from here on there is only the exit code
-        if debug:
-            traceback.print_exc()
-        return _failed(error)
+    except (Exception, BaseExceptionGroup, KeyboardInterrupt) as raised:  # noqa: BLE001 - the top
+        return _failed(raised, debug=debug)
     return code
 
 
-def _failed(raised: BaseException) -> int:
+def _failed(raised: BaseException, *, debug: bool) -> int:
     """Tell an error in one line; of several that happened side by side, the first."""
     error = raised
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseException", error.exceptions[0])
+    if isinstance(error, BrokenPipeError):
+        # Whoever read our output has enough; what Python still wants to flush at its end goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    if isinstance(error, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    if debug:
+        traceback.print_exception(raised)
     if isinstance(error, CaseworkError | OSError):
         tell("error", _sentence(error))
         return exit_code(error)

@@ -102,7 +102,9 @@ def edit(
     /,
     *,
     proposal: Annotated[Path | None, Parameter(name="--proposal", help="JSON file with the whole proposal.")] = None,
-    set_: Annotated[list[str] | None, Parameter(name="--set", help="key=value; may be given several times.")] = None,
+    set_: Annotated[
+        list[str] | None, Parameter(name="--set", negative="", help="key=value; may be given several times.")
+    ] = None,
     by: ByOption = "",
     reason: Reason = "",
     store: StoreOption = STORE,

@@ -47,7 +47,8 @@ def _parent(span: ReadableSpan) -> int:
 
 def _id(span: ReadableSpan) -> int:
     assert span.context is not None
-    return span.context.span_id
+    number: int = span.context.span_id
+    return number
 
 
 def test_spans_of_a_case_hang_together_in_the_trace_that_its_log_names(

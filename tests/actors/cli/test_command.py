@@ -9,75 +9,10 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-SUPPORT = Path(__file__).parents[2] / "support"
-COMMAND = (sys.executable, "-c", "import sys; from casework.actors.cli import main; sys.exit(main())")
-
-
-class Desk:
-    """A store, an input folder, and the command to use them with."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.input = folder / "input"
-        self.input.mkdir()
-        self.store = f"sqlite:///{folder / 'cases.db'}"
-        self.environ = {**os.environ, "CASEWORK_STORE": self.store, "COLUMNS": "200"}
-        self.environ.pop("CASEWORK_DEBUG", None)
-
-    def put(self, **texts: str) -> None:
-        for name, text in texts.items():
-            (self.input / f"{name}.txt").write_text(text)
-
-    def __call__(self, *arguments: str | Path, cwd: Path = SUPPORT) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*COMMAND, *map(str, arguments)],
-            cwd=cwd,
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-
-    def run(self, *more: str | Path) -> subprocess.CompletedProcess[str]:
-        return self("run", "tiny_crew:crew", self.input, "--out", self.folder / "out", *more)
-
-    def json(self, *arguments: str | Path) -> object:
-        return json.loads(self(*arguments, "--json").stdout)
-
-    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*COMMAND, *map(str, arguments)],
-            cwd=SUPPORT,
-            env=self.environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
-
-
-@pytest.fixture
-def served(desk: Desk) -> Iterator[str]:
-    """A process that owns the store and works on it; gives the URL of its metrics."""
-    desk.put(fine="ok", late="wait", unclear="ask")
-    desk.run()
-    with desk.start("serve", "tiny_crew:crew", "--port", "0", "--json") as process:
-        yield _until_closed_brace(process)
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+from command_desk import COMMAND, SUPPORT, Desk, until_closed_brace
 
 
 def test_run_closes_what_it_can_and_says_what_waits_and_why(desk: Desk) -> None:
@@ -202,7 +137,7 @@ def test_serve_shows_numbers_and_health_and_ends_in_order(desk: Desk) -> None:
     desk.put(fine="ok")
     desk.run()
     with desk.start("serve", "tiny_crew:crew", "--port", str(_free_port()), "--json") as process:
-        urls = json.loads(_until_closed_brace(process))
+        urls = json.loads(until_closed_brace(process))
         assert b"casework_cases_open" in _get(urls["metrics"])
         assert _get(urls["health"]) == b"alive\n"
         assert _get(urls["health"].replace("healthz", "readyz")) == b"ready\n"
@@ -263,71 +198,25 @@ def test_trace_writes_a_file_for_the_jaeger_ui(desk: Desk) -> None:
     assert [span["operationName"] for span in trace["spans"]] == ["invoke_workflow line", "invoke_agent reader/1"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        (("run", "tiny_crew:nothing", "."), 2),
-        (("run", "no_such_module:crew", "."), 2),
-        (("run", "tiny_crew", "."), 2),
-        (("run", "tiny_crew:crew", "/no/such/folder"), 2),
-        (("run",), 2),
-        (("fly",), 2),
-        (("cases", "--store", "sqlite:////no/such/folder/x.db"), 2),
-        (("cases", "--store", "memory:"), 2),
-        (("cases", "--store", "carrier-pigeon://x"), 2),
-        (("show", "nobody"), 3),
-        (("review", "approve", "nobody"), 3),
-        (("review", "edit", "nobody"), 2),
-        (("deliver", "nobody", "/etc/hostname"), 3),
-        (("deliver", "nobody", "/no/such/file"), 2),
-        (("cancel", "nobody", "--reason", "x"), 3),
-        (("trace", "nobody", "-o", "/dev/null"), 3),
-    ],
-)
-def test_every_mistake_is_one_line_and_an_exit_code(desk: Desk, arguments: tuple[str, ...], code: int) -> None:
-    desk.run()
-    done = desk(*arguments)
-    assert (done.returncode, done.stdout) == (code, "")
-    assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith("casework: error: ")
-
-
-def test_a_file_that_is_no_store_is_refused_and_not_touched(desk: Desk) -> None:
-    (desk.folder / "cases.db").write_bytes(b"not a database, but long enough to be read as one" * 100)
-    before = (desk.folder / "cases.db").read_bytes()
-    done = desk.run()
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
-    assert (desk.folder / "cases.db").read_bytes() == before
-
-
-def test_an_owned_store_has_an_exit_code_of_its_own(desk: Desk, served: str) -> None:
-    done = desk.run()
-    assert done.returncode == 4
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_another_crews_store_is_refused(desk: Desk) -> None:
-    desk.put(fine="ok")
-    desk.run()
-    shutil.copy(SUPPORT / "tiny_crew.py", desk.folder / "other.py")
-    assert desk("run", "other:crew", desk.input, cwd=desk.folder).returncode == 2
-
-
-def test_a_traceback_is_shown_only_when_asked_for(desk: Desk) -> None:
-    assert "Traceback" not in desk("show", "nobody").stderr
-    assert "Traceback" in desk("show", "nobody", "--debug").stderr
-
-
-def test_a_reader_that_has_enough_is_no_error(desk: Desk) -> None:
+@pytest.mark.parametrize("sub_command", ["show", "run"])
+def test_a_reader_that_has_enough_is_no_error(desk: Desk, sub_command: str) -> None:
     desk.put(**{f"case-{number}": "ok" for number in range(3)})
     desk.run()
-    with desk.start("show", "case-1") as process:
+    arguments = {"show": ("case-1",), "run": ("tiny_crew:crew", desk.input)}[sub_command]
+    with desk.start(sub_command, *arguments) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
         assert process.wait(30) == 0
         assert process.stderr.read() == ""
+
+
+def test_options_may_stand_before_what_they_are_for(desk: Desk) -> None:
+    desk.put(unclear="ask")
+    desk.run()
+    (listed,) = json.loads(desk("review", "list", "--json").stdout)
+    done = desk("review", "edit", "--set", "amount=2.50", "--set", "pieces=3", listed["id"])
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_there_is_a_progress_bar_on_a_terminal_and_none_in_a_pipe(desk: Desk) -> None:
@@ -368,16 +257,6 @@ def _free_port() -> int:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
         return port
-
-
-def _until_closed_brace(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    text = ""
-    while not text.endswith("}\n"):
-        line = process.stdout.readline()
-        assert line, "the process ended before it said where it listens"
-        text += line
-    return text
 
 
 def _get(url: str) -> bytes:
