@@ -4,13 +4,18 @@ Each is a handful of small skills over the pure modules beside this one; none ca
 none has a tool that files anything. They do not know in which order they are asked.
 """
 
+from collections.abc import Mapping
+from decimal import Decimal
+
 import msgspec
 
-from casework.actors import Agent, Answer, Work, skill
+from casework.actors import Agent, Answer, Work, WorkFailed, skill
+from casework.actors.policy import SettingValue
 from casework.protocols.wire import Evidence, RiskTier
 from examples.bookkeeping.anomalies import find_duplicates, find_unusual
 from examples.bookkeeping.categories import Proposal, propose_by_name, propose_by_receipt, read_rules
 from examples.bookkeeping.errors import ReceiptUnclear
+from examples.bookkeeping.kor import LEVELS
 from examples.bookkeeping.ledger import Status
 from examples.bookkeeping.matching import match_all, unused
 from examples.bookkeeping.messages import (
@@ -63,7 +68,8 @@ async def read_receipt(inputs: ToRead, work: Work) -> Answer[Read]:
         facts = parse_receipt(transcript.text, own_name=inputs.own_name, source=source)
     except ReceiptUnclear as unclear:
         return Answer(Read(outcome=Reading.UNREADABLE, reason=str(unclear)), evidence=evidence)
-    return Answer(Read(outcome=Reading.READ, facts=msgspec.structs.replace(facts, sha256=transcript.sha256)), evidence=evidence)
+    facts = msgspec.structs.replace(facts, sha256=transcript.sha256)
+    return Answer(Read(outcome=Reading.READ, facts=facts), evidence=evidence)
 
 
 async def name_receipt(inputs: ToNameReceipt, work: Work) -> Answer[Proposal]:
@@ -93,6 +99,23 @@ async def scan(inputs: ToScan, work: Work) -> Scan:
     )
 
 
+def kor_levels(settings: Mapping[str, SettingValue]) -> Mapping[str, Decimal]:
+    """Give the levels of the small-business threshold that the policy sets, else the usual ones.
+
+    Raises:
+        WorkFailed: the policy sets something that is no share.
+    """
+    levels = settings.get("kor_levels")
+    if levels is None:
+        return LEVELS
+    if not isinstance(levels, dict) or not levels:
+        raise WorkFailed("policy: settings.kor_levels must be a table of shares by level, such as warning = 0.90")
+    try:
+        return {name: Decimal(str(least)) for name, least in levels.items()}
+    except ArithmeticError:
+        raise WorkFailed("policy: settings.kor_levels holds a share that is no number; write it like 0.90") from None
+
+
 async def report(inputs: ToReport, work: Work) -> Written:
     """Write the overview and the exceptions with their trails; filing it is for a person."""
     cases = {flag.transaction or flag.receipt: flag.trail for flag in inputs.flags if flag.trail}
@@ -107,6 +130,7 @@ async def report(inputs: ToReport, work: Work) -> Written:
         closed=inputs.closed,
         problems=inputs.problems,
         trails=told.trails,
+        kor_levels=kor_levels(work.policy),
     )
     sha256 = await work.call("write_overview", OverviewFiles(overview=overview), returns=str)
     waiting = [flag for flag in inputs.flags if flag.status in (Status.PARKED, Status.REVIEW)]

@@ -27,6 +27,9 @@ Category = Literal[
 # Paid to oneself, to the bank or to the state: no bill is ever written.
 WITHOUT_RECEIPT: Final = frozenset({"bank_fees", "tax", "private", "transfer"})
 
+# Not of the business, or not a supply: no VAT is in these, whatever a receipt says.
+WITHOUT_VAT: Final = frozenset({"tax", "private", "transfer"})
+
 # Below this a proposal is a guess and goes to a person.
 CONFIDENCE_MIN: Final = 0.60
 # Nearer than this, two proposals that differ are equally good and go to a person.

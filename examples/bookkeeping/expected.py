@@ -194,9 +194,7 @@ def _exceptions(ways: list[str], *, ocr: bool) -> list[Json]:
         kind = _KIND.get(payment.case)
         if kind is None or (payment.case in _WAITS_FOR_EVIDENCE and way == "booked"):
             continue
-        found.append(
-            {"transaction": id_, "kind": kind, "status": _STATUS[way], "amount": money(payment.cents)}
-        )
+        found.append({"transaction": id_, "kind": kind, "status": _STATUS[way], "amount": money(payment.cents)})
     if not ocr:
         photos = [paper.path.name for paper in papers() if paper.payment.case is Case.PHOTO]
         # Nobody could read what such a receipt says, so there is no amount.

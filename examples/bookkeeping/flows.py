@@ -5,17 +5,17 @@ evidence is missing the case parks under a name and resumes by itself; where two
 weak, a person decides. They do not know the quarter that they belong to.
 """
 
-from collections.abc import Sequence
-from decimal import Decimal
 from typing import Final, get_args
 
 from casework.protocols.codec import unpack
+from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Arrived, ReviewAction
 from casework.protocols.wire import Evidence
 from casework.runtime import Case
+from examples.bookkeeping.categories import CONFIDENCE_MIN, WITHOUT_VAT, Proposal, Settlement, needs_receipt, settle
 from examples.bookkeeping.categories import Category as CategoryName
-from examples.bookkeeping.categories import Proposal, Settled as Settling
-from examples.bookkeeping.categories import Settlement, needs_receipt, settle
+from examples.bookkeeping.categories import Settled as Settling
+from examples.bookkeeping.claims import decided_lines, objections, safe_vat
 from examples.bookkeeping.ledger import Booking, Flag, ReceiptFacts, Status, Transaction, Treatment, VatLine
 from examples.bookkeeping.matching import Verdict, bank_amount
 from examples.bookkeeping.messages import (
@@ -33,8 +33,8 @@ from examples.bookkeeping.messages import (
     ToRead,
     TransactionInputs,
 )
-from examples.bookkeeping.money import add, money_text, to_cents
-from examples.bookkeeping.vat import Finding, check_claim
+from examples.bookkeeping.money import add, money_text
+from examples.bookkeeping.vat import Finding, treatment_of
 
 #: What a photographed receipt waits for while the reader of photos is not installed.
 OCR_KEY: Final = "extra:ocr"
@@ -73,7 +73,8 @@ async def transaction(case: Case, inputs: TransactionInputs) -> Settled:
         return Settled(flags=(_flag(case, inputs, "duplicate", Status.EXCLUDED, why),))
     task = ToCategorise(transaction=payment, own_accounts=inputs.business.accounts)
     named = await case.delegate("categorise", task, returns=Proposal, goal="Say what this payment was for")
-    if inputs.match.verdict is Verdict.NONE and not needs_receipt(named.value.category):
+    sure = named.value.confidence >= CONFIDENCE_MIN
+    if inputs.match.verdict is Verdict.NONE and sure and not needs_receipt(named.value.category):
         await case.decide("evidence", ("receipt", "none"), "none", rule="no_receipt_is_ever_written_for_this")
         return _booked(case, inputs, _without_vat(payment, named.value))
     facts = await _evidence(case, inputs)
@@ -112,11 +113,13 @@ async def _evidence(case: Case, inputs: TransactionInputs) -> ReceiptFacts:
 async def _wait_for_receipt(case: Case, inputs: TransactionInputs, reason: str) -> ReceiptFacts:
     """Wait until a receipt arrives that fits the payment's amount; one that does not is named, and the wait goes on."""
     payment = inputs.transaction
+    photo: Arrived | None = None
     while True:
-        arrived = await case.park(receipt_key(payment.id), reason=reason)
+        arrived = await _arrival(case, payment.id, reason, photo)
         read = await _read_arrived(case, arrived, inputs.business.name)
+        photo = arrived if read.outcome is Reading.NEEDS_OCR else None
         if read.facts is None:
-            kind = "needs_ocr" if read.outcome is Reading.NEEDS_OCR else "missing_receipt"
+            kind = "needs_ocr" if photo else "missing_receipt"
             reason = f"{kind}: what was delivered cannot be read: {read.reason}"
         elif bank_amount(read.facts) != payment.amount:
             told = money_text(bank_amount(read.facts))
@@ -127,10 +130,22 @@ async def _wait_for_receipt(case: Case, inputs: TransactionInputs, reason: str) 
         await case.note(reason, level="warning")
 
 
+async def _arrival(case: Case, payment_id: str, reason: str, photo: Arrived | None) -> Arrived:
+    """Wait for a receipt; while a delivered photo cannot be read, for the reader of photos as well."""
+    if photo is None:
+        return await case.park(receipt_key(payment_id), reason=reason)
+    receipt_parked = case.park(receipt_key(payment_id), reason=reason)
+    which, arrived = await case.first(receipt_parked, case.park(OCR_KEY, reason=reason))
+    return arrived if which == 0 and isinstance(arrived, Arrived) else photo
+
+
 async def _read_arrived(case: Case, arrived: Arrived, own_name: str) -> Read:
-    if arrived.evidence is None:
+    if arrived.evidence is not None:
+        return await _read(case, arrived.evidence.ref, arrived.evidence.label, own_name)
+    try:
         return Read(outcome=Reading.READ, facts=unpack(arrived.value, ReceiptFacts))
-    return await _read(case, arrived.evidence.ref, arrived.evidence.label, own_name)
+    except ProtocolError:
+        return Read(outcome=Reading.UNREADABLE, reason="it is no receipt; deliver a PDF or a photo of one")
 
 
 async def _read(case: Case, ref: str, label: str, own_name: str) -> Read:
@@ -142,31 +157,40 @@ async def _read(case: Case, ref: str, label: str, own_name: str) -> Read:
 
 async def _work_out(case: Case, inputs: TransactionInputs, named: Proposal, facts: ReceiptFacts) -> Booking | None:
     """Category first, VAT last; None when a person rejected one of them."""
+    payment = inputs.transaction
     settlement = await _settle(case, named, facts)
-    category = await _category(case, inputs.transaction, settlement, facts)
+    category = await _category(case, payment, settlement, facts)
     if category is None:
         return None
-    broken = await case.delegate(
-        "break_down", ToBreakDown(receipt=facts), returns=BrokenDown, goal="Work out the VAT and check the receipt"
-    )
-    lines: tuple[VatLine, ...] | None = broken.value.lines
-    if broken.value.findings:
-        lines = await _deduction(case, inputs.transaction, broken.value, facts)
-    if lines is None:
-        return None
+    treatment, lines = Treatment.NO_VAT, tuple[VatLine, ...]()
+    if category not in WITHOUT_VAT:
+        claimed = await _claim(case, payment, facts)
+        if claimed is None:
+            return None
+        treatment, lines = treatment_of(facts), claimed
     return Booking(
-        transaction=inputs.transaction.id,
-        date=inputs.transaction.date,
-        amount=inputs.transaction.amount,
+        transaction=payment.id,
+        date=payment.date,
+        amount=payment.amount,
         category=category,
-        treatment=broken.value.treatment,
+        treatment=treatment,
         vat_lines=lines,
         receipt=facts.source,
         receipt_sha256=facts.sha256,
-        counterparty=inputs.transaction.name,
+        counterparty=payment.name,
         confidence=settlement.chosen.confidence,
         rule=settlement.rule,
     )
+
+
+async def _claim(case: Case, payment: Transaction, facts: ReceiptFacts) -> tuple[VatLine, ...] | None:
+    """Have the VAT worked out; what is not the receipt's own breakdown is never booked without a person."""
+    task = ToBreakDown(receipt=facts)
+    broken = await case.delegate("break_down", task, returns=BrokenDown, goal="Work out the VAT and check the receipt")
+    found = objections(facts, broken.value)
+    if found:
+        return await _deduction(case, payment, found, facts)
+    return broken.value.lines
 
 
 async def _settle(case: Case, named: Proposal, facts: ReceiptFacts) -> Settlement:
@@ -187,67 +211,50 @@ async def _settle(case: Case, named: Proposal, facts: ReceiptFacts) -> Settlemen
     return settlement
 
 
-async def _category(
-    case: Case, payment: Transaction, settlement: Settlement, facts: ReceiptFacts
-) -> str | None:
-    if not settlement.needs_person:
-        return settlement.chosen.category
-    close = settlement.settled is Settling.PERSON_DISAGREEMENT
-    proposed = settlement.chosen.category if settlement.chosen.category in CATEGORIES else "other"
+async def _category(case: Case, payment: Transaction, settlement: Settlement, facts: ReceiptFacts) -> str | None:
+    """Give the category; a person says it where the answers are too close, too weak, or speak against the receipt."""
+    chosen, lost = settlement.chosen.category, settlement.lost
+    possible = sorted(each for each in CATEGORIES if (each == "sales") is facts.sale)
+    if not settlement.needs_person and chosen in possible:
+        return chosen
+    fallback = "sales" if facts.sale else "other"
+    proposed = next((each for each in (chosen, lost.category if lost else "") if each in possible), fallback)
+    weak = settlement.settled is Settling.PERSON_LOW_CONFIDENCE
     while True:
         reviewed = await case.review(
             f"What is {_told(payment)}?",
             Category(category=proposed),
-            rule="disagreement" if close else "low_confidence",
-            summary=f"{settlement.rule}. Categories: {', '.join(sorted(CATEGORIES))}",
+            rule="low_confidence" if weak else "disagreement",
+            summary=f"{settlement.rule}. Categories: {', '.join(possible)}",
             evidence=[_evidence_of(facts)],
             consequences=CONSEQUENCES,
         )
         if reviewed.action is ReviewAction.REJECT:
             return None
-        if reviewed.value.category in CATEGORIES:
+        if reviewed.value.category in possible:
             return reviewed.value.category
-        await case.note(f"{reviewed.value.category!r} is no category; asked again", level="warning")
+        await case.note(f"{reviewed.value.category!r} cannot be booked for this; asked again", level="warning")
 
 
 async def _deduction(
-    case: Case, payment: Transaction, broken: BrokenDown, facts: ReceiptFacts
+    case: Case, payment: Transaction, found: tuple[Finding, ...], facts: ReceiptFacts
 ) -> tuple[VatLine, ...] | None:
-    """Have a person say how much VAT to take over from a receipt that does not add up."""
-    finding = broken.findings[0]
+    """Have a person say how much VAT to book where the receipt or the claim does not add up."""
     while True:
         reviewed = await case.review(
-            f"How much VAT of {_told(payment)} may be deducted?",
-            Deduction(vat=money_text(finding.computed)),
-            rule=finding.kind,
-            summary="; ".join(each.message for each in broken.findings),
+            f"How much VAT of {_told(payment)} {'is due' if facts.sale else 'may be deducted'}?",
+            Deduction(vat=money_text(safe_vat(facts))),
+            rule=found[0].kind,
+            summary="; ".join(each.message for each in found),
             evidence=[_evidence_of(facts)],
             consequences=CONSEQUENCES,
         )
         if reviewed.action is ReviewAction.REJECT:
             return None
-        lines = _with_vat(broken.lines, reviewed.value.vat)
+        lines = decided_lines(facts, reviewed.value.vat)
         if lines is not None:
             return lines
         await case.note(f"{reviewed.value.vat!r} is no amount of VAT on this receipt; asked again", level="warning")
-
-
-def _with_vat(lines: Sequence[VatLine], text: str) -> tuple[VatLine, ...] | None:
-    """Give the lines with so much VAT in all, put on the first; None if that cannot be."""
-    try:
-        vat = Decimal(text)
-    except ArithmeticError:
-        return None
-    if not lines or not vat.is_finite() or abs(vat) > abs(add(line.gross for line in lines)):
-        return None
-    first, *others = lines
-    share = to_cents(vat) - add(line.vat for line in others)
-    return (VatLine(rate=first.rate, net=first.gross - share, vat=share, gross=first.gross), *others)
-
-
-def wrong_claim(facts: ReceiptFacts, lines: Sequence[VatLine]) -> Finding | None:
-    """Guard: a claim must be the receipt's own breakdown, never everything at one rate."""
-    return check_claim(facts, add(line.vat for line in lines))
 
 
 def _without_vat(payment: Transaction, named: Proposal) -> Booking:

@@ -14,13 +14,15 @@ import msgspec
 
 from examples.bookkeeping.business import Business, filing_deadline
 from examples.bookkeeping.errors import EvidenceMissing
-from examples.bookkeeping.kor import KorState, assess
+from examples.bookkeeping.kor import LEVELS, KorState, assess
 from examples.bookkeeping.ledger import Booking, Flag, Problem, Status, Treatment
 from examples.bookkeeping.money import add, to_cents
 from examples.bookkeeping.vat import VatBoxes, boxes, turnover
 
 PROVISIONAL: Final = "provisional"
 CLOSED: Final = "closed"
+# The kind of a flag on a payment that stands in two exports.
+DUPLICATE: Final = "duplicate"
 
 
 class CategoryRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,8 +35,8 @@ class CategoryRow(msgspec.Struct, frozen=True, kw_only=True):
     gross: Decimal
 
 
-class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """How many of each; every transaction is in exactly one of booked, parked, review and duplicate."""
+class Counts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How many of each; every transaction is in exactly one of booked, parked, review, duplicate and left out."""
 
     transactions: int
     booked: int
@@ -43,6 +45,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     duplicate: int
     receipts: int
     receipts_unused: int
+    left_out: int = 0
+    """Payments that the quarter was closed without, or that could not be booked."""
 
 
 class TrailEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -88,8 +92,9 @@ def build_overview(
     closed: bool = False,
     problems: Sequence[Problem] = (),
     trails: Mapping[str, Sequence[TrailEntry]] | None = None,
+    kor_levels: Mapping[str, Decimal] = LEVELS,
 ) -> Overview:
-    """Fold the quarter's bookings and flags into its overview.
+    """Fold the quarter's bookings and flags into its overview; `kor_levels` as in the policy.
 
     Raises:
         EvidenceMissing: a booking carries VAT and has no receipt.
@@ -105,7 +110,7 @@ def build_overview(
         revision=revision,
         vat=boxes(bookings, may_deduct=not business.kor),
         categories=category_rows(bookings),
-        kor=assess(business.turnover_before, turnover(bookings), member=business.kor),
+        kor=assess(business.turnover_before, turnover(bookings), member=business.kor, levels=kor_levels),
         counts=_counts(bookings, flags, receipts, receipts_unused),
         exceptions=tuple(sorted(flags, key=lambda flag: (flag.kind, flag.transaction, flag.receipt))),
         problems=tuple(problems),
@@ -152,13 +157,15 @@ def _counts(bookings: Sequence[Booking], flags: Sequence[Flag], receipts: int, r
     # Parked for one reason and in review for another: the review is what a person sees, so it counts there.
     review = by_status[Status.REVIEW] - booked
     parked = by_status[Status.PARKED] - booked - review
-    duplicate = by_status[Status.EXCLUDED] - booked - review - parked
+    excluded = by_status[Status.EXCLUDED] - booked - review - parked
+    duplicate = excluded & {flag.transaction for flag in flags if flag.kind == DUPLICATE}
     return Counts(
-        transactions=len(booked | review | parked | duplicate),
+        transactions=len(booked | review | parked | excluded),
         booked=len(booked),
         parked=len(parked),
         review=len(review),
         duplicate=len(duplicate),
         receipts=receipts,
         receipts_unused=receipts_unused,
+        left_out=len(excluded - duplicate),
     )

@@ -9,11 +9,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from casework.protocols.codec import unpack
 from casework.protocols.records import Reported, ReviewAction
 from casework.protocols.wire import RiskTier
 from casework.runtime import Case, Reviewed
 from examples.bookkeeping.flows import receipt_key
+from examples.bookkeeping.kor import THRESHOLD
 from examples.bookkeeping.ledger import Booking, Flag, ReceiptFacts, Status, Transaction
 from examples.bookkeeping.matching import Match, Verdict
 from examples.bookkeeping.messages import (
@@ -59,13 +62,33 @@ class Books:
     """Receipts that fit a payment, by case."""
     facts: dict[str, ReceiptFacts] = field(default_factory=dict[str, ReceiptFacts])
     """What a receipt says, by case."""
+    late: dict[str, ReceiptFacts] = field(default_factory=dict[str, ReceiptFacts])
+    """Receipts that could be read only after payments and receipts were brought together, and fitted none since."""
     unused: int = 0
+    """Receipts that fitted no payment when they were brought together."""
+    kor_level: str = ""
 
     @property
     def waiting(self) -> list[str]:
         """Cases that still wait for something."""
         open_ = (Status.PARKED, Status.REVIEW)
         return [case_id for case_id, flags in self.flags.items() if any(flag.status in open_ for flag in flags)]
+
+    @property
+    def without_receipt(self) -> dict[str, str]:
+        """Cases of payments that wait for a receipt, by payment."""
+        return {
+            payment.id: case_id
+            for case_id, payment in self.payments.items()
+            if any(flag.waits_for == receipt_key(payment.id) for flag in self.flags.get(case_id, ()))
+        }
+
+    def already_booked(self, booking: Booking) -> Booking | None:
+        """Give the booking that has the same receipt already, by content or by file."""
+        own = (booking.receipt_sha256, booking.receipt)
+        same = (each for each in self.bookings.values() if each.transaction != booking.transaction)
+        pairs = ((each, (each.receipt_sha256, each.receipt)) for each in same)
+        return next((each for each, its in pairs if any(x and x == y for x, y in zip(own, its, strict=True))), None)
 
 
 async def quarter(case: Case, inputs: QuarterInputs) -> Written:
@@ -77,16 +100,20 @@ async def quarter(case: Case, inputs: QuarterInputs) -> Written:
     await _hear_all(case, books, books.receipts)
     await _open_payments(case, books, scanned.value)
     await _hear_all(case, books, books.payments)
+    await _offer_late(case, books)
     revision = 0
     while True:
         revision += 1
         overview = await _report(case, books, revision, closed=False)
-        which, answer = await case.first(_ask_to_close(case, inputs, overview), case.next_report())
+        _, answer = await case.first(_ask_to_close(case, inputs, overview), case.next_report())
         if isinstance(answer, Reported):
-            await _hear(case, books, answer)
-        elif isinstance(answer, Reviewed) and answer.action is not ReviewAction.REJECT:
+            _hear(books, answer)
+            await _offer_late(case, books)
+        elif isinstance(answer, Reviewed) and answer.action is ReviewAction.APPROVE:
             await _leave_out(case, books, answer.by)
             return await _report(case, books, revision + 1, closed=True)
+        else:
+            await case.note("the quarter stays open: it is closed by approving an overview as it is")
 
 
 async def _import(case: Case) -> Imported:
@@ -140,42 +167,64 @@ async def _hear_all(case: Case, books: Books, cases: Iterable[str]) -> None:
     """Listen until each of these cases has closed or said what it waits for."""
     missing = set(cases)
     while missing - books.heard:
-        await _hear(case, books, await case.next_report())
+        _hear(books, await case.next_report())
 
 
-async def _hear(case: Case, books: Books, report: Reported) -> None:
+def _hear(books: Books, report: Reported) -> None:
     """Take over what a case of this quarter says."""
     case_id = report.case_id
     books.heard.add(case_id)
     books.flags.pop(case_id, None)
     if report.status == "parked":
-        books.flags[case_id] = tuple(_waiting(books, report, index) for index in range(len(report.needs)))
+        flags = [_waiting(books, report, index) for index in range(len(report.needs))]
+        # A photo that cannot be read waits for two things for one reason: that is one exception.
+        books.flags[case_id] = tuple({flag.kind: flag for flag in reversed(flags)}.values())
     elif report.result != "completed":
-        books.flags[case_id] = (_flag(books, case_id, report.result, Status.EXCLUDED, "its case did not complete"),)
+        why = f"its case ended as {report.result}; it is in no total"
+        books.flags[case_id] = (_flag(books, case_id, report.result, Status.EXCLUDED, why),)
     elif case_id in books.payments:
-        settled = unpack(report.value, Settled)
-        books.flags[case_id] = settled.flags
-        if settled.booking is not None:
-            books.bookings[case_id] = settled.booking
+        _hear_settled(books, case_id, unpack(report.value, Settled))
     else:
-        await _hear_receipt(case, books, case_id, unpack(report.value, Read))
+        _hear_receipt(books, case_id, unpack(report.value, Read))
 
 
-async def _hear_receipt(case: Case, books: Books, case_id: str, read: Read) -> None:
-    """Take over what a receipt says; when payments wait already, send it to the one that it fits."""
+def _hear_settled(books: Books, case_id: str, settled: Settled) -> None:
+    """Take over a booking; a receipt that is booked already is not booked a second time, whoever agreed to it."""
+    books.flags[case_id] = settled.flags
+    if settled.booking is None:
+        return
+    other = books.already_booked(settled.booking)
+    if other is None:
+        books.bookings[case_id] = settled.booking
+        return
+    why = f"its receipt is booked with {other.transaction} already; it is in no total"
+    flag = _flag(books, case_id, "receipt_used_twice", Status.EXCLUDED, why)
+    books.flags[case_id] = (msgspec.structs.replace(flag, evidence=(settled.booking.receipt,)),)
+
+
+def _hear_receipt(books: Books, case_id: str, read: Read) -> None:
+    """Take over what a receipt says; one that comes after all were matched is kept to be offered."""
     if read.facts is None:
         why = f"{read.reason}; deliver it in a readable form to the payment it belongs to"
         books.flags[case_id] = (_flag(books, case_id, "unreadable_receipt", Status.EXCLUDED, why),)
         return
     books.facts[case_id] = read.facts
-    waiting = {payment.id: each for each in books.waiting if (payment := books.payments.get(each)) is not None}
-    if not waiting:
+    if books.payments:
+        books.late[case_id] = read.facts
+
+
+async def _offer_late(case: Case, books: Books) -> None:
+    """Send receipts that came late to the payments that wait for them."""
+    waiting = books.without_receipt
+    if not books.late or not waiting:
         return
-    matched = await _match(case, tuple(books.payments[each] for each in waiting.values()), (read.facts,))
-    books.unused += len(matched.unused)
+    payments = tuple(books.payments[each] for each in waiting.values())
+    matched = await _match(case, payments, tuple(books.late.values()))
+    cases = {facts.source: case_id for case_id, facts in books.late.items()}
     for payment_id, match in matched.matches.items():
         if match.verdict is Verdict.UNIQUE:
-            await case.send(waiting[payment_id], receipt_key(payment_id), read.facts)
+            facts = books.late.pop(cases[match.receipt])
+            await case.send(waiting[payment_id], receipt_key(payment_id), facts)
 
 
 async def _report(case: Case, books: Books, revision: int, *, closed: bool) -> Written:
@@ -184,7 +233,7 @@ async def _report(case: Case, books: Books, revision: int, *, closed: bool) -> W
         bookings=tuple(books.bookings[case_id] for case_id in sorted(books.bookings)),
         flags=tuple(flag for case_id in sorted(books.flags) for flag in books.flags[case_id]),
         receipts=len(books.imported.receipts),
-        receipts_unused=books.unused,
+        receipts_unused=books.unused + len(books.late),
         revision=revision,
         closed=closed,
         problems=books.imported.problems,
@@ -197,9 +246,11 @@ async def _report(case: Case, books: Books, revision: int, *, closed: bool) -> W
         tools=("read_trails", "write_overview"),
         tier=RiskTier.REVERSIBLE,
     )
-    if written.value.kor_level in ("warning", "exceeded") and revision == 1:
-        text = f"turnover is at level {written.value.kor_level!r} of the small-business threshold of 20000.00"
+    level, before = written.value.kor_level, books.kor_level
+    if level != before and level in ("warning", "exceeded"):
+        text = f"turnover is at level {level!r} of the small-business threshold of {money_text(THRESHOLD)}"
         await case.note(text, level="warning")
+    books.kor_level = level
     return written.value
 
 
@@ -220,16 +271,20 @@ async def _ask_to_close(case: Case, inputs: QuarterInputs, overview: Written) ->
 
 
 async def _leave_out(case: Case, books: Books, by: str) -> None:
-    """Cancel what still waits, and hear that it has stopped."""
-    waiting = books.waiting
+    """Cancel what still waits, hear that it has stopped, and keep the bookings that were agreed to."""
+    waiting, agreed = books.waiting, dict(books.bookings)
     for case_id in waiting:
         await case.cancel(case_id, reason=f"{by} closed the quarter without it")
-    stopped: set[str] = set()
-    while set(waiting) - stopped:
+    running = set(waiting)
+    while running:
         report = await case.next_report()
-        await _hear(case, books, report)
+        _hear(books, report)
         if report.status != "parked":
-            stopped.add(report.case_id)
+            running.discard(report.case_id)
+    for case_id in [each for each in books.bookings if each not in agreed]:
+        why = f"it was settled while {by} closed the quarter; the figures that were agreed to are without it"
+        books.flags[case_id] = (_flag(books, case_id, "cancelled", Status.EXCLUDED, why),)
+        del books.bookings[case_id]
 
 
 def _waiting(books: Books, report: Reported, index: int) -> Flag:

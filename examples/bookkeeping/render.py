@@ -20,13 +20,20 @@ from examples.bookkeeping.stylesheet import STYLE
 
 _KINDS: Final = {
     "ambiguous_receipt": "Several receipts fit",
+    "cancelled": "Closed without it",
     "disagreement": "Agents disagree",
     "duplicate": "Paid twice in the exports",
     "low_confidence": "Category unsure",
     "missing_receipt": "Receipt missing",
     "needs_ocr": "Photo not read",
+    "receipt_used_twice": "Receipt is booked already",
+    "rejected": "Booking was rejected",
     "reverse_charge": "Reverse charge",
+    "single_rate_on_mixed_receipt": "One rate claimed for a mixed receipt",
+    "stopped": "Work has stopped",
+    "unreadable_receipt": "Receipt cannot be read",
     "unusual_amount": "Unusual amount",
+    "wrong_claim": "VAT claimed is not the receipt's",
     "wrong_vat": "VAT on receipt is wrong",
 }
 _STATUSES: Final = {

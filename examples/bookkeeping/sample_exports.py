@@ -196,9 +196,7 @@ def _first_copy(payment: Payment) -> Payment:
     if payment.case is not Case.DUPLICATE:
         return payment
     alike = (payment.day, payment.party, payment.cents)
-    return next(
-        other for other in PAYMENTS if other is not payment and (other.day, other.party, other.cents) == alike
-    )
+    return next(other for other in PAYMENTS if other is not payment and (other.day, other.party, other.cents) == alike)
 
 
 def _key(payment: Payment) -> tuple[object, ...]:

@@ -71,9 +71,7 @@ def transaction_ids() -> list[str]:
 
 def papers() -> list[Paper]:
     """Give every bill its file: numbered by date, as somebody who empties a drawer would."""
-    bills = [
-        (bill, row) for row, p in enumerate(PAYMENTS) for bill in (p.bill, p.twin) if bill is not None
-    ]
+    bills = [(bill, row) for row, p in enumerate(PAYMENTS) for bill in (p.bill, p.twin) if bill is not None]
     bills.sort(key=lambda found: (found[0].day, PAYMENTS[found[1]].party, found[1]))
     found: list[Paper] = []
     count: Counter[str] = Counter()

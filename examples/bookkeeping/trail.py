@@ -3,7 +3,7 @@
 A pure fold of log records; it leaves out the steps that decided nothing. It does not know what was expected.
 """
 
-import datetime
+import datetime as dt
 from collections.abc import Iterable, Iterator
 
 from casework.protocols.codec import decode_entry, plain
@@ -23,7 +23,7 @@ def trail_of(records: Iterable[Record]) -> Iterator[TrailEntry]:
         if count == TRAIL_MAX:
             return
         who, what, why = told
-        at = datetime.datetime.fromtimestamp(record.at / 1_000_000, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
+        at = dt.datetime.fromtimestamp(record.at / 1_000_000, dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
         yield TrailEntry(seq=record.seq, who=who, what=what, why=why, at=at)
 
 
