@@ -196,9 +196,9 @@ def _exceptions(ways: list[str], *, ocr: bool) -> list[Json]:
             continue
         found.append({"transaction": id_, "kind": kind, "status": _STATUS[way], "amount": money(payment.cents)})
     if not ocr:
-        for name in (paper.path.name for paper in papers() if paper.payment.case is Case.PHOTO):
-            # Nobody could read what such a receipt says, so there is no amount.
-            found.append({"receipt": name, "kind": "needs_ocr", "status": "parked", "amount": None})
+        photos = [paper.path.name for paper in papers() if paper.payment.case is Case.PHOTO]
+        # Nobody could read what such a receipt says, so there is no amount.
+        found.extend({"receipt": name, "kind": "needs_ocr", "status": "parked", "amount": None} for name in photos)
     return sorted(found, key=lambda row: (str(row["kind"]), str(row.get("transaction", ""))))
 
 
