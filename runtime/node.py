@@ -7,17 +7,19 @@ It does not know what a flow is.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import anyio
 
 from casework.runtime.actorsystem import ActorSystem
+from casework.runtime.errors import StoreInvalid, StoreUnavailable
 from casework.runtime.flow.case import Flow
 from casework.runtime.flow.casecell import CaseCell, Household
 from casework.runtime.ref import Ref
 from casework.runtime.seams import MICROS, World
 from casework.runtime.staff import Staff
-from casework.runtime.store.base import CaseKey, CaseRow, Store
+from casework.runtime.store.base import CaseKey, CaseRow, Record, Store
 from casework.runtime.supervision import Restart
 from casework.runtime.telemetry import Telemetry
 from casework.runtime.timers import Timers
@@ -35,6 +37,8 @@ CASE_MAILBOX_MAX: Final = 20_000
 #: Seconds that a node's lease lasts, and between renewals.
 LEASE_SECONDS: Final = 4.0
 RENEW_SECONDS: Final = 1.0
+#: Seconds until a store that is unavailable is asked again.
+RETRY_SECONDS: Final = 0.5
 
 
 class NodeStatistics(NamedTuple):
@@ -58,24 +62,33 @@ class Node:
         self._wake = anyio.Event()
         self._changed = anyio.Event()
         self._looking = True
+        self._looked = False
         self._alarm_due = 0
         self._claimed = 0
         self._ended = 0
         self._draining = False
-        self._failures: dict[CaseKey, int] = {}
+        # How often in a row a case broke its cell, and how long its log was then: a new record begins the count anew.
+        self._failures: dict[CaseKey, tuple[int, int]] = {}
         self._lost: list[CaseKey] = []
+        # Cases that got something while no cell of theirs heard it, until the next claim has looked for them.
+        self._expected: set[CaseKey] = set()
 
     async def run(self) -> None:
         """Work until cancelled; what was claimed stays claimed, `drain` gives it back."""
         house = self._house
-        await house.store.renew(self.name, until=self._lease_end())
         house.store.on_arrival(self._arrivals)
+        await self._renew_once()
+        # What a node held that was killed is free when its lease is over, and nobody says so.
+        house.timers.after(LEASE_SECONDS, self._look)
         async with anyio.create_task_group() as jobs:
             jobs.start_soon(house.timers.run)
             jobs.start_soon(self._renew)
             while True:
-                await self._claim()
-                self._looking = False
+                try:
+                    await self._claim()
+                    self._looking = False
+                except StoreUnavailable:
+                    house.timers.after(RETRY_SECONDS, self._look)
                 self._notify()
                 await self._wake.wait()
                 self._wake = anyio.Event()
@@ -89,7 +102,8 @@ class Node:
     def resting(self, key: CaseKey) -> bool:
         """Tell whether a case that the store calls parked has nothing under way here either."""
         cell = self._cells.get(key)
-        return key not in self._starting and (cell is None or cell.parked)
+        coming = not self._looked or key in self._starting or key in self._expected
+        return not coming and (cell is None or cell.parked)
 
     async def wait_idle(self) -> None:
         """Wait until `idle`."""
@@ -117,6 +131,9 @@ class Node:
                 for cell in list(self._cells.values()):
                     cell.release()
                 await changed.wait()
+        # The lease ends now: what is still held here is free for whoever comes next.
+        with anyio.move_on_after(timeout_seconds), suppress(StoreUnavailable):
+            await self._house.store.renew(self.name, until=0)
 
     def parked(self, cell: CaseCell) -> None:
         """Hear that a case is parked and durable."""
@@ -140,13 +157,19 @@ class Node:
             del self._cells[cell.key]
         if cell.released:
             self._failures.pop(cell.key, None)
+            # Something may have come while the store took it back.
+            self._expected.add(cell.key)
         elif not self._draining:
-            self._failures[cell.key] = self._failures.get(cell.key, 0) + 1
+            self._failed(cell.key, cell.durable)
             self._starting.add(cell.key)
             self._lost.append(cell.key)
         self._ended += 1
         self._notify()
         self._wake.set()
+
+    def _failed(self, key: CaseKey, durable: int) -> None:
+        times, length = self._failures.get(key, (0, durable))
+        self._failures[key] = (times + 1 if length == durable else 1, durable)
 
     def _working(self) -> int:
         return sum(not cell.parked for cell in self._cells.values())
@@ -161,42 +184,63 @@ class Node:
             if cell is not None:
                 cell.nudge()
             else:
+                self._expected.add(key)
                 self._wake.set()
 
     async def _claim(self) -> None:
         """Claim as long as there is room and anything to claim, then set the alarm for the next timer."""
-        house = self._house
-        while self._lost and not self._draining:
-            key = self._lost.pop()
-            row = await house.store.reclaim(self.name, key)
-            if row is not None:
-                await self._activate(row)
-            self._starting.discard(key)
+        house, expected = self._house, set(self._expected)
+        await self._reclaim()
         while not self._draining:
             room = ACTIVE_MAX - self._working()
             if room <= 0:
                 return
             rows = await house.store.claim(self.name, limit=room, now=house.world.clock.wall_micros())
-            self._starting.update(row.key for row in rows)
+            keys = [row.key for row in rows]
             self._claimed += len(rows)
+            self._starting.update(keys)
+            # Should the store fail now, they are held but have no cell: then they are taken again.
+            self._lost.extend(keys)
             for row in rows:
                 await self._activate(row)
+                self._lost.remove(row.key)
+            expected.difference_update(keys)
+            self._expected.difference_update(keys)
             if not rows:
                 break
+        self._expected -= expected
+        self._looked = True
         due = await house.store.next_due()
         if due is not None and due != self._alarm_due:
             self._alarm_due = due
             seconds = (due - house.world.clock.wall_micros()) / MICROS
             house.timers.after(seconds, self._timer_due)
 
+    async def _reclaim(self) -> None:
+        """Take again what this node holds and lost track of."""
+        while self._lost and not self._draining:
+            key = self._lost[-1]
+            row = await self._house.store.reclaim(self.name, key)
+            if row is not None:
+                await self._activate(row)
+            self._lost.remove(key)
+            self._starting.discard(key)
+
+    def _look(self) -> None:
+        self._wake.set()
+
     def _timer_due(self) -> None:
         self._alarm_due = 0
         self._wake.set()
 
     async def _activate(self, row: CaseRow) -> None:
-        records = await self._house.store.records(row.key)
-        failures = self._failures.get(row.key, 0)
+        failures, _ = self._failures.get(row.key, (0, 0))
         poison = f"poison: it failed {failures} times in a row" if failures >= FAILURES_MAX else ""
+        records: Sequence[Record] = ()
+        try:
+            records = await self._house.store.records(row.key)
+        except StoreInvalid as error:
+            poison = str(error)
         cell = CaseCell(row, records, self._house, poison=poison)
         self._cells[row.key] = cell
         self._starting.discard(row.key)
@@ -212,7 +256,13 @@ class Node:
     async def _renew(self) -> None:
         while True:
             await self._house.world.clock.sleep(RENEW_SECONDS)
-            await self._house.store.renew(self.name, until=self._lease_end())
+            await self._renew_once()
+
+    async def _renew_once(self) -> None:
+        if not self._draining:
+            # A store that is unavailable renews nobody else's lease either; the next time is soon.
+            with suppress(StoreUnavailable):
+                await self._house.store.renew(self.name, until=self._lease_end())
 
 
 def household(

@@ -52,7 +52,8 @@ class Timers:
             if not self._heap:
                 await self._changed.wait()
                 continue
-            wait = self._heap[0].at - self._clock.monotonic()
+            # Never below 0: an alarm may come due between the two looks at the clock, and some sleeps refuse that.
+            wait = max(self._heap[0].at - self._clock.monotonic(), 0.0)
             async with anyio.create_task_group() as race:
                 race.start_soon(self._sleep, wait, race.cancel_scope)
                 await self._changed.wait()

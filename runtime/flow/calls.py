@@ -1,13 +1,14 @@
 """The life of a tool call, from the gate's ruling to its recorded end.
 
-    ruled -> refused                                  the refusal is the record
+    ruled -> refused                                  the refusal is recorded
     ruled -> approval asked -> rejected | ruled again an edit is ruled again with its new bytes
     ruled -> running -> ended                         read-only and free: only the end is recorded
     ruled -> intent (durable) -> running -> ended     everything else: nothing leaves before its intent is safe
     intent without end (after a crash, or the tool does not say) -> looked up -> ended, or a person says what happened
 
 A recorded end is never run again. A write whose end is not known is looked up under the key and bytes fixed in its
-intent, never repeated blindly. It does not know who asked for the call.
+intent, never repeated blindly, even when nobody asks for it any more. What ends after everybody stopped waiting for
+it is recorded aside, as `(late)`. It does not know who asked for the call.
 """
 
 from collections.abc import Callable
@@ -17,11 +18,24 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from casework.protocols.codec import pack
-from casework.protocols.records import Call, Decided, Done, Entry, Intent, Review, ReviewAction, Undone
+from casework.protocols.records import (
+    Call,
+    Decided,
+    Done,
+    Entry,
+    Intent,
+    Review,
+    ReviewAction,
+    Undone,
+    Verdict,
+    Withdrawn,
+)
 from casework.protocols.wire import FailureKind, RiskTier
+from casework.runtime.flow.entries import BY_PERSON
+from casework.runtime.flow.replay import INNER, marked, split_mark
 from casework.runtime.flow.services import Services
 from casework.runtime.seams import MICROS
-from casework.runtime.staff import CallRequest, CallResult, Ruling
+from casework.runtime.staff import CallRequest, CallResult, Grant, Ruling
 from casework.runtime.store.base import Wait, WaitKind
 from casework.runtime.telemetry import SpanHandle
 
@@ -34,8 +48,8 @@ class CallWork:
 
     request: CallRequest
     done: Callable[[Ended], None]
-    review: Review | None = None
-    """What a person is asked before it can go on."""
+    wanted: bool
+    """Somebody waits for it."""
     intent: Intent | None = None
     running: bool = False
     edited: bool = False
@@ -49,64 +63,85 @@ class Calls:
         self._services = services
         self._works: dict[str, CallWork] = {}
         self._recorded: dict[str, list[Entry]] = {}
+        # What a person is asked before a call can go on, by the call's step; the call itself may not be under way.
+        self._asked: dict[str, Review] = {}
+        self._over = False
 
     def remember(self, step_id: str, entry: Entry) -> None:
-        """Hear a record of an earlier incarnation that belongs to a call."""
-        self._recorded.setdefault(step_id.partition(":approval")[0].partition(":unknown")[0], []).append(entry)
+        """Hear a record that belongs to a call."""
+        step, _ = split_mark(step_id)
+        self._recorded.setdefault(step, []).append(entry)
+        if isinstance(entry, Review):
+            self._asked[step] = entry
+        elif not isinstance(entry, Intent):
+            self._asked.pop(step, None)
 
     @property
     def running(self) -> bool:
         """Tell whether any call is under way or about to be."""
-        return any(work.review is None for work in self._works.values())
+        return any(step_id not in self._asked for step_id in self._works)
 
     @property
     def writing(self) -> bool:
         """Tell whether the end of any write is still open."""
         return any(work.intent is not None for work in self._works.values())
 
+    @property
+    def writing_now(self) -> bool:
+        """Tell whether any write is being made, or its fate looked up."""
+        return any(work.intent is not None and step not in self._asked for step, work in self._works.items())
+
     def waits(self) -> list[Wait]:
         """Name the reviews that calls wait for."""
-        reviews = [work.review for work in self._works.values() if work.review is not None]
-        return [Wait(review.id, WaitKind.REVIEW, review.rule) for review in reviews]
+        return [Wait(review.id, WaitKind.REVIEW, review.rule) for review in self._asked.values()]
 
     def waits_for_person(self, step_id: str) -> bool:
         """Tell whether a call cannot go on without a person."""
-        work = self._works.get(step_id)
-        return work is not None and work.review is not None
+        return step_id in self._asked
 
-    def recorded(self, step_id: str) -> Call | Intent | None:
-        """Give the first record of a call made under this step before, here or in an earlier incarnation."""
+    def waiting_below(self, scope: str) -> str:
+        """Give the first call in a scope that cannot go on without a person, or an empty text."""
+        return next((step_id for step_id in self._asked if step_id.startswith(scope)), "")
+
+    def asked_before(self, step_id: str) -> bytes | None:
+        """Give the arguments with which a call was first asked for, here or in an earlier incarnation."""
         for entry in self._recorded.get(step_id, ()):
             if isinstance(entry, Call | Intent):
-                return entry
+                return bytes(entry.arguments)
+            if isinstance(entry, Review):
+                return bytes(entry.proposal)
         return None
 
-    def wrote(self, prefix: str) -> bool:
-        """Tell whether any step below `prefix` has the intent of a write."""
+    def ended(self, step_id: str) -> Ended | None:
+        """Give the recorded end of a call."""
+        return self._history(step_id)[0]
+
+    def wrote(self, step_id: str) -> bool:
+        """Tell whether any call of a task, in whatever attempt, made a write that is not known to have failed."""
         return any(
-            isinstance(entry, Intent)
-            for step_id, entries in self._recorded.items()
-            if step_id.startswith(prefix)
+            isinstance(entry, Intent) and not isinstance(self.ended(step), Undone)
+            for step, entries in self._recorded.items()
+            if step.startswith((f"{step_id}{INNER}", f"{step_id}@"))
             for entry in entries
         )
 
-    def begin(self, request: CallRequest, done: Callable[[Ended], None]) -> None:
+    def begin(self, request: CallRequest, done: Callable[[Ended], None], *, wanted: bool = True) -> None:
         """Take up a call: answer it from the log, recover it, or rule on it. `done` hears the recorded end."""
         step_id = request.step_id
         known = self._works.get(step_id)
         if known is not None:
-            known.done = done
+            known.done, known.wanted = done, wanted
             return
         ended, intent, decided, asked = self._history(step_id)
         if ended is not None:
             done(ended)
             return
-        work = CallWork(request, done)
+        work = CallWork(request, done, wanted)
         self._works[step_id] = work
+        work.intent = intent
         if asked is not None:
-            work.intent, work.review = intent, asked
-        elif intent is not None and decided is not None:
-            work.intent = intent
+            return
+        if intent is not None and decided is not None:
             self._settled_by_person(work, decided)
         elif intent is not None:
             self._recover(work, intent)
@@ -115,32 +150,67 @@ class Calls:
         else:
             self._rule(work, approved=False)
 
+    def recover(self) -> None:
+        """Find out about every write whose end is not in the log, whether anybody asks for it again or not."""
+        key, opened = self._services.key, self._services.opened
+        for step_id in list(self._recorded):
+            ended, intent, _, _ = self._history(step_id)
+            if ended is None and intent is not None and step_id not in self._works:
+                grant = Grant(f"flow:{opened.flow}", (intent.tool,), intent.tier, 0, 0, opened.purpose)
+                request = CallRequest(key, step_id, intent.tool, intent.arguments, grant, opened.trace)
+                self.begin(request, _nobody, wanted=False)
+
     def decided(self, decided: Decided) -> bool:
         """Hear a person's decision; False if no call waits for it. The caller has consumed the message."""
-        for work in list(self._works.values()):
-            if work.review is not None and work.review.id == decided.review_id:
-                mark = ":unknown" if work.intent is not None else ":approval"
-                step_id = work.request.step_id + mark
-                self._services.logbook.write(step_id, decided)
-                self.remember(step_id, decided)
-                work.review = None
-                if work.intent is not None:
-                    self._settled_by_person(work, decided)
-                else:
-                    self._approved(work, decided)
-                return True
-        return False
+        step_id = next((step for step, review in self._asked.items() if review.id == decided.review_id), None)
+        if step_id is None:
+            return False
+        _, intent, _, _ = self._history(step_id)
+        mark = marked(step_id, "approval" if intent is None else "unknown")
+        self._services.logbook.write(mark, decided)
+        self.remember(mark, decided)
+        work = self._works.get(step_id)
+        if work is None:
+            # Its agent is not at work; when it asks again, it finds the decision in the log.
+            return True
+        if work.intent is not None:
+            self._settled_by_person(work, decided)
+        else:
+            self._approved(work, decided)
+        return True
 
     def forget(self, step_id: str) -> None:
         """Hear that nobody waits for a call any more; a write under way is still recorded."""
         work = self._works.get(step_id)
-        if work is None:
+        review = self._asked.get(step_id)
+        if work is not None:
+            work.done, work.wanted = _nobody, False
+        _, intent, _, _ = self._history(step_id)
+        if intent is not None:
             return
-        work.done = lambda _: None
-        if work.review is not None and work.intent is None:
-            self._services.logbook.withdraw(work.review.id)
-        if not work.running and work.intent is None:
+        if review is not None:
+            withdrawn = Withdrawn(review_id=review.id)
+            mark = marked(step_id, "approval")
+            self._services.logbook.write(mark, withdrawn)
+            self._services.logbook.withdraw(review.id)
+            self.remember(mark, withdrawn)
+        if work is not None and not work.running:
             del self._works[step_id]
+
+    def forget_below(self, step_id: str) -> None:
+        """Hear that nobody waits for any call of a task any more."""
+        scopes = (f"{step_id}{INNER}", f"{step_id}@")
+        for step in [step for step in {**self._works, **self._asked} if step.startswith(scopes)]:
+            self.forget(step)
+
+    def orphan(self) -> None:
+        """Hear that the flow goes no further: nobody waits for any call, but what is under way is still recorded."""
+        for work in self._works.values():
+            work.done, work.wanted = _nobody, False
+
+    def close(self) -> None:
+        """Hear that the case has ended: nothing is recorded any more."""
+        self._over = True
 
     def _history(self, step_id: str) -> tuple[Ended | None, Intent | None, Decided | None, Review | None]:
         """Give what the log has of a call: its end, its open intent, the last decision, the review still open."""
@@ -155,6 +225,8 @@ class Calls:
                     asked = entry
                 case Decided():
                     decided, asked = entry, None
+                case Withdrawn():
+                    asked = None
                 case _:
                     continue
         return ended, intent, decided, asked
@@ -184,19 +256,22 @@ class Calls:
 
     def _ask_approval(self, work: CallWork, ruling: Ruling) -> None:
         request = work.request
-        step_id = f"{request.step_id}:approval"
-        work.review = self._services.ask(
+        step_id = marked(request.step_id, "approval")
+        review = self._services.ask(
             step_id,
             ruling.approval,
             request.arguments,
             ruling.verdict.rule,
             summary=f"{request.grant.caller} wants to call {request.tool}",
         )
+        self.remember(step_id, review)
 
     def _approved(self, work: CallWork, decided: Decided) -> None:
         if decided.action is ReviewAction.REJECT:
-            ruling = self._services.staff.rule(work.request)
-            self._refuse(work, ruling, f"{decided.by} rejected it: {decided.reason or 'no reason given'}")
+            why = decided.reason or "no reason given"
+            policy_hash = self._services.staff.policy_hash
+            verdict = Verdict(allowed=False, rule=f"{BY_PERSON}{decided.by}", policy_hash=policy_hash, why=why)
+            self._refuse(work, Ruling(verdict), f"{decided.by} rejected it: {why}")
             return
         if decided.action is ReviewAction.EDIT:
             work.request, work.edited = replace(work.request, arguments=decided.edited), True
@@ -216,7 +291,16 @@ class Calls:
         )
         record = services.logbook.write(request.step_id, work.intent)
         self._recorded.setdefault(request.step_id, []).append(work.intent)
-        services.when_durable(record.seq, lambda: self._run(work, ruling))
+        services.when_durable(record.seq, lambda: self._run_write(work, ruling))
+
+    def _run_write(self, work: CallWork, ruling: Ruling) -> None:
+        """Make a write whose intent is durable, unless nobody waits for it by now."""
+        assert work.intent is not None, "a write has an intent"
+        if work.wanted:
+            self._run(work, ruling)
+        else:
+            why = "nobody waited for it any more, so it was not made"
+            self._end(work, Undone(tool=work.intent.tool, kind=FailureKind.REFUSED, message=why))
 
     def _run(self, work: CallWork, ruling: Ruling) -> None:
         work.running = True
@@ -233,6 +317,8 @@ class Calls:
 
     def _performed(self, work: CallWork, ruling: Ruling, result: CallResult) -> None:
         work.running = False
+        if self._over:
+            return
         if work.intent is None:
             request = work.request
             entry = Call(
@@ -267,17 +353,20 @@ class Calls:
     def _looked_up(self, work: CallWork, result: CallResult) -> None:
         work.running = False
         assert work.intent is not None, "only a write is looked up"
+        if self._over:
+            return
         if result.failure is not FailureKind.UNKNOWN:
             self._end_write(work, result, found_by="lookup")
             return
-        step_id = f"{work.request.step_id}:unknown"
-        work.review = self._services.ask(
+        step_id = marked(work.request.step_id, "unknown")
+        review = self._services.ask(
             step_id,
             f"Did {work.intent.tool} happen?",
             work.intent.arguments,
             "effect.unknown",
             summary="Approve if it happened, reject if it did not; it will not be tried again by itself.",
         )
+        self.remember(step_id, review)
 
     def _settled_by_person(self, work: CallWork, decided: Decided) -> None:
         if decided.action is ReviewAction.REJECT:
@@ -296,10 +385,15 @@ class Calls:
 
     def _end(self, work: CallWork, entry: Ended) -> None:
         step_id = work.request.step_id
-        self._services.logbook.write(step_id, entry)
-        self._recorded.setdefault(step_id, []).append(entry)
+        # A flow that no longer waits could not be led past the record on replay.
+        self._services.logbook.write(step_id if work.wanted else marked(step_id, "late"), entry)
+        self.remember(step_id, entry)
         del self._works[step_id]
         if work.span is not None:
             failed = entry.failure if isinstance(entry, Call) else entry.kind if isinstance(entry, Undone) else None
             work.span.end(error=failed or "")
         work.done(entry)
+
+
+def _nobody(_: Ended) -> None:
+    """Hear the end of a call that nobody waits for."""

@@ -44,6 +44,10 @@ NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 CASE_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100}){0,7}")
 
 
+#: Seconds that a flow may wait at most, a thousand years.
+SECONDS_MAX: Final = 1000 * 365 * 86_400
+
+
 @dataclass(slots=True, frozen=True)
 class Result(Generic[T]):
     """What an agent made of a task."""
@@ -97,6 +101,7 @@ class Case:
             TaskFailed: it ended without a value and `on_stop` is FAIL, or a person gave it up.
         """
         _named(task, "task")
+        _bounded(deadline_seconds, "deadline_seconds")
         operation = Delegate(
             name=task,
             inputs=pack(inputs),
@@ -150,7 +155,11 @@ class Case:
         consequences: Sequence[tuple[str, str]] = (),
         expires_seconds: float = 0.0,
     ) -> Reviewed[T]:
-        """Have a person decide on exactly this proposal; the case waits without a process."""
+        """Have a person decide on exactly this proposal; the case waits without a process.
+
+        One that nobody decided in `expires_seconds` (0: it does not expire) counts as rejected, by `expiry`.
+        """
+        _bounded(expires_seconds, "expires_seconds")
         operation = AskReview(
             title=title,
             proposal=pack(proposal),
@@ -172,6 +181,7 @@ class Case:
 
     async def sleep(self, seconds: float) -> None:
         """Wait so many seconds; the wait survives a restart."""
+        _bounded(seconds, "seconds")
         await perform(Sleep(seconds=seconds))
 
     async def sleep_until(self, moment: int) -> None:
@@ -227,6 +237,11 @@ class Case:
     async def new_id(self) -> str:
         """Give a new unique id, the same one on replay."""
         return cast("str", await perform(Draw("id")))
+
+
+def _bounded(seconds: float, what: str) -> None:
+    if not 0 <= seconds <= SECONDS_MAX:
+        raise ValueError(f"{what} must be from 0 to {SECONDS_MAX}, not {seconds}")
 
 
 def _named(name: str, what: str) -> None:

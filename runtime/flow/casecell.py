@@ -10,15 +10,20 @@ It does not know how its node chose it, nor who else is a case.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import anyio
-
 from casework.protocols.codec import decode_outcome, encode, unpack
 from casework.protocols.errors import CaseworkError, ProtocolError
 from casework.protocols.records import Child, Opened, Reported
 from casework.protocols.wire import NIL
 from casework.runtime.behavior import Context
-from casework.runtime.errors import FlowError, FlowUnknown, NotSent
+from casework.runtime.errors import (
+    FlowError,
+    FlowUnknown,
+    MailboxFull,
+    NotSent,
+    StoreUnavailable,
+)
 from casework.runtime.flow.case import Case, Flow
+from casework.runtime.flow.cellref import CellRef
 from casework.runtime.flow.engine import Engine
 from casework.runtime.flow.entries import Setting
 from casework.runtime.flow.incarnation import Incarnation
@@ -27,7 +32,6 @@ from casework.runtime.flow.opening import opening
 from casework.runtime.flow.replay import Logged, decode_log, recorded_draws, replay
 from casework.runtime.flow.services import Services
 from casework.runtime.mailbox import Envelope
-from casework.runtime.ref import Ref
 from casework.runtime.seams import World
 from casework.runtime.staff import Staff
 from casework.runtime.store.base import (
@@ -74,39 +78,6 @@ class Household:
     """Hear that a case which was parked has something to do."""
 
 
-@dataclass(slots=True, eq=False)
-class CellRef:
-    """How agents reach the case: the `CaseRef` that goes with a task."""
-
-    ref: Ref
-    asked: Callable[[bytes, Callable[[bytes], None]], None]
-
-    @property
-    def address(self) -> str:
-        """Name the case's cell."""
-        return self.ref.address
-
-    def outcome(self, frame: bytes, *, attempt: int) -> None:
-        """Hand in an outcome; if the cell is gone it is dropped, for the task runs again when the case does."""
-        try:
-            self.ref.tell_nowait(frame, attempt=attempt)
-        except NotSent:
-            return
-
-    async def call(self, frame: bytes) -> bytes:
-        """Ask for a tool call and wait; if cancelled, the call is still recorded and its answer dropped."""
-        answered = anyio.Event()
-        answers: list[bytes] = []
-
-        def answer(reply: bytes) -> None:
-            answers.append(reply)
-            answered.set()
-
-        self.ref.tell_local(lambda: self.asked(frame, answer))
-        await answered.wait()
-        return answers[0]
-
-
 class CaseCell:
     """The behavior of a case's actor."""
 
@@ -126,6 +97,7 @@ class CaseCell:
         self._ending = False
         self._reading = False
         self._read_again = False
+        self._nudged = False
         self._context: Context
         self._incarnation: Incarnation
         self._span: SpanHandle | None = None
@@ -134,7 +106,6 @@ class CaseCell:
         """Replay the log, take up what it left open, and read the inbox."""
         self._context = context
         log, inner, engine, opened, reason = self._replay()
-        reason = self._poison or reason
         services = self._services(opened, log[0].record.hash if log else b"")
         flow = self._house.flows.get(self._row.flow)
         self._incarnation = Incarnation(
@@ -156,8 +127,7 @@ class CaseCell:
             return
         event = envelope.local
         if event is None:
-            outcome = decode_outcome(envelope.frame)
-            self._guarded(lambda: self._incarnation.outcome(outcome, envelope.frame, envelope.attempt))
+            self._guarded(lambda: self._outcome(envelope))
         else:
             assert callable(event), "events of a case are functions to run as its next message"
             self._guarded(event)
@@ -166,16 +136,28 @@ class CaseCell:
 
     async def stopped(self, context: Context) -> None:
         """Let go of the flow; nothing is recorded."""
-        if self._span is not None:
-            self._incarnation.drop()
-            self._span.end()
-        self._house.ended(self)
+        try:
+            if self._span is not None:
+                self._incarnation.drop()
+                self._span.end()
+        finally:
+            self._house.ended(self)
+
+    @property
+    def durable(self) -> int:
+        """Give how many records the store is known to have."""
+        return self._logbook.durable
 
     def nudge(self) -> None:
         """Have the inbox read, as the case's next message; may be called from anywhere on the event loop."""
-        if self._began:
+        if self._began and not self._nudged:
+            self._nudged = True
             self._stir()
             self._tell(self._read)
+
+    def _outcome(self, envelope: Envelope) -> None:
+        outcome = decode_outcome(envelope.frame)
+        self._incarnation.outcome(outcome, envelope.frame, envelope.attempt)
 
     def release(self) -> None:
         """Give the case back if it is still parked and durable; ends the cell."""
@@ -187,6 +169,7 @@ class CaseCell:
 
     def _read(self) -> None:
         """Begin to read the inbox; while a read is under way, another one is remembered."""
+        self._nudged = False
         if self._reading:
             self._read_again = True
             return
@@ -205,6 +188,10 @@ class CaseCell:
         blank = Opened(flow=self._row.flow, version=self._row.version, source_hash=self._row.source_hash, crew="")
         log: list[Logged] = []
         opened = blank
+        engine: Engine | None = None
+        if self._poison:
+            # Not even replayed: that may be what breaks the cell.
+            return log, [], None, opened, self._poison
         try:
             log = decode_log(self._records)
             first = log[0].entry
@@ -214,6 +201,8 @@ class CaseCell:
             engine = Engine(flow.function(Case(*self.key), inputs), self._setting(opened, log))
             return log, replay(engine, log), engine, opened, ""
         except (CaseworkError, IndexError) as error:
+            if engine is not None:
+                engine.close()
             return log, [], None, opened, f"{type(error).__name__}: {error}"
 
     def _flow(self) -> Flow:
@@ -259,8 +248,11 @@ class CaseCell:
             job=self._context.start_soon,
             tell=self._tell,
             when_durable=lambda seq, run: self._held.append((seq, run)),
+            look=self._read,
             halt=self._halt,
         )
+
+    # The incarnation is made after its services.
 
     def _asked(self, frame: bytes, answer: Callable[[bytes], None]) -> None:
         self._incarnation.asked(frame, answer)
@@ -271,9 +263,10 @@ class CaseCell:
     def _tell(self, event: Callable[[], None]) -> None:
         try:
             self._context.self_ref.tell_local(event)
-        except NotSent:
-            # The cell has ended: whatever happened is found again from the log.
-            return
+        except NotSent as error:
+            # An event is lost: whatever happened is found again from the log, by another incarnation.
+            if isinstance(error, MailboxFull):
+                self._end()
 
     def _opening(self, child: Child, parent: Opened) -> Opening:
         """Make the opening of a child case; it belongs to its parent's trace and purpose."""
@@ -327,7 +320,8 @@ class CaseCell:
         closed = self._incarnation.closed
         if closed is None:
             before = {wait.key for wait in logbook.waits if wait.kind in TOLD}
-            if status is not CaseStatus.PARKED or not told or before == {wait.key for wait in told}:
+            same = logbook.status is CaseStatus.PARKED and before == {wait.key for wait in told}
+            if status is not CaseStatus.PARKED or not told or same:
                 return
         message_id = f"reported:{self.key.case_id}:{logbook.written}"
         reported = Reported(
@@ -350,9 +344,13 @@ class CaseCell:
             self._point("append.after")
             if not isinstance(result, Unavailable):
                 break
-            await self._house.world.clock.sleep(delay)
-            delay = min(delay * 2, RETRY_SECONDS_MAX)
+            delay = await self._pause(delay)
         self._tell(lambda: self._appended(append, result))
+
+    async def _pause(self, seconds: float) -> float:
+        """Wait for a store that is unavailable; give how long to wait next time."""
+        await self._house.world.clock.sleep(seconds)
+        return min(seconds * 2, RETRY_SECONDS_MAX)
 
     def _point(self, name: str) -> None:
         faults = self._house.world.faults
@@ -384,12 +382,18 @@ class CaseCell:
         self._context.stop()
 
     async def _read_inbox(self) -> None:
-        items = await self._house.store.inbox(self.key)
+        delay = RETRY_SECONDS_MIN
+        while True:
+            try:
+                items = await self._house.store.inbox(self.key)
+                break
+            except StoreUnavailable:
+                delay = await self._pause(delay)
         self._tell(lambda: self._have_read(items))
 
     def _have_read(self, items: Sequence[InboxItem]) -> None:
         self._reading = False
-        self._incarnation.arrived(items)
+        self._incarnation.arrived(items, complete=not self._read_again)
         if self._read_again:
             self._read_again = False
             self._read()

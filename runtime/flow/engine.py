@@ -14,11 +14,15 @@ It does not know what a task or a tool is, nor whether it is replaying.
 from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from typing import Final
 
 from casework.protocols.records import Entry, Parked, Review, Unparked, Withdrawn, Won
 from casework.runtime.errors import CaseCancelled, ForeignAwait
 from casework.runtime.flow.entries import Setting, answer, instant_entry, name_of, start_entry
 from casework.runtime.flow.operations import Branches, Draw, Instant, Waiting, is_operation
+
+#: How often a coroutine that awaits while it is being closed is closed again.
+CLOSINGS_MAX: Final = 16
 
 
 @dataclass(slots=True, frozen=True)
@@ -80,6 +84,7 @@ class Engine:
         self.outputs: list[Output] = []  #: records caused since somebody last took them
         self.abandoned: list[Pending] = []  #: steps that nobody waits for any more, since last taken
         self.finished = False
+        self._cancelled = False
         self.value: object = None  #: what the flow returned
         self.error: Exception | None = None  #: what the flow raised instead
 
@@ -98,9 +103,13 @@ class Engine:
         self._run()
 
     def cancel(self, by: str, reason: str) -> None:
-        """Raise CaseCancelled where the flow waits; its branches are closed, and what they asked for taken back."""
-        if self.finished:
+        """Raise CaseCancelled where the flow waits; its branches are closed, and what they asked for taken back.
+
+        It is raised once: a second cancel must not interrupt what the first one set going.
+        """
+        if self.finished or self._cancelled:
             return
+        self._cancelled = True
         if self._main.below is not None:
             self._close_branches(self._main.below)
             self._main.below = None
@@ -131,7 +140,7 @@ class Engine:
             except StopIteration as stop:
                 self._ended(branch, stop.value, None)
                 return
-            except Exception as raised:  # the flow's own error: it ends the branch, and so perhaps the case
+            except Exception as raised:  # noqa: BLE001 - the flow's own error ends the branch, and so perhaps the case
                 self._ended(branch, None, raised)
                 return
             value, error = None, None
@@ -234,9 +243,10 @@ class Engine:
 
 
 def _shut(branch: Branch) -> None:
-    """Close a coroutine; one that awaits while it is being closed is dropped all the same."""
-    try:
-        branch.coroutine.close()
-    except RuntimeError:
-        # `finally: await ...` in a closed branch: it asked for a wait that can never end.
-        return
+    """Close a coroutine; whatever it awaits while it is being closed raises, and what it raises then is nobody's."""
+    for _ in range(CLOSINGS_MAX):
+        try:
+            branch.coroutine.close()
+            return
+        except Exception:  # noqa: BLE001, S112 - `finally: await ...` in a closed branch, or an error in its clean-up
+            continue

@@ -30,7 +30,7 @@ from casework.protocols.records import (
     Undone,
 )
 from casework.protocols.wire import Budget, Completed, Criterion, Failed, FailureKind, Task
-from casework.runtime.errors import CallFailed, TaskFailed
+from casework.runtime.errors import CallFailed, ReviewRejected, TaskFailed
 from casework.runtime.flow.operations import (
     AskReview,
     CallTool,
@@ -59,6 +59,10 @@ ENDS: Final[Mapping[type, tuple[type, ...]]] = {
     Sleep: (Fired,),
     NextReport: (Reported,),
 }
+
+
+#: How the rule of a verdict begins that a person gave; the person's name follows.
+BY_PERSON: Final = "person:"
 
 
 @dataclass(slots=True, frozen=True)
@@ -197,6 +201,8 @@ def answer(operation: Waiting, entry: Entry) -> tuple[object, Exception | None]:
         case Failed(kind=kind, message=message):
             assert isinstance(operation, Delegate), "only a task fails so"
             return None, TaskFailed(operation.name, kind, message)
+        case Call(tool=tool, verdict=verdict, failure=FailureKind.REFUSED) if verdict.rule.startswith(BY_PERSON):
+            return None, ReviewRejected(tool, verdict.rule.removeprefix(BY_PERSON), verdict.why)
         case Call(tool=tool, failure=FailureKind() as kind, message=message):
             return None, CallFailed(tool, kind, message)
         case Undone(tool=tool, kind=kind, message=message):

@@ -8,11 +8,10 @@ It does not know how records become durable, nor in which actor it lives.
 
 from collections.abc import Callable, Sequence
 
-from casework.protocols.codec import decode_entry, encode, pack
-from casework.protocols.errors import FrameInvalid
+from casework.protocols.codec import FRAME_BYTES_MAX, pack
+from casework.protocols.errors import FrameTooLarge
 from casework.protocols.records import (
     Arrived,
-    Call,
     Cancel,
     CaseResult,
     Child,
@@ -34,10 +33,11 @@ from casework.runtime.errors import CaseCancelled, FlowError, ForeignAwait
 from casework.runtime.flow.calls import Calls, Ended
 from casework.runtime.flow.engine import Engine, Pending
 from casework.runtime.flow.entries import fits
-from casework.runtime.flow.operations import AskReview, CallTool, Delegate, NextReport, Park, Sleep
-from casework.runtime.flow.replay import INNER, Logged
+from casework.runtime.flow.messages import expired, message, read_message
+from casework.runtime.flow.operations import CallTool, Delegate, NextReport, Park
+from casework.runtime.flow.replay import INNER, Logged, marked, split_mark
 from casework.runtime.flow.services import Services
-from casework.runtime.flow.tasks import Tasks
+from casework.runtime.flow.tasks import RESUMED, TASK_MARKS, Tasks
 from casework.runtime.seams import MICROS
 from casework.runtime.staff import CallRequest, Grant
 from casework.runtime.store.base import CaseStatus, InboxItem, Opening, Wait, WaitKind
@@ -45,8 +45,8 @@ from casework.runtime.timers import Alarm
 
 #: Calls that a flow itself may make in one case.
 FLOW_CALLS_MAX = 10_000
-#: How the inner steps begin that tell of a task's attempts, and not of its calls.
-TASK_MARKS = ("attempt#", "retry#", "on_stop#", "stopped", "resumed")
+#: Bytes of a flow's result at most: the records and messages that carry it must fit into a frame.
+RESULT_BYTES_MAX = FRAME_BYTES_MAX - 65_536
 #: Characters of an error that go into the log.
 ERROR_CHARS_MAX = 300
 
@@ -64,9 +64,11 @@ class Incarnation:
         self._calls = Calls(services)
         self._tasks = Tasks(services, self._calls, self._task_ended)
         self._begun: set[str] = set()
-        self._earlier: dict[str, list[Entry]] = {}
+        self._earlier: dict[str, list[Logged]] = {}
         self._alarms: dict[str, Alarm] = {}
-        self._inbox: dict[str, InboxItem] = {}
+        # Reviews past their time: they end once the inbox was read since, for a decision may be in it.
+        self._overdue: set[str] = set()
+        self._inbox: dict[str, tuple[InboxItem, Entry | None]] = {}
         self._consumed: set[str] = set()
         self.inbox_seen = 0  #: highest inbox position that was read
         self.halted = ""  #: why it goes no further, once it does not
@@ -75,35 +77,50 @@ class Incarnation:
     def begin(self, inner: Sequence[Logged]) -> None:
         """Take over what earlier incarnations recorded inside steps, and start or resume what waits."""
         for logged in inner:
-            step_id, entry = logged.record.step_id, logged.entry
-            outer, _, within = step_id.partition(INNER)
-            of_task = within.startswith(TASK_MARKS)
-            if of_task or (within and isinstance(entry, Call)):
-                self._earlier.setdefault(outer.partition("@")[0], []).append(entry)
-            if not of_task and not isinstance(entry, Halted | Noted):
-                self._calls.remember(step_id, entry)
+            if isinstance(logged.entry, Halted | Noted):
+                continue
+            step_id, mark = split_mark(logged.record.step_id)
+            outer, within, _ = step_id.partition(INNER)
+            if mark in TASK_MARKS or within:
+                self._earlier.setdefault(outer.partition("@")[0], []).append(logged)
+            if mark not in TASK_MARKS:
+                self._calls.remember(logged.record.step_id, logged.entry)
+        # Before the flow may end: a write that nobody asks for any more must not stay unknown unseen.
+        self._calls.recover()
         self.settle()
+        self._earlier.clear()
 
     def settle(self) -> None:
         """Carry a change through until nothing moves any more."""
-        engine = self._engine
-        if engine is None or self.halted or self.closed is not None:
+        engine, moved = self._engine, True
+        if engine is None:
             return
-        moved = True
-        while moved and not self.halted:
+        while moved and self._going():
             self._take_outputs(engine)
             self._drop_abandoned(engine)
             moved = self._start_waiting(engine) or self._match_inbox(engine)
             moved = moved or bool(engine.outputs or engine.abandoned)
-        if engine.finished and not self.halted and not self._calls.writing:
+        if engine.finished and self._going() and not self._calls.writing:
             self._close(engine)
 
-    def arrived(self, items: Sequence[InboxItem]) -> None:
-        """Hear what waits in the inbox; what was consumed before is passed over."""
+    def _going(self) -> bool:
+        return not self.halted and self.closed is None
+
+    def arrived(self, items: Sequence[InboxItem], *, complete: bool) -> None:
+        """Hear what waits in the inbox; what was consumed before is passed over.
+
+        `complete` tells that nothing came since that somebody knew of when it was read.
+        """
         for item in items:
             self.inbox_seen = max(self.inbox_seen, item.position)
-            if item.id not in self._consumed:
-                self._inbox.setdefault(item.id, item)
+            if item.id not in self._consumed and item.id not in self._inbox:
+                self._inbox[item.id] = item, read_message(item)
+        self.settle()
+        if complete:
+            overdue, self._overdue = self._overdue, set()
+            for step_id in sorted(overdue):
+                self._expire(step_id)
+                self.settle()
 
     def outcome(self, outcome: Outcome, frame: bytes, attempt: int) -> None:
         """Hear an agent's outcome."""
@@ -121,6 +138,7 @@ class Incarnation:
             return
         self.halted = reason[:ERROR_CHARS_MAX]
         self._services.logbook.write("case", Halted(reason=self.halted))
+        self._calls.orphan()
         self.drop()
 
     def drop(self) -> None:
@@ -136,76 +154,91 @@ class Incarnation:
         """Tell where the case stands, everything written so far included."""
         if self.closed is not None:
             return CaseStatus.CLOSED
-        if self.halted:
-            return CaseStatus.PARKED
-        working = self._tasks.running or self._calls.running
-        engine = self._engine
-        assert engine is not None, "an incarnation without an engine is halted"
-        return CaseStatus.OPEN if working or engine.finished else CaseStatus.PARKED
+        working = self._calls.writing_now if self.halted else self._tasks.running or self._calls.running
+        return CaseStatus.OPEN if working else CaseStatus.PARKED
 
     def waits(self) -> tuple[Wait, ...]:
         """Name everything that the case waits for from outside."""
         if self.closed is not None:
             return ()
         if self.halted:
-            return (Wait(f"operator:{self._services.key.case_id}", WaitKind.OPERATOR, self.halted),)
+            return (Wait(self._operator, WaitKind.OPERATOR, self.halted),)
         assert self._engine is not None, "an incarnation without an engine is halted"
-        waits = [wait for pending in self._engine.pending.values() if (wait := _wait(pending)) is not None]
+        waits = [wait for pending in self._engine.pending.values() for wait in _waits(pending)]
         return (*waits, *self._calls.waits(), *self._tasks.waits())
+
+    @property
+    def _operator(self) -> str:
+        """Name what an operator delivers to have a halted case tried again."""
+        return f"operator:{self._services.key.case_id}"
 
     def _take_outputs(self, engine: Engine) -> None:
         """Write what the flow caused, with everything that goes out in the same append."""
-        logbook, key = self._services.logbook, self._services.key
+        logbook = self._services.logbook
         outputs, engine.outputs = engine.outputs, []
         for output in outputs:
             entry = output.entry
+            # Made first: a child that cannot be opened must not stand in the log as if it were.
+            opened = self._opening(entry) if isinstance(entry, Child) else None
             record = logbook.write(output.step_id, entry)
             pending = engine.pending.get(output.step_id)
             if pending is not None and pending.entry is entry:
                 pending.frame = record.frame
-            if isinstance(entry, Review):
+            if opened is not None:
+                logbook.open(opened)
+            elif isinstance(entry, Review):
                 self._services.queue(output.step_id, entry)
             elif isinstance(entry, Withdrawn):
                 logbook.withdraw(entry.review_id)
-            elif isinstance(entry, Child):
-                logbook.open(self._opening(entry))
-            elif isinstance(entry, Sent):
-                message_id = f"sent:{key.case_id}:{record.seq}"
-                arrived = Arrived(key=entry.key, message_id=message_id, by=f"case:{key.case_id}", value=entry.value)
-                receiver = key._replace(case_id=entry.case_id)
-                logbook.send(InboxItem(receiver, message_id, "arrived", encode(arrived)))
-            elif isinstance(entry, Stopped):
-                message_id = f"cancel:{key.case_id}:{record.seq}"
-                cancel = Cancel(message_id=message_id, by=f"case:{key.case_id}", reason=entry.reason)
-                logbook.send(InboxItem(key._replace(case_id=entry.case_id), message_id, "cancel", encode(cancel)))
+            elif isinstance(entry, Sent | Stopped):
+                logbook.send(message(self._services.key, entry, record.seq))
 
     def _drop_abandoned(self, engine: Engine) -> None:
         abandoned, engine.abandoned = engine.abandoned, []
         for pending in abandoned:
             self._tasks.forget(pending.step_id)
             self._calls.forget(pending.step_id)
-            alarm = self._alarms.pop(pending.step_id, None)
-            if alarm is not None:
-                alarm.cancel()
+            self._overdue.discard(pending.step_id)
+            self._still(pending.step_id)
+
+    def _still(self, step_id: str) -> None:
+        alarm = self._alarms.pop(step_id, None)
+        if alarm is not None:
+            alarm.cancel()
 
     def _start_waiting(self, engine: Engine) -> bool:
-        """Start the steps that wait and were not started; tell whether there were any."""
+        """Start the steps that wait and were not started; tell whether there were any.
+
+        A call may end at once, by a refusal: what the flow then causes is written before another step ends.
+        """
         fresh = [pending for step_id, pending in engine.pending.items() if step_id not in self._begun]
         for pending in fresh:
             self._begun.add(pending.step_id)
-            if engine.pending.get(pending.step_id) is not pending:
-                continue
-            if isinstance(pending.operation, Delegate):
-                assert isinstance(pending.entry, Task), "a delegation starts with its task"
+            operation, entry = pending.operation, pending.entry
+            if isinstance(operation, Delegate):
+                assert isinstance(entry, Task), "a delegation starts with its task"
                 earlier = self._earlier.pop(pending.step_id, [])
-                self._tasks.begin(pending.step_id, pending.entry, pending.frame, earlier)
-            elif isinstance(pending.operation, CallTool):
-                self._begin_call(pending.step_id, pending.operation)
-            elif isinstance(pending.operation, Sleep):
-                self._set_alarm(pending)
+                self._tasks.begin(entry, pending.frame, operation.deadline_seconds, earlier)
+            elif isinstance(operation, CallTool):
+                self._begin_call(pending.step_id, operation)
+            elif isinstance(entry, Timer):
+                self._set_alarm(pending.step_id, entry.due, self._fire)
+            elif isinstance(entry, Review) and entry.expires:
+                self._set_alarm(pending.step_id, entry.expires, self._past)
+            if engine.outputs or engine.abandoned or self.halted:
+                break
         return bool(fresh)
 
     def _begin_call(self, step_id: str, operation: CallTool) -> None:
+        before = self._calls.asked_before(step_id)
+        if before is not None and before != bytes(operation.arguments):
+            self.halt(f"ReplayMismatch: the flow now calls {step_id} with other arguments than the log says")
+            return
+        ended = self._calls.ended(step_id)
+        if ended is not None:
+            # It ended while the case was halted, and was recorded aside.
+            self._feed(step_id, ended)
+            return
         opened = self._services.opened
         grant = Grant(
             caller=f"flow:{opened.flow}",
@@ -218,16 +251,29 @@ class Incarnation:
         request = CallRequest(self._services.key, step_id, operation.name, operation.arguments, grant, opened.trace)
         self._calls.begin(request, lambda ended: self._call_ended(step_id, ended))
 
-    def _set_alarm(self, pending: Pending) -> None:
-        assert isinstance(pending.entry, Timer), "a sleep starts with its timer"
-        step_id, due = pending.step_id, pending.entry.due
-        seconds = (due - self._services.world.clock.wall_micros()) / MICROS
+    def _set_alarm(self, step_id: str, due: int, ring: Callable[[str, int], None]) -> None:
         services = self._services
-        self._alarms[step_id] = services.timers.after(seconds, lambda: services.tell(lambda: self._fire(step_id, due)))
+        seconds = (due - services.world.clock.wall_micros()) / MICROS
+        self._alarms[step_id] = services.timers.after(seconds, lambda: services.tell(lambda: ring(step_id, due)))
 
     def _fire(self, step_id: str, due: int) -> None:
         if self._alarms.pop(step_id, None) is not None:
             self._feed(step_id, Fired(due=due))
+
+    def _past(self, step_id: str, _due: int) -> None:
+        """Hear that a review's time is over; a decision that was taken before may still be on its way."""
+        if self._alarms.pop(step_id, None) is not None:
+            self._overdue.add(step_id)
+            self._services.look()
+
+    def _expire(self, step_id: str) -> None:
+        """End a review that nobody decided in time, as rejected."""
+        engine = self._engine
+        pending = engine.pending.get(step_id) if engine is not None else None
+        if pending is None or not isinstance(pending.entry, Review):
+            return
+        self._services.logbook.withdraw(pending.entry.id)
+        self._feed(step_id, expired(pending.entry, self._services.world.clock.wall_micros()))
 
     def _task_ended(self, step_id: str, outcome: Outcome, frame: bytes) -> None:
         self._feed(step_id, outcome, frame)
@@ -242,24 +288,20 @@ class Incarnation:
         engine = self._engine
         if engine is None or self.halted or step_id not in engine.pending:
             return
+        assert not engine.outputs, "what the flow caused is written before another step ends"
+        self._still(step_id)
         self._services.logbook.write(step_id, entry, frame)
         engine.feed(step_id, entry)
 
     def _match_inbox(self, engine: Engine) -> bool:
         """Consume the first message that somebody waits for; tell whether there was one."""
-        for item in list(self._inbox.values()):
-            try:
-                entry = decode_entry(item.frame)
-            except FrameInvalid as error:
-                self._consume(item)
-                self._late(f"a message could not be read: {error.why}")
-                return True
-            if self._take_message(engine, item, entry):
-                return True
-        return False
+        return any(self._take_message(engine, item, entry) for item, entry in list(self._inbox.values()))
 
-    def _take_message(self, engine: Engine, item: InboxItem, entry: Entry) -> bool:
+    def _take_message(self, engine: Engine, item: InboxItem, entry: Entry | None) -> bool:
         match entry:
+            case None:
+                self._consume(item)
+                self._late(f"a message of kind {item.kind} could not be read")
             case Cancel():
                 self._consume(item)
                 self._services.logbook.write("case", entry, item.frame)
@@ -288,10 +330,12 @@ class Incarnation:
             self._feed(step_id, entry, item.frame)
             return True
         resumed = self._tasks.arrived(key)
-        if resumed:
+        # That an operator's message came has had a halted case tried again.
+        mark = marked(resumed, RESUMED) if resumed else marked("case", "operator") if key == self._operator else ""
+        if mark:
             self._consume(item)
-            self._services.logbook.write(f"{resumed}:resumed", entry, item.frame)
-        return bool(resumed)
+            self._services.logbook.write(mark, entry, item.frame)
+        return bool(mark)
 
     def _decide(self, engine: Engine, item: InboxItem, decided: Decided) -> None:
         for pending in engine.pending.values():
@@ -309,7 +353,7 @@ class Incarnation:
         self._services.logbook.consume(item.id)
 
     def _late(self, text: str) -> None:
-        self._services.logbook.write(f"case{INNER}late", Noted(text=text, level="warning"))
+        self._services.logbook.write(marked("case", "late"), Noted(text=text, level="warning"))
 
     def _close(self, engine: Engine) -> None:
         error = engine.error
@@ -319,11 +363,16 @@ class Incarnation:
         if self._inbox:
             self._late(f"{len(self._inbox)} messages were not read before the case closed")
         if error is None:
-            self.closed = Closed(result=CaseResult.COMPLETED, value=pack(engine.value))
+            value = pack(engine.value)
+            if len(bytes(value)) > RESULT_BYTES_MAX:
+                raise FrameTooLarge(len(bytes(value)), RESULT_BYTES_MAX)
+            closed = Closed(result=CaseResult.COMPLETED, value=value)
         else:
             result = CaseResult.CANCELLED if isinstance(error, CaseCancelled) else CaseResult.FAILED
-            self.closed = Closed(result=result, error=str(error)[:ERROR_CHARS_MAX])
-        self._services.logbook.write("case", self.closed)
+            closed = Closed(result=result, error=str(error)[:ERROR_CHARS_MAX])
+        self._services.logbook.write("case", closed)
+        self.closed = closed
+        self._calls.close()
 
 
 def _first(engine: Engine, operation: type, entry: Entry) -> str | None:
@@ -334,18 +383,18 @@ def _first(engine: Engine, operation: type, entry: Entry) -> str | None:
     return None
 
 
-def _wait(pending: Pending) -> Wait | None:
+def _waits(pending: Pending) -> list[Wait]:
     """Name what a waiting step waits for, if it is something from outside."""
-    match pending.operation:
-        case Park(key, reason):
-            return Wait(key, WaitKind.EVIDENCE, reason)
-        case AskReview(rule=rule):
-            assert isinstance(pending.entry, Review), "a review starts with its record"
-            return Wait(pending.entry.id, WaitKind.REVIEW, rule)
-        case Sleep():
-            assert isinstance(pending.entry, Timer), "a sleep starts with its timer"
-            return Wait(pending.step_id, WaitKind.TIMER, "", pending.entry.due)
-        case NextReport():
-            return Wait(pending.step_id, WaitKind.CHILD, "a report of a child case")
+    match pending.operation, pending.entry:
+        case Park(key, reason), _:
+            return [Wait(key, WaitKind.EVIDENCE, reason)]
+        case _, Review() as review:
+            wait = Wait(review.id, WaitKind.REVIEW, review.rule)
+            # Its end by time must wake a case that is not in memory.
+            return [wait, Wait(pending.step_id, WaitKind.TIMER, "", review.expires)] if review.expires else [wait]
+        case _, Timer(due=due):
+            return [Wait(pending.step_id, WaitKind.TIMER, "", due)]
+        case NextReport(), _:
+            return [Wait(pending.step_id, WaitKind.CHILD, "a report of a child case")]
         case _:
-            return None
+            return []

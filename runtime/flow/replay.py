@@ -61,6 +61,8 @@ OCCASIONAL: Final = frozenset({"id", "review_id", "deadline", "trace", "expires"
 
 #: Stands in the step id of everything that happens inside a task or call.
 INNER: Final = ":"
+#: Begins what tells of a task or call itself, such as `pay:(approval)`; no name of a tool can look like it.
+MARK: Final = ":("
 
 
 @dataclass(slots=True, frozen=True)
@@ -69,6 +71,17 @@ class Logged:
 
     record: Record
     entry: Entry
+
+
+def marked(step_id: str, mark: str, number: int = 0) -> str:
+    """Name an inner step that tells of a task or call itself: `pay:(attempt)#2`."""
+    return f"{step_id}{MARK}{mark})#{number}" if number else f"{step_id}{MARK}{mark})"
+
+
+def split_mark(step_id: str) -> tuple[str, str]:
+    """Give the step that an inner step tells of, and its mark, empty where it has none."""
+    step, _, mark = step_id.partition(MARK)
+    return step, mark.partition(")")[0]
 
 
 def decode_log(records: Sequence[Record]) -> list[Logged]:

@@ -40,6 +40,8 @@ class Services:
     when_durable: Callable[[int, Callable[[], None]], None]
     """Run a function once the record with that sequence number is durable."""
 
+    look: Callable[[], None]
+    """Have the inbox read again."""
     halt: Callable[[str], None]
     """Park the case for an operator, with the reason."""
 

@@ -3,6 +3,8 @@
 A task is sent as the very frame that stands in the log. Its agent's tool calls are steps of the case, in the inner
 scope of the task, so an agent that is run again after a crash gets the recorded results and does nothing twice. An
 attempt has a number; answers of an earlier one are late and ignored. A new attempt has an inner scope of its own.
+A task that wrote is never tried again by itself: its write would be made twice. A person who has a stopped task tried
+again gives it a new deadline and as many attempts again; the log has that as a task of its own.
 
     dispatched -> completed                          the outcome's frame is the record
     dispatched -> failed -> retry decided -> again   after a delay
@@ -12,12 +14,14 @@ attempt has a number; answers of an earlier one are late and ignored. A new atte
 It does not know who does the work.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from casework.protocols.codec import decode_call_asked, encode, pack
-from casework.protocols.records import Arrived, Call, Decided, Decision, Entry, Review, ReviewAction, Undone
+from casework.protocols.records import Call, Decided, Decision, Done, Review, ReviewAction, Undone, Withdrawn
 from casework.protocols.wire import (
     CallAnswered,
     CallAsked,
@@ -29,6 +33,7 @@ from casework.protocols.wire import (
     Task,
 )
 from casework.runtime.flow.calls import Calls, Ended
+from casework.runtime.flow.replay import INNER, Logged, marked, split_mark
 from casework.runtime.flow.services import Services
 from casework.runtime.seams import MICROS
 from casework.runtime.staff import CallRequest, Grant
@@ -36,10 +41,15 @@ from casework.runtime.store.base import Wait, WaitKind
 from casework.runtime.telemetry import SpanHandle
 from casework.runtime.timers import Alarm
 
-#: What the log calls the choice of what becomes of a failed attempt.
+#: How the inner steps are marked that tell of a task itself: an attempt's end, the choice whether it is tried again,
+#: where it goes when it is not, what a person said of that, what an operator delivered, and the task as given anew.
+ATTEMPT: Final = "attempt"
 RETRY: Final = "retry"
-#: What the log calls the choice of where a task goes that will not be tried again.
 STOP: Final = "on_stop"
+STOPPED: Final = "stopped"
+RESUMED: Final = "resumed"
+AGAIN: Final = "again"
+TASK_MARKS: Final = frozenset({ATTEMPT, RETRY, STOP, STOPPED, RESUMED, AGAIN})
 
 
 @dataclass(slots=True, eq=False)
@@ -49,10 +59,14 @@ class TaskWork:
     step_id: str
     task: Task
     frame: bytes
+    seconds: float
+    """How long it may take in all, when it is given."""
+    attempts_given: int
+    """How many attempts it gets when it is given."""
     attempt: int = 1
     ordinals: dict[str, int] = field(default_factory=dict[str, int])
-    calls_made: int = 0
-    micros_spent: int = 0
+    spent: dict[str, int] = field(default_factory=dict[str, int])
+    """What its calls cost, by step; a call that is asked for again after a restart counts once."""
     alarm: Alarm | None = None
     suspended_by: str = ""
     """Step of the call that waits for a person."""
@@ -76,7 +90,7 @@ class TaskWork:
     @property
     def scope(self) -> str:
         """Give the inner scope of this attempt."""
-        return f"{self.step_id}:" if self.attempt == 1 else f"{self.step_id}@{self.attempt}:"
+        return f"{self.step_id}{INNER}" if self.attempt == 1 else f"{self.step_id}@{self.attempt}{INNER}"
 
 
 class Tasks:
@@ -103,12 +117,14 @@ class Tasks:
                 waits.append(Wait(work.key, WaitKind.OPERATOR, work.stopped))
         return waits
 
-    def begin(self, step_id: str, task: Task, frame: bytes, earlier: list[Entry]) -> None:
-        """Take up a task; `earlier` holds what earlier incarnations recorded about its attempts."""
-        work = TaskWork(step_id, task, frame)
-        self._works[step_id] = work
-        for entry in earlier:
-            _relive(work, entry)
+    def begin(self, task: Task, frame: bytes, seconds: float, earlier: Sequence[Logged]) -> None:
+        """Take up a task that may take so long; `earlier` holds what earlier incarnations recorded inside it."""
+        work = TaskWork(task.step_id, task, frame, seconds, task.attempts)
+        self._works[work.step_id] = work
+        for logged in earlier:
+            _relive(work, logged)
+        if not work.idle:
+            work.suspended_by = self._calls.waiting_below(work.scope)
         if not work.idle:
             self._dispatch(work)
 
@@ -119,7 +135,10 @@ class Tasks:
             return
         self._still(work)
         self._services.staff.recall(work.task.id)
+        self._calls.forget_below(step_id)
         if work.review is not None:
+            withdrawn = Withdrawn(review_id=work.review.id)
+            self._services.logbook.write(marked(step_id, STOPPED), withdrawn)
             self._services.logbook.withdraw(work.review.id)
 
     def outcome(self, outcome: Outcome, frame: bytes, attempt: int) -> None:
@@ -144,15 +163,13 @@ class Tasks:
             answer(encode(CallAnswered(failure=FailureKind.REFUSED, message="the task has moved on")))
             return
         step_id = _inner_id(work, asked.tool)
-        before = self._calls.recorded(step_id)
-        if before is not None and not before.edited:
-            same = before.tool == asked.tool and bytes(before.arguments) == bytes(asked.arguments)
-            if not same:
-                self._diverged(work, step_id)
-                return
+        before = self._calls.asked_before(step_id)
+        if before is not None and before != bytes(asked.arguments):
+            self._diverged(work, step_id)
+            return
         request = self._request(work, step_id, asked)
-        work.calls_made += 1
-        self._calls.begin(request, lambda ended: self._answered(work, ended, answer))
+        work.spent.setdefault(step_id, 0)
+        self._calls.begin(request, lambda ended: self._answered(work, step_id, ended, answer))
         if self._calls.waits_for_person(step_id):
             self._suspend(work, step_id)
 
@@ -160,7 +177,7 @@ class Tasks:
         """Hear a person's decision about a stopped task; False if none waits for it."""
         for work in list(self._works.values()):
             if work.review is not None and work.review.id == decided.review_id:
-                self._services.logbook.write(f"{work.step_id}:stopped", decided)
+                self._services.logbook.write(marked(work.step_id, STOPPED), decided)
                 work.review = None
                 if decided.action is ReviewAction.REJECT:
                     self._give_up(work)
@@ -233,14 +250,16 @@ class Tasks:
         work.last_failure = failed
         retry = services.staff.retry(work.task, failed, work.attempt)
         left = work.task.deadline - services.world.clock.wall_micros()
-        if retry.again and work.attempt < work.task.attempts and left > retry.delay_seconds * MICROS:
-            services.logbook.write(f"{work.step_id}:attempt#{work.attempt}", failed, frame)
-            services.logbook.write(f"{work.step_id}:{RETRY}#{work.attempt}", retry.decision)
+        wrote = self._calls.wrote(work.step_id)
+        again = retry.again and not wrote and work.attempt < work.task.attempts
+        if again and left > retry.delay_seconds * MICROS:
+            services.logbook.write(marked(work.step_id, ATTEMPT, work.attempt), failed, frame)
+            services.logbook.write(marked(work.step_id, RETRY, work.attempt), retry.decision)
             services.telemetry.retried(work.task.task)
             work.attempt += 1
             work.alarm = services.timers.after(retry.delay_seconds, lambda: services.tell(lambda: self._redial(work)))
             return
-        self._stop(work, failed, frame, retry.decision.why)
+        self._stop(work, failed, frame, "it has written, and may not do so twice" if wrote else retry.decision.why)
 
     def _redial(self, work: TaskWork) -> None:
         if self._works.get(work.step_id) is work:
@@ -257,16 +276,16 @@ class Tasks:
             why=f"attempt {work.attempt} of {work.task.attempts}: {failed.kind}, {failed.message}; {why}",
             policy_hash=services.staff.policy_hash,
         )
-        services.logbook.write(f"{work.step_id}:{STOP}#{work.attempt}", decision)
+        services.logbook.write(marked(work.step_id, STOP, work.attempt), decision)
         if on_stop is OnStop.FAIL:
             self._finish(work, failed, frame)
             return
-        services.logbook.write(f"{work.step_id}:attempt#{work.attempt}", failed, frame)
+        services.logbook.write(marked(work.step_id, ATTEMPT, work.attempt), failed, frame)
         if on_stop is OnStop.PARK:
             work.stopped = f"task {work.task.task} stopped: {failed.message}"
             return
         work.review = services.ask(
-            f"{work.step_id}:stopped",
+            marked(work.step_id, STOPPED),
             f"Task {work.task.task} stopped: try it again?",
             pack({"task": work.task.task, "failure": failed.kind, "message": failed.message}),
             "contract.on_stop",
@@ -279,7 +298,15 @@ class Tasks:
         self._finish(work, failed, encode(failed))
 
     def _again(self, work: TaskWork) -> None:
+        """Give a stopped task anew, with time and attempts as at first."""
+        services = self._services
         work.stopped, work.review = "", None
+        work.task = msgspec.structs.replace(
+            work.task,
+            deadline=services.world.clock.wall_micros() + int(work.seconds * MICROS),
+            attempts=work.attempt + work.attempts_given,
+        )
+        work.frame = services.logbook.write(marked(work.step_id, AGAIN, work.attempt), work.task).frame
         work.attempt += 1
         self._dispatch(work)
 
@@ -289,18 +316,18 @@ class Tasks:
             caller=f"task:{task.task}",
             tools_allowed=task.tools_allowed,
             risk_tier=task.risk_tier,
-            calls_left=task.budget.calls - work.calls_made,
-            micros_left=task.budget.micros - work.micros_spent,
+            calls_left=task.budget.calls - len(work.spent.keys() - {step_id}),
+            micros_left=task.budget.micros - sum(work.spent.values()),
             purpose=task.purpose,
         )
         trace = work.span.traceparent if work.span is not None else task.trace
         return CallRequest(self._services.key, step_id, asked.tool, asked.arguments, grant, trace)
 
-    def _answered(self, work: TaskWork, ended: Ended, answer: Callable[[bytes], None]) -> None:
+    def _answered(self, work: TaskWork, step_id: str, ended: Ended, answer: Callable[[bytes], None]) -> None:
         if isinstance(ended, Undone):
             answer(encode(CallAnswered(failure=ended.kind, message=ended.message)))
             return
-        work.micros_spent += ended.cost.micros
+        work.spent[step_id] = ended.cost.micros
         if isinstance(ended, Call) and ended.failure is not None:
             answer(encode(CallAnswered(failure=ended.failure, message=ended.message)))
         else:
@@ -315,7 +342,7 @@ class Tasks:
 
     def _diverged(self, work: TaskWork, step_id: str) -> None:
         """An agent asks for something else than it did before: a new attempt, unless it has written."""
-        if self._calls.wrote(work.scope):
+        if self._calls.wrote(work.step_id):
             self._services.halt(f"partial: the agent of {work.step_id} diverged at {step_id} after a write")
             return
         message = f"the agent asked for something else at {step_id} than the log says"
@@ -329,25 +356,24 @@ def _inner_id(work: TaskWork, tool: str) -> str:
     return f"{work.scope}{tool}#{ordinal}" if ordinal else f"{work.scope}{tool}"
 
 
-def _relive(work: TaskWork, entry: Entry) -> None:
+def _relive(work: TaskWork, logged: Logged) -> None:
     """Bring a task to where an earlier incarnation left it."""
-    match entry:
-        case Decision(subject=subject) if subject == STOP:
-            work.stopped = entry.why if entry.chosen == OnStop.PARK else ""
-        case Decision(subject=subject) if subject == RETRY:
+    step_id, mark = split_mark(logged.record.step_id)
+    match mark, logged.entry:
+        case _, Task() as task:
+            work.task, work.frame = task, logged.record.frame
+            work.stopped, work.review = "", None
             work.attempt += 1
-        case Failed():
-            work.last_failure = entry
-        case Review():
-            work.review = entry
-        case Decided():
-            work.review = None
+        case "retry", _:
             work.attempt += 1
-        case Arrived():
-            work.stopped = ""
-            work.attempt += 1
-        case Call():
-            work.calls_made += 1
-            work.micros_spent += entry.cost.micros
-        case _:
-            return
+        case "on_stop", Decision() as decision:
+            work.stopped = decision.why if decision.chosen == OnStop.PARK else ""
+        case "attempt", Failed() as failed:
+            work.last_failure = failed
+        case "stopped", Review() as review:
+            work.review = review
+        case _, Call() | Done() as ended:
+            work.spent[step_id] = ended.cost.micros
+        case _, _:
+            if step_id != work.step_id:
+                work.spent.setdefault(step_id, 0)

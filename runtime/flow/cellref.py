@@ -1,0 +1,45 @@
+"""How agents reach the case whose task they work on.
+
+It does not know what they hand in or ask for.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import anyio
+
+from casework.runtime.errors import NotSent
+from casework.runtime.ref import Ref
+
+
+@dataclass(slots=True, eq=False)
+class CellRef:
+    """How agents reach the case: the `CaseRef` that goes with a task."""
+
+    ref: Ref
+    asked: Callable[[bytes, Callable[[bytes], None]], None]
+
+    @property
+    def address(self) -> str:
+        """Name the case's cell."""
+        return self.ref.address
+
+    def outcome(self, frame: bytes, *, attempt: int) -> None:
+        """Hand in an outcome; if the cell is gone it is dropped, for the task runs again when the case does."""
+        try:
+            self.ref.tell_nowait(frame, attempt=attempt)
+        except NotSent:
+            return
+
+    async def call(self, frame: bytes) -> bytes:
+        """Ask for a tool call and wait; if cancelled, the call is still recorded and its answer dropped."""
+        answered = anyio.Event()
+        answers: list[bytes] = []
+
+        def answer(reply: bytes) -> None:
+            answers.append(reply)
+            answered.set()
+
+        self.ref.tell_local(lambda: self.asked(frame, answer))
+        await answered.wait()
+        return answers[0]

@@ -1,0 +1,40 @@
+"""What cases tell each other, and how a case reads what is in its inbox.
+
+It does not know when anything is sent, nor who waits for it.
+"""
+
+from casework.protocols.codec import decode_entry, encode
+from casework.protocols.errors import ProtocolError
+from casework.protocols.records import Arrived, Cancel, Decided, Entry, Review, ReviewAction, Sent, Stopped
+from casework.runtime.store.base import CaseKey, InboxItem
+
+
+def message(sender: CaseKey, entry: Sent | Stopped, seq: int) -> InboxItem:
+    """Make the message that a record with sequence number `seq` says was sent; its id comes from both."""
+    by, receiver = f"case:{sender.case_id}", sender._replace(case_id=entry.case_id)
+    if isinstance(entry, Sent):
+        message_id = f"sent:{sender.case_id}:{seq}"
+        arrived = Arrived(key=entry.key, message_id=message_id, by=by, value=entry.value)
+        return InboxItem(receiver, message_id, "arrived", encode(arrived))
+    message_id = f"cancel:{sender.case_id}:{seq}"
+    return InboxItem(receiver, message_id, "cancel", encode(Cancel(message_id=message_id, by=by, reason=entry.reason)))
+
+
+def read_message(item: InboxItem) -> Entry | None:
+    """Decode a message; None for one that this version cannot read."""
+    try:
+        return decode_entry(item.frame)
+    except ProtocolError:
+        return None
+
+
+def expired(review: Review, at: int) -> Decided:
+    """Make the decision on a review that nobody decided in time."""
+    return Decided(
+        review_id=review.id,
+        action=ReviewAction.REJECT,
+        by="expiry",
+        proposal_hash=review.proposal_hash,
+        reason="nobody decided in time",
+        at=at,
+    )

@@ -1,0 +1,53 @@
+"""Stores that go wrong on purpose, each a thin shell round a memory store that outlives it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import anyio
+
+from casework.runtime.store.base import Append, AppendResult, CaseKey, CaseRow
+from casework.runtime.store.memory import MemoryStore
+
+
+class OddStore:
+    """Passes every call on to `inner`; appends can be held, answered otherwise and stopped."""
+
+    def __init__(self, inner: MemoryStore | None = None) -> None:
+        self.inner = inner or MemoryStore()
+        self.appends: list[Append] = []
+        self.answers: Callable[[int, Append], AppendResult | None] = lambda number, append: None
+        self.open = anyio.Event()
+        self.open.set()
+        self.dead = False
+        self.claim_error: Exception | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def hold(self) -> None:
+        """Keep appends from becoming durable until `let_go`."""
+        self.open = anyio.Event()
+
+    def let_go(self) -> None:
+        self.open.set()
+
+    async def append(self, append: Append) -> AppendResult:
+        self.appends.append(append)
+        number = len(self.appends)
+        answer = self.answers(number, append)
+        if answer is not None:
+            return answer
+        if not self.open.is_set():
+            await self.open.wait()
+        if self.dead:
+            await anyio.Event().wait()
+        return await self.inner.append(append)
+
+    async def claim(self, node: str, *, limit: int, now: int) -> Sequence[CaseRow]:
+        if self.claim_error is not None:
+            error, self.claim_error = self.claim_error, None
+            raise error
+        return await self.inner.claim(node, limit=limit, now=now)
+
+    def on_arrival(self, heard: Callable[[Sequence[CaseKey]], None]) -> None:
+        self.inner.on_arrival(heard)
