@@ -40,7 +40,7 @@ from casework.runtime.store.base import (
     Unknown,
 )
 from casework.runtime.store.urls import door_server, open_store
-from casework.runtime.telemetry import Telemetry
+from casework.runtime.telemetry import SHUTDOWN_SECONDS, Telemetry
 
 #: Seconds that working cases get to park or close when a runtime is left.
 DRAIN_SECONDS: Final = 10.0
@@ -138,7 +138,7 @@ class Runtime:
         telemetry = self._telemetry
         if telemetry is None:
             telemetry = self._telemetry = Telemetry.from_environment(clock=world.clock)
-            stack.callback(telemetry.shutdown)
+            stack.push_async_callback(world.offload.run, telemetry.shutdown, SHUTDOWN_SECONDS)
         if isinstance(self._given, str):
             self._store = await open_store(self._given, world)
             stack.push_async_callback(self._store.aclose)

@@ -6,6 +6,7 @@ Bad input is told on standard error, one line each, and everything else goes on.
 import hashlib
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -33,6 +34,15 @@ OUT: Final = "out"
 LOOK_SECONDS: Final = 0.25
 
 OutOption = Annotated[Path | None, Parameter(name="--out", help="Folder for what the crew writes; `out` if left out.")]
+
+
+@dataclass(slots=True, frozen=True)
+class Errand:
+    """What one run is to do."""
+
+    crew: Crew
+    settings: dict[str, str]
+    intake: Intake
 
 
 def run(
@@ -64,21 +74,24 @@ def run(
     if out is not None:
         settings["out"] = str(out.resolve())
 
+    # Read before the store is opened: input that cannot be used leaves no empty store behind.
+    intake = loaded.intake(Path(settings["input"]), settings) if loaded.intake is not None else Intake()
+
     async def work(interrupts: Interrupts) -> int:
         opened = await open_store(store, World())
         try:
-            return await _work(loaded, opened, settings, interrupts, json_=json_)
+            return await _work(Errand(loaded, settings, intake), opened, interrupts, json_=json_)
         finally:
             await opened.aclose()
 
     return anyio.run(interruptible, work)
 
 
-async def _work(crew: Crew, store: Store, settings: dict[str, str], interrupts: Interrupts, *, json_: bool) -> int:
+async def _work(errand: Errand, store: Store, interrupts: Interrupts, *, json_: bool) -> int:
+    crew, settings, intake = errand.crew, errand.settings, errand.intake
     before = await remembered(store)
     settings.setdefault("out", before.get("out") or str(Path(settings["folder"], OUT)))
     _check(store.url, before, settings)
-    intake = crew.intake(Path(settings["input"]), settings) if crew.intake is not None else Intake()
     for name, value in settings.items():
         await store.remember(name, value)
     async with Runtime(crew, store, tenant=settings["tenant"], settings=settings) as runtime:
