@@ -15,10 +15,8 @@ from casework.actors.crew import Crew as Crew
 from casework.actors.crew import load_crew as load_crew
 from casework.actors.errors import CallRefused as CallRefused
 from casework.actors.errors import CrewInvalid as CrewInvalid
-from casework.actors.errors import DecisionInvalid as DecisionInvalid
 from casework.actors.errors import KnownFailure as KnownFailure
 from casework.actors.errors import PolicyInvalid as PolicyInvalid
-from casework.actors.errors import ReviewUnknown as ReviewUnknown
 from casework.actors.errors import ToolInvalid as ToolInvalid
 from casework.actors.errors import WorkFailed as WorkFailed
 from casework.actors.intake import DeliverKey as DeliverKey
@@ -37,7 +35,6 @@ __all__ = [
     "CallRefused",
     "Crew",
     "CrewInvalid",
-    "DecisionInvalid",
     "DeliverKey",
     "Intake",
     "KnownFailure",
@@ -45,7 +42,6 @@ __all__ = [
     "Policy",
     "PolicyInvalid",
     "Problem",
-    "ReviewUnknown",
     "Skill",
     "Tool",
     "ToolContext",

@@ -1,4 +1,4 @@
-"""The errors of the staff: what a crew, a tool, a policy or a decision can have wrong.
+"""The errors of the staff: what a crew, a tool or a policy can have wrong.
 
     CaseworkError
     └── StaffError
@@ -10,9 +10,7 @@
         ├── UndeclaredFields         more was handed over than the receiver declared
         ├── KnownFailure             raised by a tool: what it was asked for surely did not happen
         ├── WorkFailed               raised by an agent: it cannot do this task, and says why
-        ├── CallRefused              raised in an agent: its tool call has no value
-        ├── ReviewUnknown            there is no such review
-        └── DecisionInvalid          a person's decision does not fit the proposal
+        └── CallRefused              raised in an agent: its tool call has no value
 
 It does not know how an error is shown to a person.
 """
@@ -110,20 +108,3 @@ class CallRefused(StaffError):
         self.tool = tool
         self.kind = kind
         self.message = message
-
-
-class ReviewUnknown(StaffError):
-    """The store has no review of that id."""
-
-    def __init__(self, review_id: str) -> None:
-        super().__init__(f"there is no review {review_id!r}; `review list` shows those that are open")
-        self.review_id = review_id
-
-
-class DecisionInvalid(StaffError):
-    """A decision that cannot be taken as it is; nothing was decided."""
-
-    def __init__(self, review_id: str, why: str) -> None:
-        super().__init__(f"review {review_id}: {why}")
-        self.review_id = review_id
-        self.why = why

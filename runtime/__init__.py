@@ -9,6 +9,7 @@ if __name__ != "casework.runtime":
 from casework.runtime.actorsystem import ActorSystem as ActorSystem
 from casework.runtime.errors import CallFailed as CallFailed
 from casework.runtime.errors import CaseCancelled as CaseCancelled
+from casework.runtime.errors import DecisionInvalid as DecisionInvalid
 from casework.runtime.errors import ReviewRejected as ReviewRejected
 from casework.runtime.errors import TaskFailed as TaskFailed
 from casework.runtime.flow.case import Case as Case
@@ -24,6 +25,7 @@ __all__ = [
     "CallFailed",
     "Case",
     "CaseCancelled",
+    "DecisionInvalid",
     "Flow",
     "Result",
     "ReviewRejected",

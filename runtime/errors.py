@@ -14,6 +14,9 @@
         │   ├── StoreNewer           the world: written by a newer version
         │   ├── StoreInvalid         the world: this is no store, or it cannot be opened
         │   └── ChainBroken          the world: a record is not what was written
+        ├── ReviewError
+        │   ├── ReviewUnknown            theirs: there is no such review
+        │   └── DecisionInvalid          theirs: a decision that does not fit the proposal
         ├── FlowError
         │   ├── ForeignAwait         theirs: the flow awaited something that is no case operation
         │   ├── FlowUnknown          theirs: the log names a flow that the crew does not have
@@ -119,6 +122,27 @@ class ChainBroken(StoreError):
         super().__init__(url, f"case {case_id} record {seq}: {why}")
         self.case_id = case_id
         self.seq = seq
+
+
+class ReviewError(RuntimeFault):
+    """Root of what can go wrong with a person's decision."""
+
+
+class ReviewUnknown(ReviewError):
+    """The store has no review of that id."""
+
+    def __init__(self, review_id: str) -> None:
+        super().__init__(f"there is no review {review_id!r}; `review list` shows those that are open")
+        self.review_id = review_id
+
+
+class DecisionInvalid(ReviewError):
+    """A decision that cannot be taken as it is; nothing was decided."""
+
+    def __init__(self, review_id: str, why: str) -> None:
+        super().__init__(f"review {review_id}: {why}")
+        self.review_id = review_id
+        self.why = why
 
 
 class FlowError(RuntimeFault):

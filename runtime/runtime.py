@@ -17,7 +17,7 @@ from typing import Final, Protocol, Self
 import anyio
 import msgspec
 
-from casework.protocols.codec import decode_entry, encode, pack
+from casework.protocols.codec import decode_entry, encode, pack, plain
 from casework.protocols.records import Arrived, Cancel, Closed, Decided, Opened, ReviewAction
 from casework.protocols.wire import NIL, Evidence
 from casework.runtime.actorsystem import ActorSystem
@@ -25,6 +25,7 @@ from casework.runtime.errors import FlowUnknown, Stopping, StoreUnavailable
 from casework.runtime.flow.case import CASE_ID, Flow
 from casework.runtime.flow.opening import opening
 from casework.runtime.node import Node, NodeStatistics, household
+from casework.runtime.review import check_edit, view_of
 from casework.runtime.seams import World
 from casework.runtime.staff import Staff
 from casework.runtime.store.base import (
@@ -273,10 +274,16 @@ class Runtime:
         edited: object = None,
         proposal_hash: str = "",
     ) -> DecideResult:
-        """Decide a review. `proposal_hash` is what the person saw; left out, it is what stands there now."""
+        """Decide a review. `proposal_hash` is what the person saw; left out, it is what stands there now.
+
+        Raises:
+            DecisionInvalid: the edited proposal is not of the proposal's shape; nothing was decided.
+        """
         review = await self.store.review(review_id)
         if review is None:
             return DecisionRefused("absent")
+        if action is ReviewAction.EDIT:
+            check_edit(view_of(review), plain(pack(edited)))
         now = self._world.clock.wall_micros()
         decided = Decided(
             review_id=review_id,

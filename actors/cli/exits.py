@@ -5,9 +5,8 @@ It does not know which command ran.
 
 import enum
 
-from casework.actors.errors import ReviewUnknown
 from casework.protocols.errors import CaseworkError
-from casework.runtime.errors import StoreOwned, StoreUnavailable
+from casework.runtime.errors import ReviewUnknown, StoreOwned, StoreUnavailable
 
 
 class Exit(enum.IntEnum):

@@ -17,10 +17,10 @@ from casework.actors.cli.options import STORE, ByOption, JsonOption, StoreOption
 from casework.actors.cli.output import moment, say, say_columns, say_json, tell
 from casework.actors.cli.working import write
 from casework.actors.cli.writing import tell_aftermath
-from casework.actors.review import ReviewView, decision_frame, open_reviews, review_of
 from casework.protocols.codec import Plain
 from casework.protocols.records import ReviewAction
 from casework.runtime.errors import StoreUnavailable
+from casework.runtime.review import ReviewView, decision_frame, open_reviews, review_of
 from casework.runtime.seams import World
 from casework.runtime.store.base import (
     DecideResult,

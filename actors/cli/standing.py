@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from casework.actors.cli.output import say, say_columns
-from casework.actors.review import ReviewView, open_reviews
+from casework.runtime.review import ReviewView, open_reviews
 from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, StoreReader, WaitKind
 
 #: Lines of one kind in a summary at most; `casework cases` has them all.

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from casework.actors.errors import DecisionInvalid, ReviewUnknown
 from casework.protocols.codec import Plain, decode_entry, encode, pack, plain
 from casework.protocols.records import Decided, Review, ReviewAction
 from casework.protocols.wire import NIL, Evidence
+from casework.runtime.errors import DecisionInvalid, ReviewUnknown
 from casework.runtime.store.base import ReviewRow, StoreReader
 
 #: A figure that travels as text, as Decimals do: an edit must leave it a figure.
@@ -112,11 +112,7 @@ def decision_frame(
     if not by:
         raise DecisionInvalid(view.id, "a decision needs a name: say who decides")
     if action is ReviewAction.EDIT:
-        if edited is None:
-            raise DecisionInvalid(view.id, "an edit needs the edited proposal")
-        differs = shape_differs(view.proposal, edited)
-        if differs:
-            raise DecisionInvalid(view.id, f"the edited proposal does not have the proposal's shape: {differs}")
+        check_edit(view, edited)
     elif edited is not None:
         raise DecisionInvalid(view.id, f"to {action} takes no edited proposal; use edit")
     decided = Decided(
@@ -129,6 +125,19 @@ def decision_frame(
         at=at,
     )
     return DecisionFrame(view.id, view.proposal_hash, encode(decided))
+
+
+def check_edit(view: ReviewView, edited: Plain) -> None:
+    """Refuse an edit whose flow could not read it.
+
+    Raises:
+        DecisionInvalid: there is none, or it is not of the proposal's shape; the text names the place.
+    """
+    if edited is None:
+        raise DecisionInvalid(view.id, "an edit needs the edited proposal")
+    differs = shape_differs(view.proposal, edited)
+    if differs:
+        raise DecisionInvalid(view.id, f"the edited proposal does not have the proposal's shape: {differs}")
 
 
 def shape_differs(proposal: Plain, edited: Plain, place: str = "") -> str:

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from casework.actors.errors import DecisionInvalid, ReviewUnknown
-from casework.actors.review import decision_frame, open_reviews, review_of, shape_differs, view_of
 from casework.protocols.codec import decode_entry, digest, encode, pack, unpack
 from casework.protocols.records import Review, ReviewAction
 from casework.protocols.wire import Evidence
+from casework.runtime.errors import DecisionInvalid, ReviewUnknown
+from casework.runtime.review import decision_frame, open_reviews, review_of, shape_differs, view_of
 from casework.runtime.store.base import CaseKey, ReviewRow
 
 PROPOSAL = {"category": "travel", "vat": "4.22", "lines": [{"rate": 21, "net": "20.08"}], "note": None, "paid": True}
