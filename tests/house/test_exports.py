@@ -1,0 +1,88 @@
+"""A package's front door only re-exports, and each public name has one home."""
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from sources import HOUSES, files, module_name, shown, tree
+
+INITS = [path for path in files(*HOUSES) if path.name == "__init__.py"]
+HOUSE_INITS = [path for path in INITS if len(path.parent.parts) and shown(path).count("/") == 1]
+
+
+def exported(path: Path) -> list[tuple[str, str]]:
+    """Give (name, module of origin) for each re-export, and fail on any that is not written `X as X`."""
+    pairs: list[tuple[str, str]] = []
+    for node in tree(path).body:
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                assert alias.asname == alias.name, f"{shown(path)}:{node.lineno}: write {alias.name} as {alias.name}"
+                pairs.append((alias.name, node.module or ""))
+    return pairs
+
+
+def defined(path: Path) -> set[str]:
+    """Give the names that a module defines itself, at its top level."""
+    names: set[str] = set()
+    for node in tree(path).body:
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                names.add(name)
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                names.add(name)
+            case _:
+                pass
+    return names
+
+
+def listed(path: Path) -> list[str] | None:
+    """Give `__all__` as written, or None where there is none."""
+    for node in tree(path).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(target, ast.Name) and target.id == "__all__":
+            assert isinstance(node, ast.Assign | ast.AnnAssign)
+            assert node.value is not None
+            names: list[str] = ast.literal_eval(node.value)
+            return names
+    return None
+
+
+@pytest.mark.parametrize("path", INITS, ids=shown)
+def test_an_init_holds_re_exports_and_nothing_else(path: Path) -> None:
+    for node in tree(path).body:
+        text = ast.unparse(node)
+        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        guard = isinstance(node, ast.If) and text.startswith("if __name__ !=")
+        assert docstring or guard or isinstance(node, ast.ImportFrom) or text.startswith("__all__"), (
+            f"{shown(path)}: {text}"
+        )
+
+
+@pytest.mark.parametrize("path", INITS, ids=shown)
+def test_an_inits_list_is_sorted_and_complete(path: Path) -> None:
+    names = [name for name, _ in exported(path)]
+    if names or listed(path) is not None:
+        assert listed(path) == sorted(names)
+
+
+@pytest.mark.parametrize("path", INITS, ids=shown)
+def test_what_is_re_exported_comes_from_where_it_is_made(path: Path) -> None:
+    homes = {module_name(file): file for file in files(*HOUSES)}
+    for name, module in exported(path):
+        assert module in homes, f"{shown(path)}: {module} is no module of ours"
+        assert name in defined(homes[module]), f"{shown(path)}: {name} is not made in {module}"
+
+
+def test_a_public_name_has_one_home() -> None:
+    homes: defaultdict[str, set[str]] = defaultdict(set)
+    for path in INITS:
+        for name, module in exported(path):
+            homes[name].add(module)
+    assert not {name: found for name, found in homes.items() if len(found) > 1}
+
+
+@pytest.mark.parametrize("path", HOUSE_INITS, ids=shown)
+def test_each_house_is_guarded_and_typed(path: Path) -> None:
+    assert f"if __name__ != 'casework.{path.parent.name}'" in ast.unparse(tree(path))
+    assert (path.parent / "py.typed").is_file()

@@ -1,0 +1,56 @@
+"""Every span, metric and attribute stands in one table, and only one module emits."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from sources import HOUSES, files, imports, shown, tree
+
+from casework.runtime import telemetry_table
+
+EMITTER = "runtime/telemetry.py"
+TABLE = "runtime/telemetry_table.py"
+#: Writes a file out of the log, with tags of its own beside the names of the table; it emits nothing.
+LOG_EXPORT = "actors/trace.py"
+LIBRARIES = ("opentelemetry", "prometheus_client")
+
+
+def names() -> list[str]:
+    """Give every name of the table."""
+    rows = (*telemetry_table.ATTRIBUTES, *telemetry_table.SPANS, *telemetry_table.METRICS)
+    return [row.name for row in rows]
+
+
+@pytest.mark.parametrize("path", files(*HOUSES, "examples"), ids=shown)
+def test_only_one_module_knows_how_telemetry_is_emitted(path: Path) -> None:
+    lines = [found.line for found in imports(path) if found.module.split(".")[0] in LIBRARIES]
+    assert not lines or shown(path) == EMITTER
+
+
+def test_no_name_stands_in_the_table_twice() -> None:
+    assert len(names()) == len(set(names()))
+
+
+def test_every_attribute_of_a_span_is_in_the_table() -> None:
+    attributes = {row.name for row in telemetry_table.ATTRIBUTES}
+    for span in telemetry_table.SPANS:
+        assert set(span.attributes) <= attributes, span.name
+
+
+def test_every_attribute_belongs_to_a_span() -> None:
+    used = {attribute for span in telemetry_table.SPANS for attribute in span.attributes}
+    assert {row.name for row in telemetry_table.ATTRIBUTES} == used
+
+
+@pytest.mark.parametrize("path", files(*HOUSES), ids=shown)
+def test_no_metric_or_attribute_is_named_outside_the_table(path: Path) -> None:
+    if shown(path) in {TABLE, LOG_EXPORT}:
+        return
+    prefixes = ("casework_", "gen_ai.", "casework.step.", "casework.task.")
+    strays = [
+        f"{shown(path)}:{node.lineno} {node.value!r}"
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if node.value.startswith(prefixes) and " " not in node.value and node.value not in names()
+    ]
+    assert not strays, f"not in {TABLE}: {strays}"
