@@ -19,6 +19,7 @@ class OddStore:
         self.open = anyio.Event()
         self.open.set()
         self.dead = False
+        self.dead_after = False
         self.claim_error: Exception | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -40,6 +41,10 @@ class OddStore:
         if not self.open.is_set():
             await self.open.wait()
         if self.dead:
+            # The process is gone: nobody hears the answer, and only one last append may still have been written.
+            if self.dead_after:
+                self.dead_after = False
+                await self.inner.append(append)
             await anyio.Event().wait()
         return await self.inner.append(append)
 
