@@ -6,6 +6,7 @@ It does not know files, encodings or line limits.
 from __future__ import annotations
 
 import re
+from itertools import zip_longest
 from typing import Final
 
 from examples.bookkeeping.exports import Row, RowRefused, parse_date, squeeze
@@ -64,8 +65,8 @@ def read_row(row: Row, id_: str) -> Transaction:
 def split_remarks(text: str) -> dict[str, str]:
     """Split "Naam: X Omschrijving: Y IBAN: Z" into its labelled parts; text before the first label is dropped."""
     found = list(_LABEL.finditer(text))
-    ends = [match.start() for match in found[1:]] + [len(text)]
     parts: dict[str, str] = {}
-    for match, end in zip(found, ends, strict=True):
+    for match, following in zip_longest(found, found[1:]):
+        end = following.start() if following else len(text)
         parts.setdefault(match[1], squeeze(text[match.end() : end]))
     return parts

@@ -53,6 +53,19 @@ def test_the_older_ing_export_with_commas_is_read_too(tmp_path: pathlib.Path) ->
     assert ([each.id for each in found], problems) == ([GOOD], [])
 
 
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", {}),
+        ("Kosten betaalpakket", {}),
+        ("Kaart: 1 Omschrijving:", {"Omschrijving": ""}),
+        ("Naam: A Kenmerk: 1 Kenmerk: 2", {"Naam": "A", "Kenmerk": "1"}),
+    ],
+)
+def test_remarks_without_labels_are_remarks_all_the_same(text: str, parts: dict[str, str]) -> None:
+    assert split_remarks(text) == parts
+
+
 def test_ing_rows_are_numbered_from_the_bottom_up(tmp_path: pathlib.Path) -> None:
     found, _ = read_bank_file(write(tmp_path, ING, ing_row(name="second"), ing_row(name="first")))
     assert [(each.id, each.name) for each in found] == [(GOOD, "first"), ("ing-20260414-02", "second")]

@@ -11,7 +11,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from examples.bookkeeping import anomalies, categories, matching, vat
+from examples.bookkeeping import anomalies, categories, matching
 from examples.bookkeeping.bank import read_bank_folder
 from examples.bookkeeping.business import Business, filing_deadline, quarter_dates, read_business
 from examples.bookkeeping.categories import Proposal, Settled, settle
@@ -25,6 +25,7 @@ from examples.bookkeeping.ledger import (
     Status,
     Transaction,
     Treatment,
+    VatLine,
 )
 from examples.bookkeeping.matching import Verdict
 from examples.bookkeeping.overview import TrailEntry, build_overview, overview_json
@@ -133,7 +134,7 @@ def test_an_unusable_business_file_says_what_is_expected(tmp_path: pathlib.Path)
 
 
 def test_vat_without_a_receipt_cannot_be_totalled() -> None:
-    line = vat.VatLine(rate=21, net=Decimal(100), vat=Decimal(21), gross=Decimal(121))
+    line = VatLine(rate=21, net=Decimal(100), vat=Decimal(21), gross=Decimal(121))
     bare = Booking(
         transaction="t1", date=DAY, amount=Decimal(-121), category="office",
         treatment=Treatment.PURCHASE, vat_lines=(line,),

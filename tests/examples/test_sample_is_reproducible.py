@@ -37,8 +37,7 @@ def module(name: str) -> ModuleType:
 
 
 generate, expected, names, paper_, scenario, parties = (
-    module(name)
-    for name in ("generate", "expected", "sample_names", "sample_paper", "scenario", "sample_parties")
+    module(name) for name in ("generate", "expected", "sample_names", "sample_paper", "scenario", "sample_parties")
 )
 
 
