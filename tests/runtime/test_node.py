@@ -1,0 +1,223 @@
+"""The node: what it does when the store says no, when a case breaks its cell, and when it has to end."""
+
+from collections.abc import Callable
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from casework.protocols.records import Halted
+from casework.runtime.errors import StoreUnavailable
+from casework.runtime.flow.case import Case
+from casework.runtime.store.base import (
+    Append,
+    AppendResult,
+    CaseStatus,
+    Conflict,
+    Fenced,
+    Unavailable,
+    Unknown,
+    WaitKind,
+)
+from casework.runtime.store.memory import MemoryStore
+from tests.support.flow_scene import KEY, LEASE_OVER, Ask, crashing, crew, entries, runtime, until, value
+from tests.support.manual_clock import ManualClock
+from tests.support.odd_stores import OddStore
+
+
+async def simple(case: Case, inputs: Ask) -> int:
+    await case.note("one")
+    await case.park("go", reason="waits")
+    return inputs.n
+
+
+def answering(store: OddStore, number: int, answer: AppendResult) -> None:
+    def answers(count: int, append: Append) -> AppendResult | None:
+        return answer if count == number else None
+
+    store.answers = answers
+
+
+@pytest.mark.promise("NODE-1")
+@pytest.mark.parametrize("answer", [Conflict(9), Unknown("who knows")], ids=["conflict", "unknown"])
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_case_whose_append_went_wrong_is_taken_again_and_goes_on(answer: AppendResult, number: int) -> None:
+    store = OddStore()
+    answering(store, number, answer)
+    with anyio.fail_after(5):
+        async with runtime(crew(simple), store) as machine:
+            await machine.open("simple", "c1", Ask(3))
+            await machine.wait("c1")
+            await machine.deliver("go", by="test")
+            await machine.wait("c1")
+            assert await value(store) == 3
+            await machine.wait_idle()
+
+
+@pytest.mark.promise("NODE-1")
+async def test_a_fenced_case_is_dropped_for_whoever_owns_it_now() -> None:
+    store = OddStore()
+    answering(store, 1, Fenced(7))
+    with anyio.fail_after(5):
+        async with runtime(crew(simple), store) as machine:
+            await machine.open("simple", "c1", Ask())
+            await until(machine, lambda: bool(store.appends))
+            await machine.wait_idle()
+            assert machine.statistics().active == 0
+            assert len(store.appends) == 1
+
+
+@pytest.mark.promise("NODE-2")
+async def test_an_append_to_a_store_that_is_away_is_tried_until_it_is_back() -> None:
+    store, clock = OddStore(), ManualClock()
+    answering(store, 1, Unavailable("the disk is full"))
+    with anyio.fail_after(5):
+        async with runtime(crew(simple), store, clock) as machine:
+            await machine.open("simple", "c1", Ask())
+            await until(machine, lambda: len(store.appends) == 1)
+            await anyio.wait_all_tasks_blocked()
+            clock.advance(1)
+            assert (await machine.wait("c1")).status is CaseStatus.PARKED
+
+
+@pytest.mark.promise("NODE-2")
+async def test_a_node_outlives_a_store_that_is_away_when_it_claims() -> None:
+    store, clock = OddStore(), ManualClock()
+    with anyio.fail_after(5):
+        async with runtime(crew(simple), store, clock) as machine:
+            await machine.wait_idle()
+            store.claim_error = StoreUnavailable("memory:", "away")
+            await machine.open("simple", "c1", Ask())
+            await anyio.wait_all_tasks_blocked()
+            assert store.claim_error is None
+            clock.advance(1)
+            assert (await machine.wait("c1")).status is CaseStatus.PARKED
+
+
+@pytest.mark.promise("NODE-3")
+@pytest.mark.parametrize("where", ["replay", "ruling"])
+async def test_a_case_that_breaks_its_cell_three_times_parks_as_poison_and_others_go_on(where: str) -> None:
+    staff = crew(simple, breaks)
+    if where == "replay":
+        staff.flows = {**staff.flows, "breaks": _raising(staff.flows["breaks"])}
+    else:
+        staff.rule = _raise  # type: ignore[method-assign,assignment]
+    with anyio.fail_after(5):
+        async with runtime(staff) as machine:
+            await machine.open("breaks", "c1", Ask())
+            await machine.open("simple", "c2", Ask())
+            row = await machine.wait("c1")
+            assert row.status is CaseStatus.PARKED
+            assert row.waits[0].kind is WaitKind.OPERATOR
+            assert "poison" in row.waits[0].reason
+            assert len(await entries(machine.store, Halted)) == 1
+            await machine.wait_idle()
+            assert (await machine.wait("c2")).waits[0].key == "go"
+
+
+async def breaks(case: Case, inputs: Ask) -> None:
+    await case.call("tool", {}, returns=str)
+
+
+def _raise(*_: object) -> None:
+    raise ZeroDivisionError("a bug in the machine")
+
+
+def _raising(flow: object) -> object:
+    import dataclasses
+
+    import msgspec
+
+    if isinstance(flow, msgspec.Struct):
+        return msgspec.structs.replace(flow, function=_raise)
+    return dataclasses.replace(flow, function=_raise)  # type: ignore[type-var]
+
+
+@pytest.mark.promise("NODE-4")
+async def test_what_a_killed_node_held_is_taken_once_its_lease_is_over_though_nobody_says_so() -> None:
+    store, clock = OddStore(), ManualClock()
+    with anyio.fail_after(5):
+        async with crashing(runtime(crew(simple), store, clock)) as machine:
+            store.hold()
+            await machine.open("simple", "c1", Ask())
+            await until(machine, lambda: bool(store.appends))
+        store.let_go()
+        async with runtime(crew(simple), store, clock) as machine:
+            await machine.wait_idle()
+            assert (await store.case(KEY)).status is CaseStatus.OPEN
+            await anyio.wait_all_tasks_blocked()
+            clock.advance(LEASE_OVER)
+            while (await store.case(KEY)).status is CaseStatus.OPEN:
+                await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.promise("NODE-5")
+async def test_what_a_drained_node_leaves_is_free_at_once() -> None:
+    store, clock = MemoryStore(), ManualClock()
+
+    async def never(inputs: object, call: object) -> None:
+        await anyio.sleep_forever()
+
+    async def works(case: Case, inputs: Ask) -> None:
+        await case.delegate("work", {}, returns=str, goal="work")
+
+    staff = crew(works, doers={"work": never})
+    with anyio.fail_after(5):
+        async with runtime(staff, store, clock) as machine:
+            await machine.open("works", "c1", Ask())
+            await until(machine, lambda: bool(staff.sent))
+            full = machine.node.drain
+            machine.node.drain = lambda timeout_seconds: full(0.01)  # type: ignore[method-assign]
+        again = crew(works, doers={"work": never})
+        async with runtime(again, store, clock) as machine:
+            await until(machine, lambda: bool(again.sent))
+            machine.node.drain = lambda timeout_seconds: full(0.01)  # type: ignore[method-assign]
+
+
+@pytest.mark.promise("NODE-5")
+async def test_a_drain_gives_parked_cases_back_and_keeps_nothing_of_them() -> None:
+    store = MemoryStore()
+    with anyio.fail_after(5):
+        async with runtime(crew(simple), store) as machine:
+            for n in range(20):
+                await machine.open("simple", f"c{n}", Ask(n))
+            await machine.wait_idle()
+            node = machine.node
+            assert node.statistics().parked == 20
+        assert node.statistics()[:2] == (0, 0)
+        assert {row.node for row in await store.cases()} == {""}
+
+
+@pytest.mark.promise("NODE-6")
+async def test_a_case_that_rests_is_released_and_comes_back_for_its_next_message() -> None:
+    clock, store = ManualClock(), MemoryStore()
+    with anyio.fail_after(5):
+        async with runtime(crew(simple), store, clock) as machine:
+            await machine.open("simple", "c1", Ask(4))
+            await machine.wait("c1")
+            await anyio.wait_all_tasks_blocked()
+            clock.advance(1.5)
+            await anyio.wait_all_tasks_blocked()
+            assert machine.statistics()[:2] == (0, 0)
+            assert (await store.case(KEY)).node == ""
+            await machine.deliver("go", by="test")
+            assert (await machine.wait("c1")).status is CaseStatus.CLOSED
+
+
+@pytest.mark.promise("NODE-7")
+async def test_a_message_that_comes_while_a_case_is_given_back_is_not_lost() -> None:
+    store, clock = OddStore(), ManualClock()
+    released: Callable[[], bool] = lambda: store.appends[-1].release
+    with anyio.fail_after(5):
+        async with runtime(crew(simple), store, clock) as machine:
+            await machine.open("simple", "c1", Ask(4))
+            await machine.wait("c1")
+            await anyio.wait_all_tasks_blocked()
+            store.hold()
+            clock.advance(1.5)
+            await until(machine, released)
+            await machine.deliver("go", by="test")
+            await anyio.wait_all_tasks_blocked()
+            store.let_go()
+            assert (await machine.wait("c1")).status is CaseStatus.CLOSED
+            assert await value(store) == 4
