@@ -9,6 +9,7 @@ one process share nothing. It does not know what a crew is made of: that is what
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
@@ -167,8 +168,10 @@ class Runtime:
             self.telemetry.mailbox_depth(kind, depth)
 
     async def _stop(self, scope: anyio.CancelScope) -> None:
+        # Cancelled from outside, everything in here has ended already: there is nobody left to wait for.
+        seconds = 0.0 if anyio.current_effective_deadline() == -math.inf else DRAIN_SECONDS
         with anyio.CancelScope(shield=True):
-            await self.node.drain(DRAIN_SECONDS)
+            await self.node.drain(seconds)
         scope.cancel()
 
     @property

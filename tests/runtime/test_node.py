@@ -1,7 +1,5 @@
 """The node: what it does when the store says no, when a case breaks its cell, and when it has to end."""
 
-from collections.abc import Callable
-
 import anyio
 import anyio.lowlevel
 import pytest
@@ -207,7 +205,6 @@ async def test_a_case_that_rests_is_released_and_comes_back_for_its_next_message
 @pytest.mark.promise("NODE-7")
 async def test_a_message_that_comes_while_a_case_is_given_back_is_not_lost() -> None:
     store, clock = OddStore(), ManualClock()
-    released: Callable[[], bool] = lambda: store.appends[-1].release
     with anyio.fail_after(5):
         async with runtime(crew(simple), store, clock) as machine:
             await machine.open("simple", "c1", Ask(4))
@@ -215,7 +212,7 @@ async def test_a_message_that_comes_while_a_case_is_given_back_is_not_lost() -> 
             await anyio.wait_all_tasks_blocked()
             store.hold()
             clock.advance(1.5)
-            await until(machine, released)
+            await until(machine, lambda: store.appends[-1].release)
             await machine.deliver("go", by="test")
             await anyio.wait_all_tasks_blocked()
             store.let_go()

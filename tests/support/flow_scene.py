@@ -40,7 +40,9 @@ def runtime(staff: SmallStaff, store: Any = "memory:", clock: ManualClock | None
     return Runtime(staff, store, world=world, telemetry=Telemetry.off())
 
 
-async def run(staff: SmallStaff, flow: str, store: Any = "memory:", n: int = 0) -> tuple[CaseRow, list[tuple[str, str]]]:
+async def run(
+    staff: SmallStaff, flow: str, store: Any = "memory:", n: int = 0
+) -> tuple[CaseRow, list[tuple[str, str]]]:
     """Run one case until it rests; give its row and its log as (kind, step id)."""
     with anyio.fail_after(5):
         async with runtime(staff, store) as machine:

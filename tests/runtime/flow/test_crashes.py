@@ -80,9 +80,9 @@ def staff(ledger: Ledger) -> SmallStaff:
     return crew(ten_steps, leaf, doers={"work": work}, tools=tools)
 
 
-async def help_along(store: Any, machine: Any, clock: ManualClock, dead: Callable[[], bool]) -> None:
+async def help_along(store: Any, machine: Any, clock: ManualClock, *, dying: OddStore | None = None) -> None:
     """Decide, deliver and let time pass as long as that is what the case waits for."""
-    while not dead():
+    while dying is None or not dying.dead:
         await anyio.lowlevel.checkpoint()
         row = await store.case(KEY)
         if row is None or row.status is CaseStatus.CLOSED:
@@ -111,14 +111,14 @@ async def test_killed_at_every_append_a_case_ends_with_the_same_result_and_the_s
                 kill_at(store, killed_at, after=after)
             async with crashing(runtime(staff(ledger), store, clock)) as machine:
                 await machine.open("ten_steps", "c1", Ask())
-                await help_along(store, machine, clock, lambda: store.dead)
+                await help_along(store, machine, clock, dying=store)
             if last == 1:
                 last, killed_at = len(store.appends), 0
                 assert last > 8
                 continue
             clock.advance(LEASE_OVER)
             async with runtime(staff(ledger), inner, clock) as machine:
-                await help_along(inner, machine, clock, lambda: False)
+                await help_along(inner, machine, clock)
         row = await inner.case(KEY)
         assert row is not None
         assert row.status is CaseStatus.CLOSED

@@ -147,7 +147,9 @@ async def closed(store: object, key: CaseKey = CaseKey("default", "c1")) -> None
 
 async def either(case: Case, inputs: Ask) -> object:
     index, _ = await case.first(
-        case.review("look", {"n": 1}, rule="test"), case.park("key", reason="or this"), case.park("go", reason="or that")
+        case.review("look", {"n": 1}, rule="test"),
+        case.park("key", reason="or this"),
+        case.park("go", reason="or that"),
     )
     await case.park("end", reason="still here")
     return index
@@ -225,7 +227,6 @@ async def test_a_timer_fires_once_at_its_moment_also_after_a_restart(restart: bo
                 clock.advance(51)
                 await closed(store)
         assert len(await entries(store, Fired)) == 1
-
 
 
 async def compensates(case: Case, inputs: Ask) -> str:
