@@ -15,7 +15,7 @@ demo: ## install what is needed, process a quarter of bookkeeping, say where to 
 	@echo "== 1/2 environment"
 	@.ci/bootstrap demo
 	@echo "== 2/2 a quarter of bookkeeping: exports and receipts in, VAT overview out"
-	@rm -rf demo demo.db demo.db-wal demo.db-shm demo.db.sock
+	@rm -rf demo demo.db demo.db-* demo.db.*
 	@$(BIN)/casework run $(CREW) $(SAMPLE) --store $(STORE) --out demo
 	@echo
 	@echo "The overview:            $(CURDIR)/demo/overview.html"
@@ -56,6 +56,6 @@ lock: ## write the pinned requirements anew (needs the registry)
 	@echo "locked: see .ci/lock"
 
 clean: ## remove what the targets above made
-	rm -rf .venv .cache demo demo.db demo.db-* demo.db.sock build dist
+	rm -rf .venv .cache demo demo.db demo.db-* demo.db.* build dist
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
