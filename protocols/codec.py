@@ -18,7 +18,7 @@ from casework.protocols.wire import CallAnswered, CallAsked, Outcome, Task
 T = TypeVar("T")
 
 #: A value as plain data, as it stands in JSON.
-Plain: TypeAlias = "None | bool | int | float | str | list[Plain] | dict[str, Plain]"
+Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 
 #: Bytes of one frame at most; larger things travel by reference.
 FRAME_BYTES_MAX: Final = 1 << 20

@@ -26,7 +26,6 @@ from casework.runtime.ref import Ref
 from casework.runtime.seams import World
 from casework.runtime.supervision import Escalated, Restart, RestartLimit
 
-
 #: How workers of one kind are told apart.
 _NUMBERED: Final = re.compile(r"-\d+$")
 

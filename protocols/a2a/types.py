@@ -7,7 +7,6 @@ It does not know of servers, clients or transports.
 import enum
 from typing import Final
 
-import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from casework.protocols.errors import FrameInvalid
@@ -40,9 +39,7 @@ LEGAL: Final[dict[TaskState, frozenset[TaskState]]] = {
             TaskState.AUTH_REQUIRED,
         }
     ),
-    TaskState.INPUT_REQUIRED: frozenset(
-        {TaskState.WORKING, TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED}
-    ),
+    TaskState.INPUT_REQUIRED: frozenset({TaskState.WORKING, TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED}),
     TaskState.AUTH_REQUIRED: frozenset({TaskState.WORKING, TaskState.FAILED, TaskState.CANCELED}),
     TaskState.COMPLETED: frozenset(),
     TaskState.FAILED: frozenset(),

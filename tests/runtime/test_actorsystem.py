@@ -173,7 +173,7 @@ async def test_a_child_that_fails_too_often_fails_its_parent_whose_family_begins
 
 @pytest.mark.promise("KERNEL-8")
 async def test_an_actor_at_the_top_that_fails_too_often_ends_the_system_which_raises() -> None:
-    with anyio.fail_after(5), pytest.raises(Escalated, match="'a' failed again after 2 restarts"):
+    with anyio.fail_after(5), pytest.raises(Escalated, match="'a' failed again after 2 restarts"):  # noqa: PT012 - it raises on leaving
         async with ActorSystem(restart_limit=RestartLimit(intensity=2)) as system:
             ref = system.spawn("a", Echo)
             for _ in range(3):
