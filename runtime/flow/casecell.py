@@ -197,8 +197,8 @@ class CaseCell:
             first = log[0].entry
             opened = first if isinstance(first, Opened) else blank
             flow = self._flow()
-            inputs: object = unpack(opened.inputs, flow.inputs)
-            engine = Engine(flow.function(Case(*self.key), inputs), self._setting(opened, log))
+            declared: type[object] = flow.inputs
+            engine = Engine(flow.function(Case(*self.key), unpack(opened.inputs, declared)), self._setting(opened, log))
             return log, replay(engine, log), engine, opened, ""
         except (CaseworkError, IndexError) as error:
             if engine is not None:

@@ -14,7 +14,7 @@ from casework.protocols.records import Closed, Entry
 from casework.runtime.flow.case import Flow
 from casework.runtime.runtime import Runtime
 from casework.runtime.seams import World
-from casework.runtime.store.base import CaseKey, CaseRow
+from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus
 from casework.runtime.telemetry import Telemetry
 from tests.support.manual_clock import ManualClock
 from tests.support.small_staff import SmallStaff
@@ -82,4 +82,10 @@ async def value(store: Any, type_: type[Any] = object, key: CaseKey = KEY) -> An
 async def until(machine: Runtime, holds: Callable[[], bool]) -> None:
     """Let everybody run until something holds; the caller bounds it."""
     while not holds():
+        await anyio.lowlevel.checkpoint()
+
+
+async def closed(store: Any, key: CaseKey = KEY) -> None:
+    """Let everybody run until a case is closed; the caller bounds it."""
+    while (await store.case(key)).status is not CaseStatus.CLOSED:
         await anyio.lowlevel.checkpoint()

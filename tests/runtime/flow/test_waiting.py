@@ -9,7 +9,7 @@ from casework.runtime.errors import CaseCancelled
 from casework.runtime.flow.case import Case
 from casework.runtime.store.base import CaseKey, CaseStatus, DecisionRefused, Duplicate, Nobody, WaitKind
 from casework.runtime.store.memory import MemoryStore
-from tests.support.flow_scene import LEASE_OVER, Ask, crashing, crew, entries, runtime, steps, value
+from tests.support.flow_scene import LEASE_OVER, Ask, closed, crashing, crew, entries, runtime, steps, value
 from tests.support.manual_clock import ManualClock
 
 
@@ -130,19 +130,13 @@ async def test_a_decision_taken_in_time_stands_although_the_case_hears_of_it_lat
         async with crashing(runtime(crew(asks), store, clock)) as machine:
             await machine.open("asks", "c1", Ask(60))
             row = await machine.wait("c1")
-            review = await store.review(row.waits[0].key)
         other = runtime(crew(asks), store, clock)
         other._store = store
-        await other.decide(review.id, ReviewAction.APPROVE, by="ann")
+        await other.decide(row.waits[0].key, ReviewAction.APPROVE, by="ann")
         clock.advance(61)
         async with runtime(crew(asks), store, clock) as machine:
             await closed(machine.store)
         assert (await value(store))[:2] == ["approve", "ann"]
-
-
-async def closed(store: object, key: CaseKey = CaseKey("default", "c1")) -> None:
-    while (await store.case(key)).status is not CaseStatus.CLOSED:  # type: ignore[attr-defined]
-        await anyio.lowlevel.checkpoint()
 
 
 async def either(case: Case, inputs: Ask) -> object:
