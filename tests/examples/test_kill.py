@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,10 @@ def asked(books: Books, query: str) -> Any:
 
 def records(books: Books) -> int:
     return asked(books, "SELECT max(rowid) FROM record") or 0
+
+
+def grown(books: Books, wanted: int) -> bool:
+    return records(books) >= wanted
 
 
 def watched(process: subprocess.Popen[bytes], reached: Callable[[], bool]) -> bool:
@@ -100,7 +105,7 @@ def whole_and_once(books: Books) -> Standing:
     writes = [entry for log in found.logs.values() for _, entry in log if isinstance(entry, Intent | Done)]
     assert [type(entry) for entry in writes] == [Intent, Done]
     assert [path.name for path in (books.out / "revisions").iterdir()] == ["overview-0001.json"]
-    assert not [path for path in books.out.rglob("*.new")]
+    assert not list(books.out.rglob("*.new"))
     return found
 
 
@@ -124,7 +129,7 @@ def test_a_run_killed_at_random_moments_ends_as_if_nobody_had_been_killed(
     for moment in moments:
         before = records(books)
         if before < records_in_all - 1:
-            killed(books, lambda wanted=max(moment, before + 1): records(books) >= wanted)
+            killed(books, partial(grown, books, max(moment, before + 1)))
     whole_and_once(books)
 
 
@@ -148,7 +153,8 @@ def answer(books: Books, *arguments: str | Path) -> str:
     """Have a command succeed in a process of its own."""
     run = books.call(books.command(*arguments))
     assert (run.returncode, run.stderr) == (0, ""), run.stderr
-    return run.stdout
+    said: str = run.stdout
+    return said
 
 
 def test_others_deliver_and_decide_while_a_service_owns_the_store(done: Books) -> None:
