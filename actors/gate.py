@@ -125,7 +125,7 @@ class Gate:
         tried = await self._try(tool, arguments, context, call_before)
         return await self._written(tool, arguments, context, tried)
 
-    async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int = 0) -> CallResult:
+    async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
         """Find out what became of a write: its value, a failure that says it did not happen, or UNKNOWN.
 
         `call_before` is the intent's, 0 if it is not at hand; a key that is honoured for a limited time is then not

@@ -91,7 +91,7 @@ class CrewStaff:
         """
         return await self.gate.perform(request, idempotency_key=idempotency_key, call_before=call_before)
 
-    async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int = 0) -> CallResult:
+    async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
         """Find out what became of a write; if cancelled, ask again."""
         return await self.gate.look_up(request, idempotency_key=idempotency_key, call_before=call_before)
 

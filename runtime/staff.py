@@ -130,8 +130,8 @@ class Staff(Protocol):
         """
         ...
 
-    async def look_up(self, request: CallRequest, *, idempotency_key: str) -> CallResult:
-        """Find out what became of a write whose end was not recorded.
+    async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
+        """Find out what became of a write whose end was not recorded; `call_before` is its intent's.
 
         Gives a value (it happened), a failure other than UNKNOWN (it did not), or UNKNOWN (nobody can say).
         A keyed tool may be called again with the same key and bytes.

@@ -345,7 +345,7 @@ class Calls:
         request = replace(work.request, arguments=intent.arguments)
 
         async def look_up() -> None:
-            result = await services.staff.look_up(request, idempotency_key=intent.key)
+            result = await services.staff.look_up(request, idempotency_key=intent.key, call_before=intent.call_before)
             services.tell(lambda: self._looked_up(work, result))
 
         services.job(look_up)

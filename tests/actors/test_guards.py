@@ -31,7 +31,7 @@ def test_failures_that_are_spread_out_do_not_open_it() -> None:
     assert circuit.statistics(24.0).state is CircuitState.CLOSED
 
 
-@pytest.mark.promise("GUARD-2")
+@pytest.mark.promise("GUARD-1")
 def test_after_the_pause_one_probe_goes_through_and_closes_it_when_it_does_well() -> None:
     circuit = opened()
     assert circuit.admit(5.0)

@@ -65,7 +65,7 @@ def test_no_contract_is_even_made_without_its_terms(required: str) -> None:
         Task(**terms)
 
 
-@pytest.mark.promise("CONTRACT-2")
+@pytest.mark.promise("CONTRACT-1")
 @pytest.mark.parametrize(
     ("terms", "widened"),
     [

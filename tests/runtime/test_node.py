@@ -131,7 +131,7 @@ def _raising(flow: object) -> object:
     return dataclasses.replace(flow, function=_raise)  # type: ignore[type-var]
 
 
-@pytest.mark.promise("NODE-4")
+@pytest.mark.promise("NODE-5")
 async def test_what_a_killed_node_held_is_taken_once_its_lease_is_over_though_nobody_says_so() -> None:
     store, clock = OddStore(), ManualClock()
     with anyio.fail_after(5):
@@ -202,7 +202,7 @@ async def test_a_case_that_rests_is_released_and_comes_back_for_its_next_message
             assert (await machine.wait("c1")).status is CaseStatus.CLOSED
 
 
-@pytest.mark.promise("NODE-7")
+@pytest.mark.promise("NODE-6")
 async def test_a_message_that_comes_while_a_case_is_given_back_is_not_lost() -> None:
     store, clock = OddStore(), ManualClock()
     with anyio.fail_after(5):

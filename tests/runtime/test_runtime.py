@@ -33,7 +33,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return "memory:" if request.param == "memory" else f"sqlite:///{tmp_path}/cases.db"
 
 
-@pytest.mark.promise("RUNTIME-1")
+@pytest.mark.promise("STORE-1")
 async def test_opening_a_case_again_changes_nothing(url: str) -> None:
     with anyio.fail_after(5):
         async with runtime(crew(parks), url) as machine:
@@ -44,7 +44,7 @@ async def test_opening_a_case_again_changes_nothing(url: str) -> None:
             assert await value(machine.store) == 1
 
 
-@pytest.mark.promise("RUNTIME-1")
+@pytest.mark.promise("STORE-1")
 async def test_what_cannot_be_opened_is_refused_with_its_reason() -> None:
     with anyio.fail_after(5):
         async with runtime(crew(parks)) as machine:
@@ -58,7 +58,7 @@ async def test_what_cannot_be_opened_is_refused_with_its_reason() -> None:
                 await machine.wait("c1")
 
 
-@pytest.mark.promise("RUNTIME-2")
+@pytest.mark.promise("FLOW-25")
 async def test_waiting_after_a_delivery_sees_what_became_of_it(url: str) -> None:
     with anyio.fail_after(5):
         async with runtime(crew(parks), url) as machine:
@@ -76,7 +76,7 @@ async def test_waiting_after_a_delivery_sees_what_became_of_it(url: str) -> None
                 assert row.status is CaseStatus.CLOSED
 
 
-@pytest.mark.promise("RUNTIME-2")
+@pytest.mark.promise("FLOW-25")
 async def test_waiting_in_a_new_process_sees_what_came_before_it(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/cases.db"
     with anyio.fail_after(5):
@@ -90,7 +90,7 @@ async def test_waiting_in_a_new_process_sees_what_came_before_it(tmp_path: Path)
             assert (await machine.wait("c1")).status is CaseStatus.CLOSED
 
 
-@pytest.mark.promise("RUNTIME-3")
+@pytest.mark.promise("NODE-6")
 async def test_a_released_case_keeps_no_actor_and_no_cell() -> None:
     clock = ManualClock()
     with anyio.fail_after(5):
@@ -107,7 +107,7 @@ async def test_a_released_case_keeps_no_actor_and_no_cell() -> None:
             assert [*node._cells, *node._failures, *node._expected, *node._lost, *node._starting] == []
 
 
-@pytest.mark.promise("RUNTIME-4")
+@pytest.mark.promise("KERNEL-10")
 async def test_leaving_a_runtime_whose_store_is_away_is_bounded() -> None:
     def away(count: int, append: Append) -> AppendResult:
         return Unavailable("gone for good")
@@ -132,7 +132,7 @@ async def huge(case: Case, inputs: Ask) -> str:
     return "x" * (1 << 20)
 
 
-@pytest.mark.promise("RUNTIME-5")
+@pytest.mark.promise("NODE-3")
 @pytest.mark.parametrize(
     ("n", "why"), [(0, "FrameTooLarge"), (1, "FrameTooLarge"), (2, "ValueError"), (3, "FlowUnknown")]
 )
@@ -149,7 +149,7 @@ async def test_what_cannot_be_written_parks_its_case_with_the_reason_and_no_othe
             assert (await machine.wait("c2")).waits[0].key == "go"
 
 
-@pytest.mark.promise("RUNTIME-6")
+@pytest.mark.promise("NODE-4")
 async def test_two_runtimes_in_one_process_share_nothing() -> None:
     with anyio.fail_after(5):
         async with runtime(crew(parks)) as one, runtime(crew(parks)) as other:
@@ -158,7 +158,7 @@ async def test_two_runtimes_in_one_process_share_nothing() -> None:
             assert await other.store.cases() == []
 
 
-@pytest.mark.promise("RUNTIME-7")
+@pytest.mark.promise("FLOW-25")
 async def test_a_thing_is_delivered_with_its_bytes_kept_by_their_hash(url: str) -> None:
     with anyio.fail_after(5):
         async with runtime(crew(parks_for_bytes), url) as machine:
@@ -177,7 +177,7 @@ async def parks_for_bytes(case: Case, inputs: Ask) -> Any:
     return [evidence.ref, evidence.label]
 
 
-@pytest.mark.promise("RUNTIME-4")
+@pytest.mark.promise("KERNEL-10")
 async def test_a_runtime_that_is_cancelled_from_outside_ends_without_waiting_for_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

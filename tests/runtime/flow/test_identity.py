@@ -169,7 +169,7 @@ async def test_a_case_of_another_version_source_or_flow_parks_naming_both(what: 
             assert len(await entries(store, Halted)) == 1
 
 
-@pytest.mark.promise("FLOW-7")
+@pytest.mark.promise("FLOW-6")
 async def test_a_log_that_cannot_be_read_parks_the_case() -> None:
     store = MemoryStore()
     with anyio.fail_after(5):

@@ -119,7 +119,7 @@ async def test_a_person_says_whether_a_stopped_task_is_tried_again(
         assert await value(store) == end
 
 
-@pytest.mark.promise("FLOW-20")
+@pytest.mark.promise("FLOW-18")
 async def test_an_attempt_that_takes_too_long_is_followed_by_another_and_its_late_outcome_ignored() -> None:
     release, clock, store = anyio.Event(), ManualClock(), MemoryStore()
     answers = iter(("late", "fresh"))
@@ -146,7 +146,7 @@ async def test_an_attempt_that_takes_too_long_is_followed_by_another_and_its_lat
             assert await value(store) == "fresh"
 
 
-@pytest.mark.promise("FLOW-20")
+@pytest.mark.promise("FLOW-18")
 async def test_a_task_past_its_deadline_is_not_tried_again() -> None:
     clock, store = ManualClock(), MemoryStore()
     staff = crew(work, doers={"work": never}, attempt_limit_seconds=1000.0)
@@ -284,7 +284,7 @@ async def test_the_frame_that_an_agent_gets_is_byte_for_byte_the_one_in_the_log(
     assert digest(staff.sent[0][2]) == digest(logged.frame)
 
 
-@pytest.mark.promise("FLOW-24")
+@pytest.mark.promise("FLOW-21")
 @pytest.mark.parametrize("name", ["attempt", "retry", "on_stop", "stopped", "resumed", "approval", "unknown", "again"])
 async def test_a_tool_may_be_called_like_anything_that_the_log_says_of_tasks(name: str) -> None:
     reached = anyio.Event()

@@ -54,7 +54,7 @@ async def late_parker(case: Case, inputs: Ask) -> str:
     return arrived.by
 
 
-@pytest.mark.promise("FLOW-26")
+@pytest.mark.promise("FLOW-25")
 @pytest.mark.parametrize("restart", [False, True])
 async def test_a_thing_that_arrived_before_anybody_waited_for_it_is_kept(restart: bool) -> None:
     store = MemoryStore()
@@ -102,7 +102,7 @@ async def test_a_person_approves_edits_or_rejects_exactly_what_was_proposed(
             assert await value(machine.store) == end
 
 
-@pytest.mark.promise("FLOW-28")
+@pytest.mark.promise("FLOW-27")
 @pytest.mark.parametrize("restart", [False, True])
 async def test_a_review_that_nobody_decided_in_time_counts_as_rejected(restart: bool) -> None:
     store, clock = MemoryStore(), ManualClock()
@@ -123,7 +123,7 @@ async def test_a_review_that_nobody_decided_in_time_counts_as_rejected(restart: 
         assert (await store.reviews())[0].state == "withdrawn"
 
 
-@pytest.mark.promise("FLOW-28")
+@pytest.mark.promise("FLOW-27")
 async def test_a_decision_taken_in_time_stands_although_the_case_hears_of_it_later() -> None:
     store, clock = MemoryStore(), ManualClock()
     with anyio.fail_after(5):

@@ -180,7 +180,7 @@ async def test_a_private_directory_that_others_can_enter_is_not_used(tmp_path: P
     await store.aclose()
 
 
-@pytest.mark.promise("STORE-19")
+@pytest.mark.promise("STORE-18")
 @pytest.mark.parametrize(
     "data",
     [
@@ -206,7 +206,7 @@ async def test_bytes_that_are_no_request_close_their_connection_with_one_line(
     assert line.isprintable()
 
 
-@pytest.mark.promise("STORE-19")
+@pytest.mark.promise("STORE-18")
 async def test_a_client_that_sends_nothing_is_cut_off(
     server: DoorServer, client: DoorClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
