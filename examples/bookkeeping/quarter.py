@@ -38,6 +38,15 @@ from examples.bookkeeping.messages import (
 from examples.bookkeeping.money import money_text
 
 NO_MATCH = Match(verdict=Verdict.NONE, rule="not matched")
+#: What is asked of a person, by the rule that asks.
+QUESTIONS = {
+    "ambiguous_receipt": "several receipts fit it equally; which one is it?",
+    "disagreement": "the payee says one thing and the receipt another, nearly as surely; what is it?",
+    "low_confidence": "neither payee nor receipt says what it was for; what is it?",
+    "single_rate_on_mixed_receipt": "one rate was claimed for a receipt of several; how much VAT is in it?",
+    "wrong_claim": "the VAT claimed is not the receipt's; how much is in it?",
+    "wrong_vat": "the VAT on the receipt does not follow from its amounts; how much may be booked?",
+}
 CONSEQUENCES = (
     ("approve", "the quarter closes with this revision; what is still open is left out and its cases are cancelled"),
     ("reject", "the quarter stays open"),
@@ -291,8 +300,8 @@ def _waiting(books: Books, report: Reported, index: int) -> Flag:
     """Tell what a parked case waits for."""
     reason, key, kind_of_wait = report.reasons[index], report.needs[index], report.kinds[index]
     if kind_of_wait == "review":
-        message = f"a person decides: casework review show {key}"
-        return _flag(books, report.case_id, reason, Status.REVIEW, message)
+        message = QUESTIONS.get(reason, "a person decides")
+        return _flag(books, report.case_id, reason, Status.REVIEW, message, waits_for=f"review:{key}")
     kind, _, why = reason.partition(": ")
     if kind_of_wait == "operator":
         kind, why = "stopped", reason

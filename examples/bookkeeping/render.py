@@ -43,11 +43,13 @@ _STATUSES: Final = {
     Status.EXCLUDED: "left out",
 }
 _LEVELS: Final = {
-    "ok": "well below the threshold",
-    "notice": "keep an eye on it",
-    "warning": "close to the threshold",
-    "exceeded": "above the threshold",
+    "ok": "well below it",
+    "notice": "worth an eye",
+    "warning": "close to it",
+    "exceeded": "above it",
 }
+#: So much of a review's id is enough for the command to find it.
+REVIEW_DIGITS: Final = 12
 MINUS: Final = "\N{MINUS SIGN}"
 _FOOTER: Final = (
     "<footer><p>Made from the bank exports and receipts alone. Nothing without evidence is in the VAT figures. "
@@ -126,7 +128,7 @@ def _figures(overview: Overview) -> str:
     scheme = (
         f'<div class="figure"><span class="soft">Turnover this year</span><b>{euro(kor.turnover_year)}</b>'
         f'<meter min="0" max="1" low="0.75" high="0.9" optimum="0" value="{share}">{kor.share:.0%}</meter>'
-        f'<span class="soft">{kor.share:.0%} of the KOR threshold: '
+        f'<span class="soft">{kor.share:.0%} of the KOR threshold, '
         f"{escape(_LEVELS.get(kor.level, kor.level))}</span></div>"
     )
     shown = "".join(
@@ -207,7 +209,7 @@ def _exception_row(flag: Flag, overview: Overview, evidence_base: str) -> str:
     trail = next((each for each in (flag.trail, key) if each in overview.trails), "")
     if trail:
         links.append(f'<a href="#{_anchor(trail)}">decisions</a>')
-    waits = f'<br><span class="soft">Waits for {escape(flag.waits_for)}</span>' if flag.waits_for else ""
+    waits = f"<br>{_next_step(flag.waits_for)}" if flag.waits_for else ""
     why = escape(flag.message) + waits + (f'<br><span class="links">{"".join(links)}</span>' if links else "")
     return (
         f"<tr><td>{escape(_kind(flag.kind))}<br>"
@@ -215,6 +217,16 @@ def _exception_row(flag: Flag, overview: Overview, evidence_base: str) -> str:
         f'<td>{day}{who}<span class="id soft">{escape(key)}</span></td>'
         f'<td class="money">{euro(flag.amount)}</td><td>{why}</td></tr>'
     )
+
+
+def _next_step(waits_for: str) -> str:
+    """Give the command that lets it go on, or name what it waits for."""
+    kind, _, rest = waits_for.partition(":")
+    if kind == "review":
+        return f'<span class="id soft">casework review show {escape(rest[:REVIEW_DIGITS])}</span>'
+    if kind == "receipt":
+        return f'<span class="id soft">casework deliver {escape(waits_for)} FILE</span>'
+    return f'<span class="soft">Waits for {escape(waits_for)}</span>'
 
 
 def _problems(overview: Overview) -> str:

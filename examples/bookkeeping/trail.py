@@ -45,7 +45,8 @@ def _tell(record: Record, entry: Entry) -> tuple[str, str, str] | None:
             why = "; ".join(part for part in (entry.rule, entry.why, offered) if part)
             return "rule", f"{entry.subject}: {entry.chosen}", f"{why}; confidence {entry.confidence:.2f}"
         case Completed():
-            return entry.agent, f"{step} done", f"confidence {entry.confidence:.2f}"
+            what, why = _answer(step, entry)
+            return entry.agent, what, f"{why}confidence {entry.confidence:.2f}"
         case Failed():
             return entry.agent or "runtime", f"{step} failed: {entry.message}", entry.kind
         case Call(failure=failure) if failure is not None:
@@ -64,3 +65,11 @@ def _tell(record: Record, entry: Entry) -> tuple[str, str, str] | None:
             return "case", entry.text, entry.level
         case _:
             return None
+
+
+def _answer(step: str, entry: Completed) -> tuple[str, str]:
+    """Tell what an agent answered, if it is a proposal; other answers show in what is decided on them."""
+    value = plain(entry.value)
+    if isinstance(value, dict) and isinstance(value.get("category"), str):
+        return f"{step}: {value['category']}", f"{value.get('rule', '')}; "
+    return f"{step} done", ""
