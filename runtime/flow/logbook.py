@@ -1,14 +1,12 @@
 """The case's own end of its log: records that wait to become durable, and what goes out with them.
 
-A record gets its place in the chain the moment it is written here; from then on its result may be used inside the
+A record gets its place in the log the moment it is written here; from then on its result may be used inside the
 case. It leaves with the next append, one at a time per case, so that everything written in between travels
 together. `durable` says how far the store has confirmed; whatever must not happen before its record is durable
 waits for that number. It does not know what the records mean.
 """
 
 from collections.abc import Callable
-
-from msgspec.structs import replace
 
 from casework.protocols.codec import encode, kind_of
 from casework.protocols.records import Entry
@@ -22,7 +20,6 @@ from casework.runtime.store.base import (
     ReviewRow,
     Wait,
 )
-from casework.runtime.store.chain import chained
 
 
 class Logbook:
@@ -31,7 +28,6 @@ class Logbook:
     def __init__(self, row: CaseRow, now: Callable[[], int]) -> None:
         self._row = row
         self._now = now
-        self._head = row.head
         self._records: list[Record] = []
         self._consumed: list[str] = []
         self._sends: list[InboxItem] = []
@@ -57,10 +53,7 @@ class Logbook:
             step_id=step_id,
             at=self._now(),
             frame=frame or encode(entry),
-            hash=b"",
         )
-        record = replace(record, hash=chained(self._head, self._row.key, record))
-        self._head = record.hash
         self.written += 1
         self._records.append(record)
         return record

@@ -6,21 +6,11 @@ It does not know who opens it.
 from casework.protocols.codec import encode, kind_of
 from casework.protocols.records import Opened
 from casework.runtime.store.base import CaseKey, Opening, Record
-from casework.runtime.store.chain import GENESIS, chained
 
 
 def opening(key: CaseKey, opened: Opened, at: int) -> Opening:
     """Make the opening of a case; `at` is the moment in microseconds since the epoch."""
-    draft = Record(seq=0, epoch=0, kind=kind_of(opened), step_id="case", at=at, frame=encode(opened), hash=b"")
-    record = Record(
-        seq=0,
-        epoch=0,
-        kind=draft.kind,
-        step_id=draft.step_id,
-        at=at,
-        frame=draft.frame,
-        hash=chained(GENESIS, key, draft),
-    )
+    record = Record(seq=0, epoch=0, kind=kind_of(opened), step_id="case", at=at, frame=encode(opened))
     return Opening(
         key=key,
         record=record,

@@ -87,7 +87,8 @@ class Record(Struct, frozen=True):
     step_id: str
     at: int
     frame: bytes
-    hash: bytes
+    hash: bytes = b""
+    """Its place in the chain, given by the store when it is appended; what an append carries here is ignored."""
 
 
 class InboxItem(Struct, frozen=True):
