@@ -94,7 +94,7 @@ class Skill:
     """`async def f(inputs, work)`; gives the value, or an Answer with confidence and evidence."""
 
 
-def skill(function: Callable[[Inputs, Work], Awaitable[T | Answer[T]]]) -> Skill:
+def skill(function: Callable[[Inputs, Work], Awaitable[object]]) -> Skill:
     """Make a Skill of `async def f(inputs: SomeStruct, work: Work) -> Value`, or `-> Answer[Value]`; types are f's own.
 
     Raises:

@@ -98,7 +98,7 @@ def plain_entry(frame: bytes) -> dict[str, Plain]:
 
     Raises: as `unpack`.
     """
-    decoded = _decode(_ANY, frame, "frame")
+    decoded: Plain = _decode(_ANY, frame, "frame")
     if not isinstance(decoded, dict):
         raise FrameInvalid("frame", "not a map")
     return decoded

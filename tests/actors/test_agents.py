@@ -11,7 +11,7 @@ from staff_scene import CaseDouble, Scene
 from casework.actors.agent import Agent, Answer, Skill, Work, skill
 from casework.actors.errors import CallRefused, CrewInvalid, WorkFailed
 from casework.protocols.codec import decode_task, encode, pack, unpack
-from casework.protocols.wire import CallAnswered, Completed, Evidence, FailureKind
+from casework.protocols.wire import CallAnswered, Completed, Evidence, Failed, FailureKind, Task
 
 
 class Amount(Struct, frozen=True):
@@ -38,7 +38,7 @@ async def outcome_of(
 
 
 async def test_an_outcome_carries_value_confidence_evidence_and_who_did_it(scene: Scene) -> None:
-    async def work(inputs: Amount, work: Work):
+    async def work(inputs: Amount, work: Work) -> Answer[int]:
         return Answer(inputs.amount + 1, 0.8, (Evidence(ref="input:a.pdf"),))
 
     outcome, case = await outcome_of(scene, work)
@@ -49,7 +49,7 @@ async def test_an_outcome_carries_value_confidence_evidence_and_who_did_it(scene
 
 @pytest.mark.promise("AGENT-1")
 async def test_undeclared_inputs_are_refused_by_the_name_of_the_field(scene: Scene) -> None:
-    async def work(inputs: Amount, work: Work):
+    async def work(inputs: Amount, work: Work) -> int:
         return 1
 
     outcome, _ = await outcome_of(scene, work, inputs={"amount": 1, "iban": "NL00"})
@@ -57,7 +57,7 @@ async def test_undeclared_inputs_are_refused_by_the_name_of_the_field(scene: Sce
 
 
 async def test_inputs_of_a_wrong_type_name_the_place_and_not_the_contents(scene: Scene) -> None:
-    async def work(inputs: Amount, work: Work):
+    async def work(inputs: Amount, work: Work) -> int:
         return 1
 
     outcome, _ = await outcome_of(scene, work, inputs={"amount": "secret"})
@@ -68,7 +68,7 @@ async def test_inputs_of_a_wrong_type_name_the_place_and_not_the_contents(scene:
 
 @pytest.mark.promise("AGENT-2")
 async def test_a_value_that_misses_a_criterion_is_not_done(scene: Scene) -> None:
-    async def work(inputs: Amount, work: Work):
+    async def work(inputs: Amount, work: Work) -> int:
         return inputs.amount
 
     criteria = {"positive": lambda value: value > 0}
@@ -77,7 +77,7 @@ async def test_a_value_that_misses_a_criterion_is_not_done(scene: Scene) -> None
 
 
 async def missed(scene: Scene, inputs: Any, names: tuple[str, ...]) -> tuple[FailureKind, str]:
-    async def work(inputs: Amount, work: Work):
+    async def work(inputs: Amount, work: Work) -> int | None:
         return inputs.amount or None
 
     crew_criteria = {"positive": lambda value: value > 0}
@@ -88,6 +88,7 @@ async def missed(scene: Scene, inputs: Any, names: tuple[str, ...]) -> tuple[Fai
         async with scene.staff(crew) as staff:
             staff.dispatch(encode(task), task, 1, case)
             (outcome,) = await case.wait_outcomes(1)
+    assert isinstance(outcome, Failed)
     return outcome.kind, outcome.message
 
 
@@ -117,7 +118,7 @@ async def test_an_unknown_criterion_is_refused_before_any_work(scene: Scene) -> 
 async def test_what_an_agent_raises_is_told_by_kind_and_without_contents(
     scene: Scene, error: Exception, kind: FailureKind, retryable: bool
 ) -> None:
-    async def work(inputs: Amount, work: Work):
+    async def work(inputs: Amount, work: Work) -> int:
         raise error
 
     outcome, _ = await outcome_of(scene, work)
@@ -127,20 +128,21 @@ async def test_what_an_agent_raises_is_told_by_kind_and_without_contents(
 
 
 async def test_a_value_of_another_type_or_a_confidence_beyond_1_is_invalid(scene: Scene) -> None:
-    async def text(inputs: Amount, work: Work):
+    async def text(inputs: Amount, work: Work) -> str:
         return "text"
 
-    async def sure(inputs: Amount, work: Work):
+    async def sure(inputs: Amount, work: Work) -> Answer[int]:
         return Answer(1, 1.5)
 
-    for function in (text, sure):
+    functions: tuple[Callable[..., Any], ...] = (text, sure)
+    for function in functions:
         outcome, _ = await outcome_of(scene, function)
         assert outcome.kind is FailureKind.INVALID
 
 
 @pytest.mark.promise("AGENT-3")
 async def test_calls_go_through_the_case_and_nowhere_else(scene: Scene) -> None:
-    async def work(inputs: Amount, work: Work):
+    async def work(inputs: Amount, work: Work) -> int:
         with pytest.raises(CallRefused) as caught:
             await work.call("gone", {}, returns=int)
         assert caught.value.kind is FailureKind.REFUSED
@@ -153,7 +155,7 @@ async def test_calls_go_through_the_case_and_nowhere_else(scene: Scene) -> None:
 
 
 async def test_a_task_whose_deadline_has_passed_is_not_begun(scene: Scene) -> None:
-    async def work(inputs: Amount, work: Work):
+    async def work(inputs: Amount, work: Work) -> int:
         raise AssertionError
 
     outcome, _ = await outcome_of(scene, work, deadline_seconds=0)
@@ -164,13 +166,13 @@ async def test_a_task_whose_deadline_has_passed_is_not_begun(scene: Scene) -> No
 async def test_the_agent_decodes_the_very_bytes_that_were_dispatched(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
+    seen = list[bytes]()
 
-    def spy(frame: bytes):
+    def spy(frame: bytes) -> Task:
         seen.append(frame)
         return decode_task(frame)
 
-    async def work(inputs: Amount, work: Work):
+    async def work(inputs: Amount, work: Work) -> int:
         return 1
 
     monkeypatch.setattr("casework.actors.agent.decode_task", spy)
@@ -191,7 +193,7 @@ def test_a_skill_takes_its_types_from_the_function() -> None:
     made = skill(work)
     assert (made.inputs, made.returns) == (Amount, int)
 
-    async def bare(inputs: Any, work: Any):
+    async def bare(inputs: Any, work: Any):  # type: ignore[no-untyped-def]  # what it lacks is the point
         return 1
 
     with pytest.raises(CrewInvalid, match="by annotation"):
