@@ -102,7 +102,7 @@ async def floor_events(operations: int) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(serve)
         for _ in range(operations):
-            slot, event = [], anyio.Event()
+            slot, event = list[bytes](), anyio.Event()
             queue.append((ENCODER.encode(QUESTION), slot, event))
             if waiter is not None:
                 waiter.set()

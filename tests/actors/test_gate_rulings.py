@@ -95,7 +95,7 @@ def test_an_undeclared_field_is_named(scene: Scene) -> None:
 def test_the_same_call_over_and_over_within_a_task_is_a_loop(scene: Scene) -> None:
     gate = scene.gate(TOOLS, "[bounds]\nrepeats_max = 2\n")
 
-    def rule(step: str, amount: int):
+    def rule(step: str, amount: int) -> str:
         return gate.rule(scene.request("read", {"amount": amount}, step=step)).verdict.rule
 
     assert [rule("work:read", 1), rule("work:read#1", 1), rule("work:read#2", 1)] == [ALLOWED, ALLOWED, "loop"]

@@ -84,7 +84,7 @@ def test_a_body_must_be_an_annotated_coroutine_function_of_two() -> None:
     def plain(arguments: Booking, context: ToolContext) -> int:
         return 1
 
-    async def bare(arguments, context):  # type: ignore[no-untyped-def]  # what the annotations lack is the point
+    async def bare(arguments: Any, context: Any):  # type: ignore[no-untyped-def]  # what it lacks is the point
         return 1
 
     async def three(arguments: Booking, context: ToolContext, more: int) -> int:

@@ -121,7 +121,8 @@ async def test_children_stop_before_their_parent_the_youngest_first() -> None:
         async with ActorSystem() as system:
             ref = system.spawn("p", lambda: Parent(log))
             await system.wait_quiet()
-            assert system.names == ("p", "p/a", "p/b", "p/c")
+            begun = system.names
+            assert begun == ("p", "p/a", "p/b", "p/c")
             ref.stop()
             await ref.wait_stopped()
             assert system.names == ()

@@ -9,10 +9,16 @@ from casework.protocols.records import Decided, Review, ReviewAction
 from casework.protocols.wire import Evidence
 from casework.runtime.errors import DecisionInvalid, ReviewUnknown
 from casework.runtime.review import decision_frame, open_reviews, review_of, shape_differs, view_of
-from casework.runtime.store.base import CaseKey, ReviewRow
+from casework.runtime.store.base import Append, Appended, CaseKey, Opening, Record, ReviewRow
 from casework.runtime.store.memory import MemoryStore
 
-PROPOSAL: dict[str, Plain] = {"category": "travel", "vat": "4.22", "lines": [{"rate": 21, "net": "20.08"}], "note": None, "paid": True}
+PROPOSAL: dict[str, Plain] = {
+    "category": "travel",
+    "vat": "4.22",
+    "lines": [{"rate": 21, "net": "20.08"}],
+    "note": None,
+    "paid": True,
+}
 
 
 def row(state: str = "open", id_: str = "r1abc") -> ReviewRow:
@@ -31,22 +37,19 @@ def row(state: str = "open", id_: str = "r1abc") -> ReviewRow:
     )
 
 
-class Reader(MemoryStore):
-    """A store with just these reviews."""
-
-    def __init__(self, *rows: ReviewRow) -> None:
-        super().__init__()
-        self.rows = rows
-
-    async def reviews(self, *, state: str | None = None) -> list[ReviewRow]:
-        return [each for each in self.rows if state in (None, each.state)]
-
-    async def review(self, review_id: str) -> ReviewRow | None:
-        return next((each for each in self.rows if each.id == review_id), None)
+async def store_of(*rows: ReviewRow) -> MemoryStore:
+    """Give a store in which one case has asked for these reviews."""
+    store, key = MemoryStore(), CaseKey("default", "c1")
+    opened = Record(0, 0, "opened", "", 1, b"opened", b"")
+    await store.open_case(Opening(key, opened, flow="run", version="1", source_hash="abc", crew="books"))
+    (case,) = await store.claim("node", limit=1, now=1)
+    append = Append(key, case.epoch, case.next_seq, records=(), reviews_opened=rows)
+    assert isinstance(await store.append(append), Appended)
+    return store
 
 
 async def test_the_queue_shows_the_proposal_its_evidence_and_what_would_follow() -> None:
-    (view,) = await open_reviews(Reader(row(), row("decided", "r2")))
+    (view,) = await open_reviews(await store_of(row(), row("decided", "r2")))
     assert view.proposal == PROPOSAL
     assert (view.evidence[0].ref, view.consequences, view.rule) == (
         "input:a.pdf",
@@ -56,7 +59,7 @@ async def test_the_queue_shows_the_proposal_its_evidence_and_what_would_follow()
 
 
 async def test_a_review_is_found_by_the_beginning_of_its_id_if_only_one_begins_so() -> None:
-    reader = Reader(row(id_="r1abc"), row(id_="r1xyz"))
+    reader = await store_of(row(id_="r1abc"), row(id_="r1xyz"))
     assert (await review_of(reader, "r1abc")).id == "r1abc"
     assert (await review_of(reader, "r1x")).id == "r1xyz"
     for unknown in ("r1", "", "zzz"):
