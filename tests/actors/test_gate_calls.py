@@ -9,7 +9,7 @@ from staff_scene import Scene
 
 from casework.actors.errors import KnownFailure
 from casework.actors.guards import CircuitState
-from casework.actors.tools import Tool, ToolContext, tool
+from casework.actors.tools import TIMEOUT_SECONDS, WORKERS, Tool, ToolContext, tool
 from casework.protocols.codec import unpack
 from casework.protocols.wire import FailureKind, RiskTier
 from casework.runtime.staff import CallResult
@@ -49,13 +49,13 @@ class Script:
             raise act
         return act
 
-    def read(self, **options: Any) -> Tool:
-        return tool(tier=RiskTier.READ_ONLY, name="read", **options)(self.body)
+    def read(self, *, timeout_seconds: float = TIMEOUT_SECONDS, workers: int = WORKERS) -> Tool:
+        declare = tool(tier=RiskTier.READ_ONLY, name="read", timeout_seconds=timeout_seconds, workers=workers)
+        return declare(self.body)
 
     def write(self, *, lookup: bool = False, **options: Any) -> Tool:
-        if lookup:
-            options["lookup"] = self.lookup
-        return tool(tier=RiskTier.IRREVERSIBLE, name="write", verify=self.verify, **options)(self.body)
+        found = self.lookup if lookup else None
+        return tool(tier=RiskTier.IRREVERSIBLE, name="write", verify=self.verify, lookup=found, **options)(self.body)
 
 
 async def perform(
