@@ -14,6 +14,7 @@
         │   ├── StoreNewer           the world: written by a newer version
         │   ├── StoreInvalid         the world: this is no store, or it cannot be opened
         │   └── ChainBroken          the world: a record is not what was written
+        ├── NotAwaited               theirs: a delivery to a case that waits for several things, or none
         ├── ReviewError
         │   ├── ReviewUnknown            theirs: there is no such review
         │   └── DecisionInvalid          theirs: a decision that does not fit the proposal
@@ -122,6 +123,19 @@ class ChainBroken(StoreError):
         super().__init__(url, f"case {case_id} record {seq}: {why}")
         self.case_id = case_id
         self.seq = seq
+
+
+class NotAwaited(RuntimeFault):
+    """A thing was delivered to a case that waits for several, or for none; nothing was delivered."""
+
+    def __init__(self, case_id: str, keys: tuple[str, ...]) -> None:
+        if keys:
+            why = f"waits for several things; name one: {', '.join(keys)}"
+        else:
+            why = "waits for nothing that can be delivered; see `casework show`"
+        super().__init__(f"case {case_id} {why}")
+        self.case_id = case_id
+        self.keys = keys
 
 
 class ReviewError(RuntimeFault):

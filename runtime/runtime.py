@@ -22,6 +22,7 @@ from casework.protocols.codec import decode_entry, encode, pack, plain
 from casework.protocols.records import Arrived, Cancel, Closed, Decided, Opened, ReviewAction
 from casework.protocols.wire import NIL, Evidence
 from casework.runtime.actorsystem import ActorSystem
+from casework.runtime.delivery import awaited_key
 from casework.runtime.errors import FlowUnknown, Stopping, StoreUnavailable
 from casework.runtime.flow.case import CASE_ID, Flow
 from casework.runtime.flow.opening import opening
@@ -234,6 +235,7 @@ class Runtime:
         target: str,
         *,
         by: str,
+        key: str = "",
         value: object = None,
         data: bytes | None = None,
         label: str = "",
@@ -244,21 +246,26 @@ class Runtime:
         Args:
             target: a case id or a key that a case waits for.
             by: who delivers it.
+            key: with a case as target, the key meant; it is kept if the case does not wait for it yet. Left out, it
+                is the one thing that the case waits for.
             value: the thing itself, if it is small.
             data: its bytes, kept as an artifact by content hash.
             label: what a person calls it, such as a file name.
             message_id: the same id again is delivered once; made from the content if left out.
 
         Raises:
+            NotAwaited: the target is a case that waits for several things, or for none; nothing was delivered.
             ValueError: `data` is too large.
         """
+        if not key:
+            key = target = await awaited_key(self.store, CaseKey(self._tenant, target))
         evidence = None
         if data is not None:
             evidence = await self._keep(data, label)
         content = evidence.sha256 if evidence else hashlib.sha256(pack(value)).hexdigest()
-        item_id = message_id or f"delivered:{target}:{content[:32]}"
+        item_id = message_id or f"delivered:{key}:{content[:32]}"
         raw = NIL if value is None else pack(value)
-        arrived = Arrived(key=target, message_id=item_id, by=by, value=raw, evidence=evidence)
+        arrived = Arrived(key=key, message_id=item_id, by=by, value=raw, evidence=evidence)
         return await self.store.deliver(self._tenant, target, item_id, encode(arrived))
 
     async def cancel(self, case_id: str, *, by: str, reason: str = "") -> DeliverResult:

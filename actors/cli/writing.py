@@ -15,6 +15,7 @@ from casework.actors.cli.working import Aftermath, write
 from casework.protocols.codec import encode
 from casework.protocols.records import Arrived, Cancel
 from casework.protocols.wire import Evidence
+from casework.runtime.delivery import awaited_key
 from casework.runtime.errors import StoreUnavailable
 from casework.runtime.runtime import ARTIFACT_BYTES_MAX
 from casework.runtime.seams import World
@@ -28,7 +29,6 @@ from casework.runtime.store.base import (
     StoreReader,
     Unavailable,
     Unknown,
-    WaitKind,
 )
 
 
@@ -54,7 +54,7 @@ def deliver(
     data = None if file is None else _content(file)
 
     async def act(reader: StoreReader, door: StoreDoor) -> DeliverResult:
-        key = await _key(reader, CaseKey(tenant, target))
+        key = await awaited_key(reader, CaseKey(tenant, target))
         if data is None and not key.startswith("retry:"):
             raise Quit(Exit.USAGE, f"{key}: name the file that is delivered")
         evidence, item_id = None, f"delivered:{key}:{World().ids.new()}"
@@ -111,19 +111,6 @@ def _content(file: Path) -> bytes:
     if len(data) > ARTIFACT_BYTES_MAX:
         raise Quit(Exit.USAGE, f"{file}: more than {ARTIFACT_BYTES_MAX >> 20} MiB; deliver a smaller file")
     return data
-
-
-async def _key(reader: StoreReader, key: CaseKey) -> str:
-    """Give the key that is meant: the only thing a case waits for, or the target itself if it is no open case."""
-    row = await reader.case(key)
-    if row is None or row.status is CaseStatus.CLOSED:
-        return key.case_id
-    waited = [wait.key for wait in row.waits if wait.kind in {WaitKind.EVIDENCE, WaitKind.OPERATOR}]
-    if len(waited) == 1:
-        return waited[0]
-    if waited:
-        raise Quit(Exit.USAGE, f"case {key.case_id} waits for several things; name one: {', '.join(waited)}")
-    raise Quit(Exit.USAGE, f"case {key.case_id} waits for nothing that can be delivered; see `casework show`")
 
 
 def _check(url: str, target: str, result: DeliverResult) -> None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from casework.protocols.records import Halted
 from casework.runtime.actorsystem import ActorSystem
-from casework.runtime.errors import FlowUnknown
+from casework.runtime.errors import FlowUnknown, NotAwaited
 from casework.runtime.flow.case import Case
 from casework.runtime.store.base import Append, AppendResult, CaseKey, CaseStatus, Unavailable, WaitKind
 from tests.support.flow_scene import KEY, Ask, crew, entries, runtime, steps, until, value
@@ -175,6 +175,37 @@ async def parks_for_bytes(case: Case, inputs: Ask) -> Any:
     evidence = (await case.park("paper", reason="waits")).evidence
     assert evidence is not None
     return [evidence.ref, evidence.label]
+
+
+@pytest.mark.promise("FLOW-25")
+async def test_a_thing_for_a_case_is_what_the_case_waits_for() -> None:
+    with anyio.fail_after(5):
+        async with runtime(crew(parks, parks_twice)) as machine:
+            await machine.open("parks", "c1", Ask(7))
+            await machine.wait("c1")
+            await machine.deliver("c1", by="ann")
+            await machine.wait("c1")
+            assert await value(machine.store) == 7
+
+
+async def test_a_thing_for_a_case_that_waits_for_several_is_refused_until_one_is_named() -> None:
+    with anyio.fail_after(5):
+        async with runtime(crew(parks, parks_twice)) as machine:
+            await machine.open("parks_twice", "c1", Ask())
+            await machine.wait("c1")
+            with pytest.raises(NotAwaited, match="name one: left, right") as refused:
+                await machine.deliver("c1", by="ann")
+            assert refused.value.keys == ("left", "right")
+            await machine.deliver("c1", key="left", by="ann")
+            await machine.wait("c1")
+            await machine.deliver("c1", by="ann")
+            await machine.wait("c1")
+            assert await value(machine.store) == ["left", "right"]
+
+
+async def parks_twice(case: Case, inputs: Ask) -> Any:
+    arrived = await case.gather(case.park("left", reason="waits"), case.park("right", reason="waits"))
+    return [each.key for each in arrived]
 
 
 @pytest.mark.promise("KERNEL-10")
