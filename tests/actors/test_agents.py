@@ -6,12 +6,12 @@ from typing import Any
 import anyio
 import pytest
 from msgspec import Struct
-from staff_scene import CaseDouble, Scene
 
 from casework.actors.agent import Agent, Answer, Skill, Work, skill
 from casework.actors.errors import CallRefused, CrewInvalid, WorkFailed
 from casework.protocols.codec import decode_task, encode, pack, unpack
 from casework.protocols.wire import CallAnswered, Completed, Evidence, Failed, FailureKind, Task
+from tests.support.staff_scene import CaseDouble, Scene
 
 
 class Amount(Struct, frozen=True):

@@ -5,7 +5,6 @@ from typing import Any, cast
 import anyio
 import pytest
 from msgspec import Struct
-from staff_scene import Scene
 
 from casework.actors.errors import KnownFailure
 from casework.actors.guards import CircuitState
@@ -13,6 +12,7 @@ from casework.actors.tools import TIMEOUT_SECONDS, WORKERS, Tool, ToolContext, t
 from casework.protocols.codec import unpack
 from casework.protocols.wire import FailureKind, RiskTier
 from casework.runtime.staff import CallResult
+from tests.support.staff_scene import Scene
 
 QUICK = "[retry.read_only]\nattempts = 3\nbackoff_seconds = 0\n"
 NEVER = object()

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 from msgspec import Raw, Struct
-from staff_scene import Scene
 
 from casework.actors.gate import ALLOWED
 from casework.actors.permissions import Permission
 from casework.actors.tools import ToolContext, tool
 from casework.protocols.codec import pack
 from casework.protocols.wire import RiskTier
+from tests.support.staff_scene import Scene
 
 
 class Amount(Struct, frozen=True):

@@ -1,11 +1,11 @@
 """The table of retries, row by row."""
 
 import pytest
-from staff_scene import Scene
 
 from casework.actors.policy import policy_hash
 from casework.actors.retry import decide_retry
 from casework.protocols.wire import Failed, FailureKind, RiskTier
+from tests.support.staff_scene import Scene
 
 READ, UNDO, FINAL = RiskTier.READ_ONLY, RiskTier.REVERSIBLE, RiskTier.IRREVERSIBLE
 KIND = FailureKind

@@ -6,7 +6,6 @@ from typing import Any
 import anyio
 import pytest
 from msgspec import Struct
-from staff_scene import CaseDouble, Scene
 
 from casework.actors.agent import Agent, Skill, Work
 from casework.actors.crew import Crew
@@ -14,6 +13,7 @@ from casework.actors.staff import CrewStaff
 from casework.actors.supervisor import choose_route
 from casework.protocols.codec import encode
 from casework.protocols.wire import Completed, Failed, FailureKind, Outcome
+from tests.support.staff_scene import CaseDouble, Scene
 
 
 class Amount(Struct, frozen=True):

@@ -89,7 +89,11 @@ def with_vat_agent(function: Any) -> Crew:
 
 
 def another_crew(agents: Sequence[Agent], **more: Any) -> Crew:
-    parts = {"flows": tuple(CREW.flows.values()), "tools": tuple(CREW.tools), "policy": CREW.policy} | more
+    parts: dict[str, Any] = {
+        "flows": tuple(CREW.flows.values()),
+        "tools": tuple(CREW.tools),
+        "policy": CREW.policy,
+    } | more
     return Crew("bookkeeping", "1", agents=agents, **parts)
 
 

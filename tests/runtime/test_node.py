@@ -1,5 +1,8 @@
 """The node: what it does when the store says no, when a case breaks its cell, and when it has to end."""
 
+from dataclasses import replace
+from typing import NoReturn
+
 import anyio
 import anyio.lowlevel
 import pytest
@@ -34,6 +37,10 @@ def answering(store: OddStore, number: int, answer: AppendResult) -> None:
         return answer if count == number else None
 
     store.answers = answers
+
+
+def refusing_a_claim(store: OddStore) -> None:
+    store.claim_error = StoreUnavailable("memory:", "away")
 
 
 @pytest.mark.promise("NODE-1")
@@ -84,7 +91,7 @@ async def test_a_node_outlives_a_store_that_is_away_when_it_claims() -> None:
     with anyio.fail_after(5):
         async with runtime(crew(simple), store, clock) as machine:
             await machine.wait_idle()
-            store.claim_error = StoreUnavailable("memory:", "away")
+            refusing_a_claim(store)
             await machine.open("simple", "c1", Ask())
             await anyio.wait_all_tasks_blocked()
             assert store.claim_error is None
@@ -97,7 +104,7 @@ async def test_a_node_outlives_a_store_that_is_away_when_it_claims() -> None:
 async def test_a_case_that_breaks_its_cell_three_times_parks_as_poison_and_others_go_on(where: str) -> None:
     staff = crew(simple, breaks)
     if where == "replay":
-        staff.flows = {**staff.flows, "breaks": _raising(staff.flows["breaks"])}
+        staff.flows = {**staff.flows, "breaks": replace(staff.flows["breaks"], function=_raise)}
     else:
         staff.rule = _raise  # type: ignore[method-assign,assignment]
     with anyio.fail_after(5):
@@ -117,18 +124,8 @@ async def breaks(case: Case, inputs: Ask) -> None:
     await case.call("tool", {}, returns=str)
 
 
-def _raise(*_: object) -> None:
+def _raise(*_: object) -> NoReturn:
     raise ZeroDivisionError("a bug in the machine")
-
-
-def _raising(flow: object) -> object:
-    import dataclasses
-
-    import msgspec
-
-    if isinstance(flow, msgspec.Struct):
-        return msgspec.structs.replace(flow, function=_raise)
-    return dataclasses.replace(flow, function=_raise)  # type: ignore[type-var]
 
 
 @pytest.mark.promise("NODE-5")
@@ -197,7 +194,9 @@ async def test_a_case_that_rests_is_released_and_comes_back_for_its_next_message
             clock.advance(1.5)
             await anyio.wait_all_tasks_blocked()
             assert machine.statistics()[:2] == (0, 0)
-            assert (await store.case(KEY)).node == ""
+            row = await store.case(KEY)
+            assert row is not None
+            assert row.node == ""
             await machine.deliver("go", by="test")
             assert (await machine.wait("c1")).status is CaseStatus.CLOSED
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 
@@ -23,7 +24,7 @@ async def test_alarms_ring_in_the_order_of_their_moments_and_those_of_one_moment
     clock, rung = ManualClock(), list[str]()
     async with running(clock) as timers:
         for name, seconds in (("b", 2.0), ("a", 1.0), ("b2", 2.0)):
-            timers.after(seconds, lambda name=name: rung.append(name))
+            timers.after(seconds, partial(rung.append, name))
         await anyio.wait_all_tasks_blocked()
         clock.advance(1)
         await anyio.wait_all_tasks_blocked()

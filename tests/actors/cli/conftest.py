@@ -1,15 +1,12 @@
 """What tests of the command share: a desk, and a process that owns its store."""
 
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2] / "support"))
-
-from command_desk import Desk, until_closed_brace
+from tests.support.command_desk import Desk, until_closed_brace
 
 
 @pytest.fixture

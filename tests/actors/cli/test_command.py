@@ -12,7 +12,8 @@ import subprocess
 import urllib.request
 
 import pytest
-from command_desk import COMMAND, SUPPORT, Desk, until_closed_brace
+
+from tests.support.command_desk import COMMAND, SUPPORT, Desk, until_closed_brace
 
 
 def test_run_closes_what_it_can_and_says_what_waits_and_why(desk: Desk) -> None:

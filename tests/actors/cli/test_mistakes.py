@@ -3,7 +3,8 @@
 import shutil
 
 import pytest
-from command_desk import SUPPORT, Desk
+
+from tests.support.command_desk import SUPPORT, Desk
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import dataclasses
 
 import anyio
 import anyio.lowlevel
+import msgspec
 import pytest
 
 from casework.protocols.records import Drawn, Halted
@@ -177,20 +178,12 @@ async def test_a_log_that_cannot_be_read_parks_the_case() -> None:
             await machine.open("changing", "c1", Ask())
             await machine.wait("c1")
         log = store._cases[KEY].records
-        log[1] = _with_frame(log[1], b"\x81\xa4type\xa6future")
+        log[1] = msgspec.structs.replace(log[1], frame=b"\x81\xa4type\xa6future")
         async with runtime(crew(changing), store) as machine:
             await machine.deliver("go", by="test")
             row = await machine.wait("c1")
             assert row.waits[0].kind is WaitKind.OPERATOR
             assert "FrameUnknown" in row.waits[0].reason
-
-
-def _with_frame(record: object, frame: bytes) -> object:
-    import msgspec
-
-    if isinstance(record, msgspec.Struct):
-        return msgspec.structs.replace(record, frame=frame)
-    return dataclasses.replace(record, frame=frame)  # type: ignore[type-var]
 
 
 async def foreign(case: Case, inputs: Ask) -> None:

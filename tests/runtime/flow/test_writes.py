@@ -14,7 +14,7 @@ from casework.runtime.flow.case import Case
 from casework.runtime.staff import CallRequest, CallResult
 from casework.runtime.store.base import CaseStatus, WaitKind
 from casework.runtime.store.memory import MemoryStore
-from tests.support.flow_scene import LEASE_OVER, Ask, crashing, crew, entries, run, runtime, steps, until, value
+from tests.support.flow_scene import KEY, LEASE_OVER, Ask, crashing, crew, entries, run, runtime, steps, until, value
 from tests.support.manual_clock import ManualClock
 from tests.support.odd_stores import OddStore
 from tests.support.small_staff import Gone, Lost, SmallStaff, SmallTool
@@ -202,7 +202,9 @@ async def test_a_write_that_nobody_waits_for_any_more_still_ends_in_the_log(cras
             await machine.deliver("go", by="test")
             while ("won", "first") not in await steps(store):
                 await anyio.lowlevel.checkpoint()
-            assert (await store.case(("default", "c1"))).status is CaseStatus.OPEN
+            case = await store.case(KEY)
+            assert case is not None
+            assert case.status is CaseStatus.OPEN
             if not crash:
                 finish.set()
                 await machine.wait("c1")
