@@ -107,6 +107,10 @@ class Staff(Protocol):
         """Stop work on a task whose answer nobody wants any more; unknown ids are fine."""
         ...
 
+    def routed(self, task_id: str) -> Decision | None:
+        """Give the last choice of who does a task, for the log; None if nobody had to choose."""
+        ...
+
     def judge(self, task: Task, outcome: Completed | Failed) -> None:
         """Hear how a task ended, for breakers and statistics."""
         ...

@@ -41,15 +41,16 @@ from casework.runtime.store.base import Wait, WaitKind
 from casework.runtime.telemetry import SpanHandle
 from casework.runtime.timers import Alarm
 
-#: How the inner steps are marked that tell of a task itself: an attempt's end, the choice whether it is tried again,
+#: How the inner steps are marked that tell of a task itself: who got an attempt, an attempt's end, the choice whether it is tried again,
 #: where it goes when it is not, what a person said of that, what an operator delivered, and the task as given anew.
+ROUTE: Final = "route"
 ATTEMPT: Final = "attempt"
 RETRY: Final = "retry"
 STOP: Final = "on_stop"
 STOPPED: Final = "stopped"
 RESUMED: Final = "resumed"
 AGAIN: Final = "again"
-TASK_MARKS: Final = frozenset({ATTEMPT, RETRY, STOP, STOPPED, RESUMED, AGAIN})
+TASK_MARKS: Final = frozenset({ROUTE, ATTEMPT, RETRY, STOP, STOPPED, RESUMED, AGAIN})
 
 
 @dataclass(slots=True, eq=False)
@@ -147,6 +148,9 @@ class Tasks:
         if work is None or work.idle or work.attempt != attempt:
             return
         self._still(work)
+        route = self._services.staff.routed(work.task.id)
+        if route is not None:
+            self._services.logbook.write(marked(work.step_id, ROUTE, attempt), route)
         self._services.staff.judge(work.task, outcome)
         if work.span is not None:
             work.span.end(error="" if isinstance(outcome, Completed) else outcome.kind)

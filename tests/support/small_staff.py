@@ -110,6 +110,9 @@ class SmallStaff:
     def recall(self, task_id: str) -> None:
         return
 
+    def routed(self, task_id: str) -> Decision | None:
+        return None
+
     def judge(self, task: Task, outcome: Completed | Failed) -> None:
         return
 
