@@ -40,6 +40,8 @@ def _told(records: Iterable[Record]) -> Iterator[tuple[Record, tuple[str, str, s
 def _tell(record: Record, entry: Entry) -> tuple[str, str, str] | None:
     step = record.step_id.partition("#")[0]
     match entry:
+        case Decision() if entry.subject.startswith("route "):
+            return None  # which of an agent's equal workers had it is for `casework show`
         case Decision():
             offered = f"offered: {', '.join(entry.options)}" if entry.options else ""
             why = "; ".join(part for part in (entry.rule, entry.why, offered) if part)
