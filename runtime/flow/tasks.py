@@ -41,8 +41,9 @@ from casework.runtime.store.base import Wait, WaitKind
 from casework.runtime.telemetry import SpanHandle
 from casework.runtime.timers import Alarm
 
-#: How the inner steps are marked that tell of a task itself: who got an attempt, an attempt's end, the choice whether it is tried again,
-#: where it goes when it is not, what a person said of that, what an operator delivered, and the task as given anew.
+#: How the inner steps are marked that tell of a task itself: who got an attempt, an attempt's end, the choice
+#: whether it is tried again, where it goes when it is not, what a person said of that, what an operator delivered,
+#: and the task as given anew.
 ROUTE: Final = "route"
 ATTEMPT: Final = "attempt"
 RETRY: Final = "retry"
