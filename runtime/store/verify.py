@@ -1,4 +1,4 @@
-"""Verifies the hash chains of a whole store, one case at a time.
+"""Verifies the hash chains of a whole store, one case at a time, and that no case is missing that another one opened.
 
 A reader may look while the owner writes, so a case whose row moved while its log was read is read again. Only one
 case's log is held at a time. It does not know how a store keeps what it gives.
@@ -9,6 +9,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from casework.protocols.codec import decode_entry
+from casework.protocols.errors import ProtocolError
+from casework.protocols.records import Child, Closed, Entry
 from casework.runtime.errors import StoreInvalid
 from casework.runtime.store.base import CaseKey, CaseRow, Record, StoreReader
 from casework.runtime.store.chain import broken_at
@@ -33,11 +36,15 @@ async def verify(reader: StoreReader, progress: Callable[[int, int], None] | Non
         StoreUnavailable, StoreInvalid: the store cannot be read at all.
     """
     keys = [row.key for row in await reader.cases()]
+    known = set(keys)
     findings: list[Finding] = []
     for done, key in enumerate(keys, start=1):
-        finding = await verify_case(reader, key)
+        finding, children = await _verify(reader, key)
         if finding is not None:
             findings.append(finding)
+        for seq, child in children:
+            if child not in known and await reader.case(child) is None:
+                findings.append(Finding(key, seq, f"it opened case {child.case_id}, which is not there"))
         if progress is not None:
             progress(done, len(keys))
     return findings
@@ -49,18 +56,39 @@ async def verify_case(reader: StoreReader, key: CaseKey) -> Finding | None:
     Raises:
         StoreUnavailable: the store cannot be read just now.
     """
+    finding, _ = await _verify(reader, key)
+    return finding
+
+
+async def _verify(reader: StoreReader, key: CaseKey) -> tuple[Finding | None, list[tuple[int, CaseKey]]]:
+    """Verify one case, and name the cases that it opened with the records that say so."""
     try:
         found = await _read(reader, key)
     except StoreInvalid as error:
-        return Finding(key, 0, f"it cannot be read: {error.why}")
+        return Finding(key, 0, f"it cannot be read: {error.why}"), []
     if found is None:
-        return None
+        return None, []
     row, records = found
     for place, record in enumerate(records):
         if not _readable(record):
-            return Finding(key, place, "the record holds values that were never written")
+            return Finding(key, place, "the record holds values that were never written"), []
     broken = broken_at(row, records)
-    return None if broken is None else Finding(key, *broken)
+    if broken is not None:
+        return Finding(key, *broken), []
+    entries = [(record.seq, _entry(record)) for record in records if record.kind in ("child", "closed")]
+    for seq, entry in entries:
+        if isinstance(entry, Closed) and row.result != entry.result:
+            return Finding(key, seq, f"it closed as {entry.result}, but the case says {row.result or 'nothing'}"), []
+    children = [(seq, key._replace(case_id=entry.case_id)) for seq, entry in entries if isinstance(entry, Child)]
+    return None, children
+
+
+def _entry(record: Record) -> Entry | None:
+    """Decode a record whose chain holds; one of a newer version tells nothing here."""
+    try:
+        return decode_entry(record.frame)
+    except ProtocolError:
+        return None
 
 
 async def _read(reader: StoreReader, key: CaseKey) -> tuple[CaseRow, Sequence[Record]] | None:

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from store_support import NODE, NOW, TENANT, key_of, note, opening
 
+from casework.protocols.codec import encode
+from casework.protocols.records import CaseResult, Child, Closed
 from casework.runtime.seams import World
-from casework.runtime.store.base import Append, Appended, CaseKey
+from casework.runtime.store.base import Append, Appended, CaseKey, CaseStatus, Record
 from casework.runtime.store.urls import open_reader, open_store
 from casework.runtime.store.verify import verify
 
@@ -150,3 +152,40 @@ async def test_a_changed_head_is_found_and_other_cases_go_on(original: Path) -> 
         connection.execute("""UPDATE "case" SET head = zeroblob(32) WHERE no = 1""")
 
     assert await found(original, change) == [(key_of("case"), LENGTH - 1)]
+
+
+@pytest.fixture
+async def family(tmp_path: Path) -> Path:
+    """Give a store with a case that opened another one, both closed."""
+    path = tmp_path / "original.db"
+    store = await open_store(f"sqlite:///{path}", World())
+    await store.renew(NODE, until=NOW + 1)
+    await store.open_case(opening(key_of("case")))
+    await store.claim(NODE, limit=1, now=NOW)
+    opened = Record(1, 1, "child", "open", NOW, encode(Child(case_id="other", flow="f")))
+    closed = Record(2, 1, "closed", "case", NOW, encode(Closed(result=CaseResult.COMPLETED)))
+    append = Append(
+        key_of("case"), 1, 1, (opened, closed), CaseStatus.CLOSED, "completed", opens=(opening(OTHER),), release=True
+    )
+    assert await store.append(append) == Appended()
+    await store.aclose()
+    return path
+
+
+@pytest.mark.promise("STORE-8")
+async def test_a_case_that_was_deleted_whole_is_missed_where_it_was_opened(family: Path) -> None:
+    def delete(connection: sqlite3.Connection) -> None:
+        (number,) = connection.execute("SELECT rowid FROM \"case\" WHERE case_id = 'other'").fetchone()
+        connection.execute("DELETE FROM record WHERE case_no = ?", (number,))
+        connection.execute('DELETE FROM "case" WHERE rowid = ?', (number,))
+
+    assert await found(family, lambda _: None) == []
+    assert await found(family, delete) == [(key_of("case"), 1)]
+
+
+@pytest.mark.promise("STORE-8")
+async def test_a_case_whose_row_says_another_result_than_its_log_is_found(family: Path) -> None:
+    def lie(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE \"case\" SET result = 'failed' WHERE case_id = 'case'")
+
+    assert await found(family, lie) == [(key_of("case"), 2)]
