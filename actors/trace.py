@@ -35,7 +35,7 @@ from casework.protocols.records import (
     Withdrawn,
 )
 from casework.protocols.wire import Completed, Failed, Task
-from casework.runtime.store.base import CaseRow, Record
+from casework.runtime.store.base import CaseKey, CaseRow, Record
 from casework.runtime.traceparent import derived_traceparent, trace_ids
 
 _ENDS: Final = (Completed, Failed, Done, Undone, Decided, Withdrawn, Arrived, Unparked, Fired)
@@ -61,14 +61,17 @@ class _Span:
 def jaeger_json(logs: Iterable[tuple[CaseRow, Sequence[Record]]], *, contents: bool = False) -> dict[str, object]:
     """Give the upload format of the Jaeger UI for one case or several, each with its whole log.
 
-    A case whose parent is among them hangs below the step that opened it, if they share a trace.
+    A case whose parent is among them hangs below the step that opened it, else below that parent, if they share a
+    trace.
     """
     built = [_Fold(row, contents=contents).run(records) for row, records in logs]
     opened_by = {(fold.row.key.tenant, case_id): span for fold in built for case_id, span in fold.children.items()}
+    roots = {fold.row.key: fold.root for fold in built}
     traces: dict[str, list[_Span]] = {}
     processes: dict[str, CaseRow] = {}
     for fold in built:
-        above = opened_by.get((fold.row.key.tenant, fold.row.key.case_id))
+        tenant, case_id = fold.row.key
+        above = opened_by.get((tenant, case_id)) or roots.get(CaseKey(tenant, fold.row.parent))
         if above is not None and above.trace_id == fold.root.trace_id:
             fold.root.parent = above
         traces.setdefault(fold.root.trace_id, []).extend(fold.spans)
@@ -88,7 +91,9 @@ class _Fold:
         self._seen: dict[str, int] = {}
         self._latest: dict[str, int] = {}
         self._trace_id, root_id = _ids(row, "")
-        self.root = self._new("", f"invoke_workflow {row.flow}", row.opened_at, root_id)
+        self.root = self._new("", f"invoke_workflow {row.flow}", row.opened_at)
+        if not row.parent:
+            self.root.span_id = root_id
         self.root.tags |= {
             "gen_ai.operation.name": "invoke_workflow",
             "gen_ai.workflow.name": row.flow,
@@ -116,8 +121,11 @@ class _Fold:
     def _take(self, record: Record, entry: Entry | None) -> None:
         match entry:
             case Opened():
-                self._trace_id, self.root.span_id = _ids(self.row, entry.trace)
+                self._trace_id, span_id = _ids(self.row, entry.trace)
                 self.root.trace_id, self.root.start = self._trace_id, record.at
+                if not self.row.parent:
+                    # A case that another opened carries that one's traceparent: the id in it is taken.
+                    self.root.span_id = span_id
             case Closed():
                 self.root.end = record.at
                 _result(self.root, "" if entry.result == "completed" else entry.result)
@@ -166,12 +174,12 @@ class _Fold:
             case _:
                 return
 
-    def _new(self, step_id: str, name: str, start: int, span_id: str = "") -> _Span:
+    def _new(self, step_id: str, name: str, start: int) -> _Span:
         ordinal = self._seen.get(step_id, 0)
         self._seen[step_id] = ordinal + 1
         key = self.row.key
         text = "\0".join((key.tenant, key.case_id, step_id, str(ordinal)))
-        made = span_id or hashlib.sha256(text.encode()).hexdigest()[:16]
+        made = hashlib.sha256(text.encode()).hexdigest()[:16]
         parent = self._enclosing(step_id) if self.spans else None
         span = _Span(self._trace_id, made, name, start, parent, _service(self.row))
         if step_id:

@@ -162,14 +162,14 @@ def _quarter() -> tuple[CaseRow, list[Record]]:
     return _row("q", "quarter", len(entries)), _log(entries)
 
 
-def _booking() -> tuple[CaseRow, list[Record]]:
+def _booking(number: int = 1, trace: str = BELOW) -> tuple[CaseRow, list[Record]]:
     entries: list[tuple[str, Entry]] = [
-        ("", Opened(flow="booking", version="1", source_hash="s", crew="books", trace=BELOW, parent="q")),
+        ("", Opened(flow="booking", version="1", source_hash="s", crew="books", trace=trace, parent="q")),
         ("park", Parked(key="paper", reason="r")),
         ("park", Arrived(key="paper", message_id="m", by="ann")),
         ("case", Closed(result=CaseResult.FAILED)),
     ]
-    return _row("q/1", "booking", len(entries), "q"), _log(entries)
+    return _row(f"q/{number}", "booking", len(entries), "q"), _log(entries)
 
 
 def _named(made: dict[str, object]) -> dict[str, dict[str, object]]:
@@ -240,6 +240,18 @@ def test_the_same_log_gives_the_same_trace_and_no_span_id_twice() -> None:
     assert isinstance(data, list)
     ids = [span["spanID"] for span in data[0]["spans"]]
     assert len(ids) == len(set(ids)) == 9
+
+
+def test_cases_that_carry_the_traceparent_of_the_case_that_opened_them_have_span_ids_of_their_own() -> None:
+    data = jaeger_json([_quarter(), _booking(1, ROOT), _booking(2, ROOT)])["data"]
+    assert isinstance(data, list)
+    (trace,) = data
+    roots = [span for span in trace["spans"] if span["operationName"] == "invoke_workflow booking"]
+    ids = {span["operationName"]: span["spanID"] for span in trace["spans"]}
+    assert len({span["spanID"] for span in trace["spans"]}) == len(trace["spans"])
+    assert trace_ids(ROOT) == (trace["traceID"], ids["invoke_workflow quarter"])
+    # The second has no record of being opened in this log, so it hangs below the case itself.
+    assert [_parent(root) for root in roots] == [ids["invoke_workflow quarter"], ids["open q/1"]]
 
 
 def test_parents_stand_before_their_children() -> None:
