@@ -18,6 +18,7 @@ from examples.bookkeeping import ing, rabobank
 from examples.bookkeeping.errors import MoneyUnclear
 from examples.bookkeeping.exports import Row, RowRefused, parse_date
 from examples.bookkeeping.ledger import Problem, Transaction
+from examples.bookkeeping.paths import BAD_NAME, is_text, shown
 
 # A quarter of a busy shop is a few MiB; 64 leaves room for years and still fits in memory.
 FILE_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -54,10 +55,10 @@ def read_bank_folder(folder: pathlib.Path) -> tuple[list[Transaction], list[Prob
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         return [], [
-            Problem(file=str(folder), message=f"folder cannot be read ({error.strerror}); check path and rights")
+            Problem(file=shown(folder), message=f"folder cannot be read ({error.strerror}); check path and rights")
         ]
     if not paths:
-        return [], [Problem(file=str(folder), message="folder holds no bank export; put the bank's .csv files here")]
+        return [], [Problem(file=shown(folder), message="folder holds no bank export; put the bank's .csv files here")]
     known: dict[str, Transaction] = {}
     problems: list[Problem] = []
     for path in paths:
@@ -80,7 +81,7 @@ def read_bank_file(path: pathlib.Path) -> tuple[list[Transaction], list[Problem]
         lines = list(_numbered_lines(_load(path)))
         layout = _layout(lines)
     except _FileRefused as refusal:
-        return [], [Problem(file=path.name, line=refusal.line, message=str(refusal))]
+        return [], [Problem(file=shown(path.name), line=refusal.line, message=str(refusal))]
     problems: list[Problem] = []
     rows = _rows(path.name, lines[1:], layout, problems)
     transactions = _from_ing(rows, problems) if layout.bank == "ing" else _from_rabobank(rows, problems)
@@ -94,6 +95,8 @@ def read_bank_file(path: pathlib.Path) -> tuple[list[Transaction], list[Problem]
 
 
 def _load(path: pathlib.Path) -> bytes:
+    if not is_text(path.name):
+        raise _FileRefused(BAD_NAME)
     try:
         if not path.is_file():
             raise _FileRefused("is not a file; put the bank's .csv exports here")

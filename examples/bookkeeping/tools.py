@@ -19,6 +19,7 @@ from examples.bookkeeping.errors import OcrMissing, ReceiptUnreadable
 from examples.bookkeeping.ledger import Problem
 from examples.bookkeeping.messages import Folder, Imported, OverviewFiles, Reading, ToRead, Trails, Transcript, Wanted
 from examples.bookkeeping.overview import Overview, overview_json
+from examples.bookkeeping.paths import BAD_NAME, is_text, shown
 from examples.bookkeeping.pdf import PDF_BYTES_MAX, read_pdf
 from examples.bookkeeping.photo import ocr_lines
 from examples.bookkeeping.render import render_overview
@@ -117,7 +118,7 @@ def _read_input(folder: Path, names: Folder) -> Imported:
 
 
 def _placed(folder: Path, bank: str, file: str) -> str:
-    return file if Path(file).is_absolute() else str(folder / bank / file)
+    return file if Path(file).is_absolute() else shown(folder / bank / file)
 
 
 def _list_receipts(folder: Path, name: str) -> tuple[list[str], list[Problem]]:
@@ -127,15 +128,25 @@ def _list_receipts(folder: Path, name: str) -> tuple[list[str], list[Problem]]:
         paths = sorted(path for path in (folder / name).iterdir() if not path.name.startswith("."))
     except OSError as error:
         message = f"folder cannot be read ({error.strerror}); check path and rights"
-        return [], [Problem(file=str(folder / name), message=message)]
+        return [], [Problem(file=shown(folder / name), message=message)]
     for path in paths[:RECEIPTS_MAX]:
-        if path.suffix.lower() in (".pdf", *PHOTOS):
-            receipts.append(f"{name}/{path.name}")
+        refusal = _refusal(path)
+        if refusal:
+            problems.append(Problem(file=shown(path), message=refusal))
         else:
-            problems.append(Problem(file=str(path), message="is neither PDF, JPEG nor PNG; take it out or convert it"))
+            receipts.append(f"{name}/{path.name}")
     if len(paths) > RECEIPTS_MAX:
-        problems.append(Problem(file=str(folder / name), message=f"only the first {RECEIPTS_MAX} files were read"))
+        problems.append(Problem(file=shown(folder / name), message=f"only the first {RECEIPTS_MAX} files were read"))
     return receipts, problems
+
+
+def _refusal(path: Path) -> str:
+    """Say why a file cannot be taken for a receipt; empty if it can."""
+    if not is_text(path.name):
+        return BAD_NAME
+    if path.suffix.lower() not in (".pdf", *PHOTOS):
+        return "is neither PDF, JPEG nor PNG; take it out or convert it"
+    return ""
 
 
 async def _bytes(ref: str, context: ToolContext) -> bytes:

@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -230,3 +231,25 @@ def test_a_traceback_is_shown_when_it_is_asked_for(tmp_path: Path) -> None:
     run = books.call([*books.run_command(tmp_path / "nowhere"), "--debug"])
     assert run.returncode == 2
     assert "Traceback" in run.stderr
+
+
+ODD_NAMES = {
+    b"\xff\xfe.pdf": r"receipts/\udcff\udcfe.pdf",
+    b"two\nlines.pdf": r"receipts/two\nlines.pdf",
+    b"\x1b[2J.jpg": r"receipts/\x1b[2J.jpg",
+    b"\xff.docx": r"receipts/\udcff.docx",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there may a file be called anything")
+def test_a_file_whose_name_is_no_text_costs_that_file_alone(tmp_path: Path) -> None:
+    folder = make_quarter(tmp_path / "in", [GOOD], [RECEIPT])
+    for name in ODD_NAMES:
+        (folder / "receipts" / os.fsdecode(name)).write_bytes((QUARTER / "receipts" / RECEIPT).read_bytes())
+    (folder / "bank" / os.fsdecode(b"\xff\n.csv")).write_bytes((QUARTER / "bank/rabobank.csv").read_bytes())
+    run = tried(tmp_path, folder)
+    assert (run.code, len(run.lines)) == (2, len(ODD_NAMES) + 1)
+    for shown in (*ODD_NAMES.values(), r"bank/\udcff\n.csv"):
+        (told,) = run.about(shown)
+        assert "rename it" in told
+    assert (run.overview["counts"]["booked"], run.overview["vat"]["5b"]) == (1, "6.70")
