@@ -17,7 +17,7 @@ from casework.actors.cli.exits import Exit, Quit
 from casework.actors.cli.options import STORE, TENANT, JsonOption, StoreOption, TenantOption
 from casework.actors.cli.output import complain, say_json, tell
 from casework.actors.cli.standing import Standing, say_summary, standing, summary_json
-from casework.actors.cli.working import Interrupts, interruptible, remembered
+from casework.actors.cli.working import Interrupts, interruptible, refuse_other_crew, remembered
 from casework.actors.crew import Crew, load_crew
 from casework.actors.intake import DeliverKey, Intake
 from casework.protocols.codec import decode_entry, encode, pack
@@ -91,7 +91,9 @@ async def _work(errand: Errand, store: Store, interrupts: Interrupts, *, json_: 
     crew, settings, intake = errand.crew, errand.settings, errand.intake
     before = await remembered(store)
     settings.setdefault("out", before.get("out") or str(Path(settings["folder"], OUT)))
-    _check(store.url, before, settings)
+    await refuse_other_crew(store, crew, settings["crew"])
+    if before.get("input", settings["input"]) != settings["input"]:
+        tell("warning", f"the cases in {store.url} were opened on {before['input']}, now they read {settings['input']}")
     for name, value in settings.items():
         await store.remember(name, value)
     async with Runtime(crew, store, tenant=settings["tenant"], settings=settings) as runtime:
@@ -105,14 +107,6 @@ async def _work(errand: Errand, store: Store, interrupts: Interrupts, *, json_: 
         tell("note", "interrupted: run the same command again to go on")
         return Exit.INTERRUPTED
     return Exit.USAGE if problems else Exit.OK
-
-
-def _check(url: str, before: dict[str, str], settings: dict[str, str]) -> None:
-    """Refuse another crew's store, for its cases would park; say so if the input is another folder than before."""
-    if before.get("crew", settings["crew"]) != settings["crew"]:
-        raise Quit(Exit.USAGE, f"{url} holds cases of crew {before['crew']}; name another --store")
-    if before.get("input", settings["input"]) != settings["input"]:
-        tell("warning", f"the cases in {url} were opened on {before['input']}, now they read {settings['input']}")
 
 
 async def _take(runtime: Runtime, store: Store, intake: Intake, tenant: str) -> None:

@@ -18,7 +18,7 @@ from cyclopts import Parameter
 from casework.actors.cli.exits import Exit, Quit
 from casework.actors.cli.options import STORE, TENANT, JsonOption, StoreOption, TenantOption
 from casework.actors.cli.output import say_json, tell
-from casework.actors.cli.working import Interrupts, interruptible, remembered
+from casework.actors.cli.working import Interrupts, interruptible, refuse_other_crew, remembered
 from casework.actors.crew import Crew, load_crew
 from casework.runtime.errors import StoreError
 from casework.runtime.runtime import Runtime
@@ -91,8 +91,7 @@ async def _serve(crew: Crew, url: str, settings: dict[str, str], address: _Addre
     store = await open_store(url, world)
     try:
         before = await remembered(store)
-        if before.get("crew", settings["crew"]) != settings["crew"]:
-            raise Quit(Exit.USAGE, f"{url} holds cases of crew {before['crew']}; name another --store")
+        await refuse_other_crew(store, crew, settings["crew"])
         for name, value in settings.items():
             await store.remember(name, value)
         known = before | settings

@@ -19,7 +19,7 @@ from anyio.abc import TaskStatus
 from casework.actors.cli.exits import Exit, Quit
 from casework.actors.cli.output import tell
 from casework.actors.cli.standing import Change, Standing, changes, standing
-from casework.actors.crew import load_crew
+from casework.actors.crew import Crew, load_crew
 from casework.actors.errors import Misbuilt
 from casework.runtime.errors import StoreOwned, StoreUnavailable
 from casework.runtime.runtime import Runtime
@@ -161,3 +161,18 @@ async def remembered(reader: StoreReader) -> dict[str, str]:
     """Give what the store remembers of the last `casework run`."""
     found = {name: await reader.setting(name) for name in REMEMBERED}
     return {"tenant": "default"} | {name: value for name, value in found.items() if value}
+
+
+async def refuse_other_crew(store: Store, crew: Crew, name: str) -> None:
+    """Refuse a store that holds another crew's cases, for they would park with this one.
+
+    A program that runs a crew by itself leaves no settings in the store, so the cases are asked too.
+
+    Raises:
+        Quit: it does.
+    """
+    before = (await remembered(store)).get("crew", name)
+    others = sorted({row.crew for row in await store.cases() if row.crew != crew.name})
+    if before != name or others:
+        held = before if before != name else ", ".join(others)
+        raise Quit(Exit.USAGE, f"{store.url} holds cases of crew {held}; name another --store")

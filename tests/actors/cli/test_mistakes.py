@@ -2,9 +2,21 @@
 
 import shutil
 
+import anyio
 import pytest
+from msgspec import Struct
 
+from casework.actors import Crew, Policy
+from casework.runtime import Case, Flow
+from casework.runtime.runtime import Runtime
+from casework.runtime.seams import World
+from casework.runtime.store.urls import open_store
+from casework.runtime.telemetry import Telemetry
 from tests.support.command_desk import SUPPORT, Desk
+
+
+class Nothing(Struct, frozen=True):
+    """Inputs of a case that needs none."""
 
 
 @pytest.mark.parametrize(
@@ -56,6 +68,33 @@ def test_another_crews_store_is_refused(desk: Desk) -> None:
     desk.run()
     shutil.copy(SUPPORT / "tiny_crew.py", desk.folder / "other.py")
     assert desk("run", "other:crew", desk.input, cwd=desk.folder).returncode == 2
+
+
+def test_a_store_that_a_program_filled_with_another_crews_cases_is_refused(desk: Desk) -> None:
+    desk.put(fine="ok")
+    anyio.run(_fill_by_a_program, desk)
+    run, serve = desk.run(), desk("serve", "tiny_crew:crew", "--port", "0")
+    for done in (run, serve):
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+        assert "crew garage" in done.stderr
+    assert [line.split()[0] for line in desk("cases").stdout.splitlines()] == ["car"]
+
+
+async def _fill_by_a_program(desk: Desk) -> None:
+    """Open a case by a runtime of our own, which leaves no settings."""
+
+    async def fix(case: Case, inputs: Nothing) -> None:
+        await case.park("part", reason="it is ordered")
+
+    store = await open_store(desk.store, World())
+    try:
+        crew = Crew("garage", flows=(Flow.of(fix, inputs=Nothing),), policy=Policy(name="garage"))
+        async with Runtime(crew, store, telemetry=Telemetry.off()) as runtime:
+            await runtime.open("fix", "car", Nothing())
+            with anyio.fail_after(5):
+                await runtime.wait_idle()
+    finally:
+        await store.aclose()
 
 
 def test_a_traceback_is_shown_only_when_asked_for(desk: Desk) -> None:
