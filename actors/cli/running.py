@@ -5,6 +5,7 @@ Bad input is told on standard error, one line each, and everything else goes on.
 
 import hashlib
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ def run(
         raise Quit(Exit.USAGE, f"{input_}: no such folder; name the folder that holds the input")
     settings = {"crew": crew, "input": str(input_.resolve()), "tenant": tenant, "folder": str(folder)}
     if out is not None:
-        settings["out"] = str(out.resolve())
+        settings["out"] = str(_writable(out).resolve())
 
     # Read before the store is opened: input that cannot be used leaves no empty store behind.
     intake = loaded.intake(Path(settings["input"]), settings) if loaded.intake is not None else Intake()
@@ -87,11 +88,25 @@ def run(
     return anyio.run(interruptible, work)
 
 
+def _writable(out: Path) -> Path:
+    """Make the folder that the crew writes to, and see that it can be written to."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        # Permission bits do not tell of a file system that takes nothing, so a file without a name is made.
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        why = "it is no folder" if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror
+        raise Quit(Exit.USAGE, f"{out}: nothing can be written there: {why}; name another folder by --out") from error
+    return out
+
+
 async def _work(errand: Errand, store: Store, interrupts: Interrupts, *, json_: bool) -> int:
     crew, settings, intake = errand.crew, errand.settings, errand.intake
     before = await remembered(store)
     settings.setdefault("out", before.get("out") or str(Path(settings["folder"], OUT)))
     await refuse_other_crew(store, crew, settings["crew"])
+    _writable(Path(settings["out"]))
     if before.get("input", settings["input"]) != settings["input"]:
         tell("warning", f"the cases in {store.url} were opened on {before['input']}, now they read {settings['input']}")
     for name, value in settings.items():

@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import anyio
 from cyclopts import Parameter
@@ -31,6 +31,9 @@ from casework.runtime.store.base import (
     Unknown,
 )
 
+#: Characters of what was typed that are said back, at most.
+ECHO_MAX: Final = 200
+
 
 def deliver(
     target: Annotated[str, Parameter(name="CASE|KEY")],
@@ -56,7 +59,7 @@ def deliver(
     async def act(reader: StoreReader, door: StoreDoor) -> DeliverResult:
         key = await awaited_key(reader, CaseKey(tenant, target))
         if data is None and not key.startswith("retry:"):
-            raise Quit(Exit.USAGE, f"{key}: name the file that is delivered")
+            raise Quit(Exit.USAGE, f"{_short(key)}: name the file that is delivered")
         evidence, item_id = None, f"delivered:{key}:{World().ids.new()}"
         if data is not None and file is not None:
             sha256 = hashlib.sha256(data).hexdigest()
@@ -69,7 +72,7 @@ def deliver(
     result, after = anyio.run(write, store, act)
     _check(store, target, result)
     what = "had been delivered before" if isinstance(result, Duplicate) else "delivered"
-    _tell(f"{target}: {what}", after, json_=json_)
+    _tell(f"{_short(target)}: {what}", after, json_=json_)
     return Exit.OK
 
 
@@ -105,6 +108,11 @@ def cancel(
     return Exit.OK
 
 
+def _short(target: str) -> str:
+    """Give what was typed, as far as it is worth repeating."""
+    return target if len(target) <= ECHO_MAX else f"{target[:ECHO_MAX]}..."
+
+
 def _content(file: Path) -> bytes:
     with file.open("rb") as opened:
         data = opened.read(ARTIFACT_BYTES_MAX + 1)
@@ -116,8 +124,8 @@ def _content(file: Path) -> bytes:
 def _check(url: str, target: str, result: DeliverResult) -> None:
     match result:
         case Nobody():
-            text = f"no open case is called {target!r} and none waits for it; see `casework cases --status parked`"
-            raise Quit(Exit.NOT_FOUND, text)
+            text = f"no open case is called {_short(target)!r} and none waits for it"
+            raise Quit(Exit.NOT_FOUND, f"{text}; see `casework cases --status parked`")
         case Unavailable() | Unknown():
             raise StoreUnavailable(url, f"{result.why}; run it again, which does no harm")
         case _:

@@ -48,6 +48,30 @@ def test_every_mistake_is_one_line_and_an_exit_code(desk: Desk, arguments: tuple
     assert done.stderr.startswith("casework: error: ")
 
 
+@pytest.mark.parametrize("out", ["README.md", "README.md/below", "/proc/nothing"])
+def test_an_output_folder_that_takes_nothing_is_refused_before_the_store_is_made(desk: Desk, out: str) -> None:
+    desk.put(fine="ok")
+    (desk.folder / "README.md").write_text("words")
+    named = desk.folder / out
+    done = desk("run", "tiny_crew:crew", desk.input, "--out", named)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert str(named) in done.stderr
+    assert not (desk.folder / "cases.db").exists()
+
+
+def test_an_output_folder_is_made_with_those_above_it(desk: Desk) -> None:
+    desk.put(fine="ok")
+    assert desk("run", "tiny_crew:crew", desk.input, "--out", desk.folder / "a" / "b").returncode == 0
+    assert (desk.folder / "a" / "b").is_dir()
+
+
+def test_a_very_long_key_is_not_said_back_in_full(desk: Desk) -> None:
+    desk.run()
+    done = desk("deliver", "k" * 5000, "/etc/hostname")
+    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
+    assert len(done.stderr) < 400
+
+
 def test_a_file_that_is_no_store_is_refused_and_not_touched(desk: Desk) -> None:
     (desk.folder / "cases.db").write_bytes(b"not a database, but long enough to be read as one" * 100)
     before = (desk.folder / "cases.db").read_bytes()
