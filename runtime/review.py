@@ -15,6 +15,8 @@ from casework.protocols.wire import NIL, Evidence
 from casework.runtime.errors import DecisionInvalid, ReviewUnknown
 from casework.runtime.store.base import ReviewRow, StoreReader
 
+#: Characters of a review's id that name it, at least: a slip of the finger decides nothing.
+PREFIX_MIN: Final = 6
 #: A figure that travels as text, as Decimals do: an edit must leave it a figure.
 _FIGURE: Final = re.compile(r"-?\d+\.\d+")
 #: What kinds of plain data are called in messages.
@@ -61,15 +63,17 @@ async def open_reviews(reader: StoreReader) -> Sequence[ReviewView]:
 
 
 async def review_of(reader: StoreReader, review_id: str) -> ReviewView:
-    """Give one review; the beginning of its id is enough if only one open review begins so.
+    """Give one review; the beginning of its id is enough if it is long enough and only one open review begins so.
 
     Raises:
-        ReviewUnknown: there is none, or several begin so.
+        ReviewUnknown: there is none, several begin so, or fewer than PREFIX_MIN characters were given.
     """
     row = await reader.review(review_id)
     if row is not None:
         return view_of(row)
-    begins = [each for each in await reader.reviews(state="open") if review_id and each.id.startswith(review_id)]
+    if len(review_id) < PREFIX_MIN:
+        raise ReviewUnknown(review_id)
+    begins = [each for each in await reader.reviews(state="open") if each.id.startswith(review_id)]
     if len(begins) != 1:
         raise ReviewUnknown(review_id)
     return view_of(begins[0])

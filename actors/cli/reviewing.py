@@ -125,16 +125,22 @@ def _decide(
 ) -> int:
     async def act(reader: StoreReader, door: StoreDoor) -> tuple[ReviewView, DecideResult]:
         view = await review_of(reader, review)
+        if view.state != "open":
+            raise Quit(Exit.WRONG, f"review {view.id} was not decided: {_too_late(view)}")
         changed = None if edited is None else _edited(view.proposal, edited)
         now = World().clock.wall_micros()
         made = decision_frame(view, action, by=person(by), at=now, reason=reason, edited=changed)
-        return view, await door.decide(made.review_id, made.proposal_hash, made.frame, now)
+        result = await door.decide(made.review_id, made.proposal_hash, made.frame, now)
+        if isinstance(result, DecisionRefused):
+            view = await review_of(reader, view.id)  # to say what came before this decision
+        return view, result
 
     (view, result), after = anyio.run(write, store, act)
     if isinstance(result, Unavailable | Unknown):
         raise StoreUnavailable(store, f"{result.why}; see `casework review show {view.id}` and try again")
     if isinstance(result, DecisionRefused):
-        raise Quit(Exit.WRONG, f"review {view.id} was not decided: {_refusal(result.why)}")
+        why = _too_late(view) if result.why == "decided" else _refusal(result.why)
+        raise Quit(Exit.WRONG, f"review {view.id} was not decided: {why}")
     text = f"{view.case_id}: {action} of {view.title!r} is recorded"
     if json_:
         said = {"what": text, "resumed": after.resumed, "changed": after.changed, "overview": after.standing.overview}
@@ -143,6 +149,13 @@ def _decide(
         say(text)
         tell_aftermath(after)
     return Exit.OK
+
+
+def _too_late(view: ReviewView) -> str:
+    """Say why a review that is not open takes no decision: who decided what, if somebody did."""
+    if view.decision is None:
+        return _refusal(view.state)
+    return f"{view.decision.by} has decided already to {view.decision.action}"
 
 
 def _refusal(why: str) -> str:

@@ -59,12 +59,19 @@ async def test_the_queue_shows_the_proposal_its_evidence_and_what_would_follow()
 
 
 async def test_a_review_is_found_by_the_beginning_of_its_id_if_only_one_begins_so() -> None:
-    reader = await store_of(row(id_="r1abc"), row(id_="r1xyz"))
+    reader = await store_of(row(id_="r1abc"), row(id_="review1"), row(id_="reviewxyz"))
     assert (await review_of(reader, "r1abc")).id == "r1abc"
-    assert (await review_of(reader, "r1x")).id == "r1xyz"
-    for unknown in ("r1", "", "zzz"):
+    assert (await review_of(reader, "reviewx")).id == "reviewxyz"
+    for unknown in ("review", "", "zzzzzz"):
         with pytest.raises(ReviewUnknown):
             await review_of(reader, unknown)
+
+
+async def test_a_beginning_of_few_characters_names_no_review() -> None:
+    reader = await store_of(row(id_="2f81c9aa"))
+    with pytest.raises(ReviewUnknown):
+        await review_of(reader, "2f81c")
+    assert (await review_of(reader, "2f81c9")).id == "2f81c9aa"
 
 
 @pytest.mark.promise("REVIEW-1")

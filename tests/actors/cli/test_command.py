@@ -93,8 +93,9 @@ def test_reviews_are_listed_shown_edited_and_decided_once(desk: Desk) -> None:
     assert "closed (completed)" in done.stdout
     assert '"edit 2.50 3"' in desk("show", "unclear").stdout
     again = desk("review", "approve", listed["id"], "--by", "bob")
-    assert again.returncode in {1, 2}
-    assert len(again.stderr.splitlines()) == 1
+    assert (again.returncode, again.stdout, len(again.stderr.splitlines())) == (1, "", 1)
+    assert "ann has decided already to edit" in again.stderr
+    assert desk("review", "edit", listed["id"], "--set", "nothing=1", "--by", "bob").returncode == 1
 
 
 def test_a_proposal_is_edited_from_a_file(desk: Desk) -> None:
