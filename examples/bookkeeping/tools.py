@@ -6,6 +6,7 @@ It does not know who calls.
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 
 import msgspec
@@ -130,7 +131,7 @@ def _list_receipts(folder: Path, name: str) -> tuple[list[str], list[Problem]]:
         message = f"folder cannot be read ({error.strerror}); check path and rights"
         return [], [Problem(file=shown(folder / name), message=message)]
     for path in paths[:RECEIPTS_MAX]:
-        refusal = _refusal(path)
+        refusal = _refusal(path, folder)
         if refusal:
             problems.append(Problem(file=shown(path), message=refusal))
         else:
@@ -140,12 +141,23 @@ def _list_receipts(folder: Path, name: str) -> tuple[list[str], list[Problem]]:
     return receipts, problems
 
 
-def _refusal(path: Path) -> str:
+def _refusal(path: Path, folder: Path) -> str:
     """Say why a file cannot be taken for a receipt; empty if it can."""
     if not is_text(path.name):
         return BAD_NAME
-    if path.suffix.lower() not in (".pdf", *PHOTOS):
-        return "is neither PDF, JPEG nor PNG; take it out or convert it"
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return "is a folder; put the receipts in it beside the others"
+        if path.suffix.lower() not in (".pdf", *PHOTOS):
+            return "is neither PDF, JPEG nor PNG; take it out or convert it"
+        if not stat.S_ISREG(mode):
+            return "is not a file; take it out"
+        if not path.resolve().is_relative_to(folder.resolve()):
+            return "is a link that leads out of the input folder; put the file itself here"
+        path.open("rb").close()
+    except OSError as error:
+        return f"cannot be read ({error.strerror}); check the file, its rights, and where it leads if it is a link"
     return ""
 
 

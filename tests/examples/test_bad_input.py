@@ -1,5 +1,6 @@
 """Bad input through the real command: one clear line with file and line, exit code 2, and everything else goes on."""
 
+import hashlib
 import io
 import json
 import os
@@ -253,3 +254,45 @@ def test_a_file_whose_name_is_no_text_costs_that_file_alone(tmp_path: Path) -> N
         (told,) = run.about(shown)
         assert "rename it" in told
     assert (run.overview["counts"]["booked"], run.overview["vat"]["5b"]) == (1, "6.70")
+
+
+def test_a_receipt_that_is_no_file_of_the_input_folder_is_named_and_never_read(tmp_path: Path) -> None:
+    folder = make_quarter(tmp_path / "in", [GOOD], [RECEIPT])
+    secret = tmp_path / "secret.pdf"
+    secret.write_bytes(b"%PDF-1.4 kept from everybody")
+    receipts = folder / "receipts"
+    (receipts / "passwd.pdf").symlink_to("/etc/passwd")
+    (receipts / "secret.pdf").symlink_to(secret)
+    (receipts / "dangling.pdf").symlink_to(tmp_path / "nowhere.pdf")
+    (receipts / "loop.pdf").symlink_to(receipts / "loop.pdf")
+    (receipts / "sub.pdf").mkdir()
+    os.mkfifo(receipts / "pipe.pdf")
+    (receipts / "again.pdf").symlink_to(receipts / RECEIPT)
+    run = tried(tmp_path, folder)
+    told = {file.name: run.about(f"receipts/{file.name}") for file in receipts.iterdir()}
+    assert run.code == 2
+    for name, says in {
+        "passwd.pdf": "leads out of the input folder",
+        "secret.pdf": "leads out of the input folder",
+        "dangling.pdf": "cannot be read (No such file or directory)",
+        "loop.pdf": "cannot be read",
+        "sub.pdf": "is a folder",
+        "pipe.pdf": "is not a file",
+    }.items():
+        (line,) = told.pop(name)
+        assert says in line
+    assert told == {RECEIPT: [], "again.pdf": []}
+    assert len(run.lines) == 6
+    assert run.overview["counts"]["receipts"] == 2
+    kept = b"".join(path.read_bytes() for path in tmp_path.glob("cases.db*"))
+    assert b"root:" not in kept
+    assert hashlib.sha256(Path("/etc/passwd").read_bytes()).hexdigest().encode() not in kept
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_receipt_that_may_not_be_read_is_named(tmp_path: Path) -> None:
+    folder = make_quarter(tmp_path / "in", [GOOD], [RECEIPT])
+    (folder / "receipts" / RECEIPT).chmod(0)
+    run = tried(tmp_path, folder)
+    assert run.code == 2
+    assert "Permission denied" in "".join(run.about(f"receipts/{RECEIPT}"))
