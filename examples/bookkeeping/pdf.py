@@ -29,7 +29,7 @@ def read_pdf(data: bytes) -> str:
         ReceiptUnreadable: too big, not a PDF, corrupt, encrypted, too many pages, or without a text layer.
     """
     if len(data) > PDF_BYTES_MAX:
-        raise ReceiptUnreadable(f"PDF is {len(data)} bytes, the limit is {PDF_BYTES_MAX}; deliver a smaller one")
+        raise ReceiptUnreadable(f"PDF is more than {PDF_BYTES_MAX >> 20} MiB; deliver a smaller one")
     if not data:
         raise ReceiptUnreadable("file is empty; deliver it again")
     if _START not in data[:_START_WITHIN]:

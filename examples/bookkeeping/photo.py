@@ -46,7 +46,7 @@ def ocr_lines(image: bytes) -> list[str]:
         ReceiptUnreadable: not a JPEG or PNG, too big, damaged, or nothing legible on it.
     """
     if len(image) > PHOTO_BYTES_MAX:
-        raise ReceiptUnreadable(f"photo is {len(image)} bytes, the limit is {PHOTO_BYTES_MAX}; deliver a smaller one")
+        raise ReceiptUnreadable(f"photo is more than {PHOTO_BYTES_MAX >> 20} MiB; deliver a smaller one")
     if not image.startswith(_STARTS):
         raise ReceiptUnreadable("file is neither JPEG nor PNG; deliver a photo in one of these formats")
     reader = _reader()

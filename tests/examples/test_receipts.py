@@ -104,7 +104,7 @@ def test_all_missing_facts_are_named_at_once() -> None:
         (b"", "empty"),
         (b"Dear reader, this is text", "not a PDF"),
         (b"%PDF-1.4 and then rubbish", "corrupt"),
-        (b"%PDF-" + b"x" * PDF_BYTES_MAX, "the limit is"),
+        (b"%PDF-" + b"x" * PDF_BYTES_MAX, "PDF is more than 20 MiB; "),
     ],
     ids=["empty", "text", "corrupt", "large"],
 )
@@ -158,6 +158,8 @@ def test_without_the_extra_the_refusal_names_it(monkeypatch: pytest.MonkeyPatch)
 def test_a_photo_that_is_none_is_refused() -> None:
     with pytest.raises(ReceiptUnreadable, match="neither JPEG nor PNG"):
         photo.ocr_lines(b"GIF89a")
+    with pytest.raises(ReceiptUnreadable, match="photo is more than 20 MiB; "):
+        photo.ocr_lines(b"\xff\xd8\xff" + b"x" * photo.PHOTO_BYTES_MAX)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("rapidocr_onnxruntime") is None, reason="extra casework[ocr] is absent")
