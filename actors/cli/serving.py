@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import anyio
+from anyio.abc import SocketAttribute, SocketStream
+from anyio.streams.stapled import MultiListener
 from cyclopts import Parameter
 
 from casework.actors.cli.exits import Exit, Quit
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 #: Port of the metrics, unless `--port` says otherwise: the one that OpenTelemetry's Prometheus exporters use.
 PORT: Final = 9464
+PORT_MAX: Final = 65_535
 #: Seconds that the store may take to answer before we are not ready.
 READY_SECONDS: Final = 2.0
 #: Where the numbers are.
@@ -72,10 +75,10 @@ def serve(
     """
     if find_spec("starlette") is None or find_spec("uvicorn") is None:
         raise Quit(Exit.USAGE, "serve needs an extra: pip install 'casework[serve]'")
+    if not 0 <= port <= PORT_MAX:
+        raise Quit(Exit.USAGE, f"--port {port}: a port is a number from 0 to {PORT_MAX}; 0 takes one that is free")
     folder = Path.cwd()
     loaded = load_crew(crew, folder=folder)
-    if not _loopback(host):
-        tell("warning", f"listening on {host}: whoever reaches that address can read the numbers")
     settings = {"crew": crew, "tenant": tenant, "folder": str(folder)}
 
     async def work(interrupts: Interrupts) -> int:
@@ -92,11 +95,12 @@ async def _serve(crew: Crew, url: str, settings: dict[str, str], address: _Addre
     try:
         before = await remembered(store)
         await refuse_other_crew(store, crew, settings["crew"])
-        for name, value in settings.items():
-            await store.remember(name, value)
-        known = before | settings
-        async with Runtime(crew, store, tenant=settings["tenant"], settings=known, telemetry=telemetry) as runtime:
-            await _listen(http(runtime, telemetry), address, interrupts)
+        async with await _bound(address) as listeners:
+            for name, value in settings.items():
+                await store.remember(name, value)
+            known = before | settings
+            async with Runtime(crew, store, tenant=settings["tenant"], settings=known, telemetry=telemetry) as runtime:
+                await _listen(http(runtime, telemetry), listeners, address, interrupts)
     finally:
         await store.aclose()
         with anyio.CancelScope(shield=True):
@@ -126,7 +130,24 @@ def http(runtime: Runtime, telemetry: Telemetry) -> "Starlette":
     return Starlette(routes=[Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz)])
 
 
-async def _listen(app: "Starlette", address: _Address, interrupts: Interrupts) -> None:
+async def _bound(address: _Address) -> MultiListener[SocketStream]:
+    """Take the port, before anything is worked on.
+
+    Raises:
+        Quit: somebody else has it, or there is no such address here.
+    """
+    try:
+        return await anyio.create_tcp_listener(local_host=address.host, local_port=address.port)
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "that is no address of this machine"
+        where = f"port {address.port} of {address.host}"
+        text = f"{where} cannot be listened on: {why}; name another --port or --host"
+        raise Quit(Exit.USAGE, text) from error
+
+
+async def _listen(
+    app: "Starlette", listeners: MultiListener[SocketStream], address: _Address, interrupts: Interrupts
+) -> None:
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -136,10 +157,10 @@ async def _listen(app: "Starlette", address: _Address, interrupts: Interrupts) -
         def capture_signals(self) -> Generator[None, None, None]:
             yield
 
-    config = uvicorn.Config(
-        app, host=address.host, port=address.port, log_level="warning", access_log=False, lifespan="off"
-    )
-    server = Server(config)
+    raw = SocketAttribute.raw_socket
+    sockets = [listener.extra(raw) for listener in listeners.listeners]  # noqa: S610 - anyio's, not Django's
+    bound = address._replace(port=sockets[0].getsockname()[1])
+    server = Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
     async with anyio.create_task_group() as jobs:
 
         async def stop() -> None:
@@ -148,18 +169,19 @@ async def _listen(app: "Starlette", address: _Address, interrupts: Interrupts) -
             server.should_exit = True
 
         jobs.start_soon(stop)
-        if address.json:
-            say_json({"metrics": f"{address.url}/metrics", "health": f"{address.url}/healthz"})
-            sys.stdout.flush()
-        else:
-            tell("note", f"listening on {address.url}/metrics")
-        try:
-            await server.serve()
-        except SystemExit:
-            raise Quit(
-                Exit.USAGE, f"port {address.port} of {address.host} cannot be listened on; name another --port"
-            ) from None
+        _say_where(bound)
+        await server.serve(sockets)
         jobs.cancel_scope.cancel()
+
+
+def _say_where(bound: _Address) -> None:
+    if not _loopback(bound.host):
+        tell("warning", f"listening on {bound.host}: whoever reaches that address can read the numbers")
+    if bound.json:
+        say_json({"metrics": f"{bound.url}/metrics", "health": f"{bound.url}/healthz"})
+        sys.stdout.flush()
+    else:
+        tell("note", f"listening on {bound.url}/metrics")
 
 
 def _loopback(host: str) -> bool:

@@ -1,6 +1,10 @@
 """Whatever is wrong with what the command is given, it says so in one line and ends with the exit code for it."""
 
+import json
 import shutil
+import socket
+import urllib.request
+from contextlib import closing
 
 import anyio
 import pytest
@@ -38,6 +42,10 @@ class Nothing(Struct, frozen=True):
         (("deliver", "nobody", "/no/such/file"), 2),
         (("cancel", "nobody", "--reason", "x"), 3),
         (("trace", "nobody", "-o", "/dev/null"), 3),
+        (("serve", "tiny_crew:crew", "--port", "99999"), 2),
+        (("serve", "tiny_crew:crew", "--port", "-1"), 2),
+        (("serve", "tiny_crew:crew", "--port", "0", "--host", "no.such.host.invalid"), 2),
+        (("serve", "tiny_crew:crew", "--port", "0", "--host", "two..dots"), 2),
     ],
 )
 def test_every_mistake_is_one_line_and_an_exit_code(desk: Desk, arguments: tuple[str, ...], code: int) -> None:
@@ -85,6 +93,19 @@ def test_an_owned_store_has_an_exit_code_of_its_own(desk: Desk, served: str) -> 
     done = desk.run()
     assert done.returncode == 4
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_port_that_somebody_has_is_refused_before_anything_says_that_it_listens(desk: Desk) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        done = desk("serve", "tiny_crew:crew", "--port", str(taken.getsockname()[1]))
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert done.stderr.startswith("casework: error: port ")
+
+
+def test_the_port_that_was_free_is_the_one_that_is_said(served: str) -> None:
+    url = json.loads(served)["health"]
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        assert answer.read() == b"alive\n"
 
 
 def test_another_crews_store_is_refused(desk: Desk) -> None:
