@@ -5,7 +5,6 @@ It does not know who calls.
 """
 
 import hashlib
-import os
 import stat
 from pathlib import Path
 
@@ -19,11 +18,11 @@ from examples.bookkeeping.business import read_business
 from examples.bookkeeping.errors import OcrMissing, ReceiptUnreadable
 from examples.bookkeeping.ledger import Problem
 from examples.bookkeeping.messages import Folder, Imported, OverviewFiles, Reading, ToRead, Trails, Transcript, Wanted
-from examples.bookkeeping.overview import Overview, overview_json
+from examples.bookkeeping.outfolder import is_gone, is_kept, is_shown, restore, write
+from examples.bookkeeping.overview import overview_json
 from examples.bookkeeping.paths import BAD_NAME, is_text, shown
 from examples.bookkeeping.pdf import PDF_BYTES_MAX, read_pdf
 from examples.bookkeeping.photo import ocr_lines
-from examples.bookkeeping.render import render_overview
 from examples.bookkeeping.trail import trail_of
 
 PHOTOS = (".jpg", ".jpeg", ".png")
@@ -56,37 +55,36 @@ async def read_trails(arguments: Wanted, context: ToolContext) -> Trails:
 
 async def written(arguments: OverviewFiles, result: str, context: ToolContext) -> bool:
     """Read the overview back and compare it with what was to be written."""
-    target = _out(context) / "overview.json"
-    data = await context.offload(_read_or_empty, target)
-    return hashlib.sha256(data).hexdigest() == result and data == overview_json(arguments.overview)
+    newest = await context.offload(is_shown, _out(context), arguments.overview)
+    return newest and _hash(overview_json(arguments.overview)) == result
 
 
 async def written_before(arguments: OverviewFiles, context: ToolContext) -> str | None:
     """Say whether exactly this revision is there already."""
-    data = await context.offload(_read_or_empty, _revision(_out(context), arguments.overview.revision))
-    same = data == overview_json(arguments.overview)
-    return hashlib.sha256(data).hexdigest() if same and await written(arguments, _hash(data), context) else None
+    overview, out = arguments.overview, _out(context)
+    there = await context.offload(is_kept, out, overview) and await context.offload(is_shown, out, overview)
+    return _hash(overview_json(overview)) if there else None
 
 
 @tool(tier=RiskTier.REVERSIBLE, verify=written, lookup=written_before, undo="restore_overview", keyed=True, workers=1)
 async def write_overview(arguments: OverviewFiles, context: ToolContext) -> str:
     """Write overview.json and overview.html into the run's output folder; gives the SHA-256 of overview.json."""
-    overview, out = arguments.overview, _out(context)
+    overview = arguments.overview
     delivered = {path for flag in overview.exceptions for path in flag.evidence if path.startswith("artifact:")}
     evidence = {path: await _bytes(path, context) for path in sorted(delivered)}
-    return await context.offload(_write, out, overview, evidence, _way(out, _input(context)))
+    return await context.offload(write, _out(context), overview, evidence, _input(context))
 
 
 async def restored(arguments: OverviewFiles, result: int, context: ToolContext) -> bool:
     """Say whether the revision that was to go is gone."""
-    return not await context.offload(_revision(_out(context), arguments.overview.revision).exists)
+    return await context.offload(is_gone, _out(context), arguments.overview)
 
 
 @tool(tier=RiskTier.REVERSIBLE, verify=restored, undo="write_overview", keyed=True, workers=1)
 async def restore_overview(arguments: OverviewFiles, context: ToolContext) -> int:
     """Take a revision back: the one before it is shown again; gives its number, 0 if there is none."""
-    way = _way(_out(context), _input(context))
-    return await context.offload(_restore, _out(context), arguments.overview.revision, way)
+    overview = arguments.overview
+    return await context.offload(restore, _out(context), overview.quarter, overview.revision, _input(context))
 
 
 def _input(context: ToolContext) -> Path:
@@ -99,11 +97,6 @@ def _out(context: ToolContext) -> Path:
     if "out" not in context.settings:
         raise KnownFailure("the run has no setting `out`; name the folder for the overview")
     return Path(context.settings["out"])
-
-
-def _way(out: Path, folder: Path) -> str:
-    """Give the way from the page's folder to the input folder, as links go."""
-    return Path(os.path.relpath(folder, out)).as_posix() + "/"
 
 
 def _read_input(folder: Path, names: Folder) -> Imported:
@@ -194,67 +187,6 @@ def _transcribe(label: str, data: bytes) -> Transcript:
     except ReceiptUnreadable as unreadable:
         return Transcript(outcome=Reading.UNREADABLE, sha256=digest, reason=str(unreadable))
     return Transcript(outcome=Reading.READ, sha256=digest, text=text)
-
-
-def _write(out: Path, overview: Overview, evidence: dict[str, bytes], way: str) -> str:
-    data = overview_json(overview)
-    (out / "revisions").mkdir(parents=True, exist_ok=True)
-    for ref, content in evidence.items():
-        (out / "evidence").mkdir(exist_ok=True)
-        _replace(out / _copied(ref), content)
-    _replace(_revision(out, overview.revision), data)
-    _replace(out / "overview.html", _page(out, overview, way))
-    _replace(out / "overview.json", data)
-    return _hash(data)
-
-
-def _restore(out: Path, revision: int, way: str) -> int:
-    _revision(out, revision).unlink(missing_ok=True)
-    before = _revision(out, revision - 1)
-    if not before.exists():
-        (out / "overview.json").unlink(missing_ok=True)
-        (out / "overview.html").unlink(missing_ok=True)
-        return 0
-    data = before.read_bytes()
-    _replace(out / "overview.html", _page(out, msgspec.json.decode(data, type=Overview), way))
-    _replace(out / "overview.json", data)
-    return revision - 1
-
-
-def _page(out: Path, overview: Overview, way: str) -> bytes:
-    """Render the page; links to delivered evidence lead to its copy beside the page."""
-    here = os.path.relpath(out, out / way)
-
-    def linked(path: str) -> str:
-        return f"{here}/{_copied(path)}" if path.startswith("artifact:") else path
-
-    flags = tuple(
-        msgspec.structs.replace(flag, evidence=tuple(linked(path) for path in flag.evidence))
-        for flag in overview.exceptions
-    )
-    return render_overview(msgspec.structs.replace(overview, exceptions=flags), way).encode()
-
-
-def _copied(ref: str) -> str:
-    return f"evidence/{ref.partition(':')[2]}"
-
-
-def _revision(out: Path, revision: int) -> Path:
-    return out / "revisions" / f"overview-{revision:04d}.json"
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never half of it."""
-    fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-
-
-def _read_or_empty(path: Path) -> bytes:
-    return path.read_bytes() if path.exists() else b""
 
 
 def _hash(data: bytes) -> str:

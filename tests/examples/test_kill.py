@@ -104,7 +104,7 @@ def whole_and_once(books: Books) -> Standing:
     assert sum("/tx/" in case_id for case_id in found.cases) == 150
     writes = [entry for log in found.logs.values() for _, entry in log if isinstance(entry, Intent | Done)]
     assert [type(entry) for entry in writes] == [Intent, Done]
-    assert [path.name for path in (books.out / "revisions").iterdir()] == ["overview-0001.json"]
+    assert [path.name for path in (books.out / "revisions").iterdir()] == ["2026Q2-0001.json"]
     assert not list(books.out.rglob("*.new"))
     return found
 

@@ -177,7 +177,7 @@ async def test_each_decision_makes_a_revision_until_a_person_closes_the_quarter(
         late = await runtime.deliver(LATE_KEY, by="anna", data=LATE.read_bytes(), label=LATE.name)
         assert isinstance(late, Nobody)
     kept = sorted(path.name for path in (copied / "out/revisions").iterdir())
-    assert kept == [f"overview-{number:04d}.json" for number in range(1, 9)]
+    assert kept == [f"2026Q2-{number:04d}.json" for number in range(1, 9)]
     assert "CLOSED" in (copied / "out/overview.html").read_text(encoding="utf-8")
 
 
