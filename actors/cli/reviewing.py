@@ -142,12 +142,7 @@ def _decide(
         why = _too_late(view) if result.why == "decided" else _refusal(result.why)
         raise Quit(Exit.WRONG, f"review {view.id} was not decided: {why}")
     text = f"{view.case_id}: {action} of {view.title!r} is recorded"
-    if json_:
-        said = {"what": text, "resumed": after.resumed, "changed": after.changed, "overview": after.standing.overview}
-        say_json(said)
-    else:
-        say(text)
-        tell_aftermath(after)
+    tell_aftermath(text, after, json_=json_)
     return Exit.OK
 
 

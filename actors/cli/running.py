@@ -17,13 +17,12 @@ from cyclopts import Parameter
 from casework.actors.cli.exits import Exit, Quit
 from casework.actors.cli.options import STORE, TENANT, JsonOption, StoreOption, TenantOption
 from casework.actors.cli.output import complain, say_json, tell
-from casework.actors.cli.standing import Standing, say_summary, standing, summary_json
+from casework.actors.cli.standing import Standing, notes, say_summary, standing, summary_json
 from casework.actors.cli.working import Interrupts, interruptible, refuse_other_crew, remembered
 from casework.actors.crew import Crew, load_crew
 from casework.actors.intake import DeliverKey, Intake
-from casework.protocols.codec import decode_entry, encode, pack
-from casework.protocols.errors import ProtocolError
-from casework.protocols.records import Arrived, Noted
+from casework.protocols.codec import encode, pack
+from casework.protocols.records import Arrived
 from casework.runtime.runtime import Runtime
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseStatus, Store, StoreReader
@@ -143,18 +142,12 @@ def _arrival(delivery: DeliverKey) -> tuple[bytes, str]:
 
 async def _noted(reader: StoreReader) -> list[str]:
     """Give the notes of level error in all cases, as `place: text`."""
-    lines: list[str] = []
-    for row in await reader.cases():
-        for record in await reader.records(row.key):
-            if record.kind != "noted":
-                continue
-            try:
-                entry = decode_entry(record.frame)
-            except ProtocolError:
-                continue
-            if isinstance(entry, Noted) and entry.level == "error":
-                lines.append(f"{entry.place or row.key.case_id}: {entry.text}")
-    return lines
+    return [
+        f"{note.place or row.key.case_id}: {note.text}"
+        for row in await reader.cases()
+        for note in notes(await reader.records(row.key))
+        if note.level == "error"
+    ]
 
 
 def _tell(after: Standing, problems: list[str], *, json_: bool) -> None:

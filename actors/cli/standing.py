@@ -4,7 +4,7 @@ It does not know why anything changed.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -12,11 +12,21 @@ from typing import Final
 import msgspec
 
 from casework.actors.cli.output import say, say_columns
+from casework.protocols.codec import decode_entry
+from casework.protocols.errors import ProtocolError
+from casework.protocols.records import Noted
 from casework.runtime.review import ReviewView, open_reviews
-from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, StoreReader, WaitKind
+from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, Record, StoreReader, WaitKind
 
 #: Lines of one kind in a summary at most; `casework cases` has them all.
 LINES_MAX: Final = 25
+
+#: Records by which a case begins to wait for somebody.
+_ASKING: Final = frozenset({"parked", "review"})
+#: What only somebody outside can give.
+_WANTED: Final = frozenset({WaitKind.EVIDENCE, WaitKind.OPERATOR, WaitKind.REVIEW})
+#: Levels of notes that are told when they are written.
+_LOUD: Final = frozenset({"warning", "error"})
 
 
 @dataclass(slots=True, frozen=True)
@@ -54,6 +64,23 @@ class Change:
     after: str
 
 
+@dataclass(slots=True, frozen=True)
+class Notice:
+    """A warning or an error that a case noted."""
+
+    case: str
+    level: str
+    text: str
+
+
+@dataclass(slots=True, frozen=True)
+class News:
+    """What came between two looks."""
+
+    changed: tuple[Change, ...]
+    notices: tuple[Notice, ...]
+
+
 async def standing(reader: StoreReader) -> Standing:
     """Look where all cases stand."""
     rows = await reader.cases()
@@ -64,22 +91,52 @@ async def standing(reader: StoreReader) -> Standing:
     )
 
 
-def changes(before: Standing, after: Standing) -> tuple[Change, ...]:
-    """Name the cases that stand elsewhere than before, or wait for something else."""
-    found: list[Change] = []
+async def news(reader: StoreReader, before: Standing, after: Standing) -> News:
+    """Name the cases that stand elsewhere than before, wait for something else or ask again, and what they noted."""
+    changed: list[Change] = []
+    notices: list[Notice] = []
     for key, row in after.cases.items():
         was = before.cases.get(key)
+        seen = was.next_seq if was else 0
+        if row.next_seq == seen:
+            continue
+        records = await reader.records(key, seen)
         then, now = _told(was) if was else "absent", _told(row)
+        if was and _asks(row) and _asks(was) == _asks(row) and any(record.kind in _ASKING for record in records):
+            now += " again"
         if then != now:
-            found.append(Change(key.case_id, then, now))
-    return tuple(found)
+            changed.append(Change(key.case_id, then, now))
+        notices += [Notice(key.case_id, note.level, note.text) for note in notes(records) if note.level in _LOUD]
+    return News(tuple(changed), tuple(notices))
+
+
+def notes(records: Sequence[Record]) -> Iterator[Noted]:
+    """Give the notes among records; what cannot be read is for `verify`."""
+    for record in records:
+        if record.kind != "noted":
+            continue
+        try:
+            entry = decode_entry(record.frame)
+        except ProtocolError:
+            continue
+        if isinstance(entry, Noted):
+            yield entry
 
 
 def _told(row: CaseRow) -> str:
     if row.status is CaseStatus.CLOSED:
         return f"closed ({row.result})"
-    waits = ", ".join(wait.key for wait in row.waits if wait.kind is not WaitKind.CHILD)
+    waits = ", ".join(
+        f"review {wait.key[:12]}" if wait.kind is WaitKind.REVIEW else wait.key
+        for wait in row.waits
+        if wait.kind is not WaitKind.CHILD
+    )
     return f"{row.status}, waits for {waits}" if waits else row.status.value
+
+
+def _asks(row: CaseRow) -> set[WaitKind]:
+    """Give the kinds of things that a parked case wants of somebody."""
+    return {wait.kind for wait in row.waits} & _WANTED if row.status is CaseStatus.PARKED else set()
 
 
 def _overview(out: str) -> OverviewFile | None:

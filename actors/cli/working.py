@@ -18,7 +18,7 @@ from anyio.abc import TaskStatus
 
 from casework.actors.cli.exits import Exit, Quit
 from casework.actors.cli.output import tell
-from casework.actors.cli.standing import Change, Standing, changes, standing
+from casework.actors.cli.standing import News, Standing, news, standing
 from casework.actors.crew import Crew, load_crew
 from casework.actors.errors import Misbuilt
 from casework.runtime.errors import StoreOwned, StoreUnavailable
@@ -73,7 +73,7 @@ async def interruptible(work: Callable[[Interrupts], Awaitable[T]]) -> T:
 class Aftermath:
     """What became of something that was written."""
 
-    changed: tuple[Change, ...]
+    news: News
     standing: Standing
     resumed: bool
     """Whether anybody worked on it until nothing could go on."""
@@ -108,7 +108,7 @@ async def write(
                 result = await act(reader, door)
                 resumed = await _settled(door.settle)
             after = await standing(reader)
-            return result, Aftermath(changes(before, after), after, resumed)
+            return result, Aftermath(await news(reader, before, after), after, resumed)
     finally:
         await reader.aclose()
     raise StoreUnavailable(url, "its owner neither answers nor ends; try again, or stop that process")

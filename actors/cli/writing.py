@@ -9,8 +9,8 @@ from cyclopts import Parameter
 
 from casework.actors.cli.exits import Exit, Quit
 from casework.actors.cli.options import STORE, TENANT, ByOption, JsonOption, StoreOption, TenantOption, person
-from casework.actors.cli.output import say, say_json
-from casework.actors.cli.standing import say_overview
+from casework.actors.cli.output import say, say_json, tell
+from casework.actors.cli.standing import LINES_MAX, say_overview
 from casework.actors.cli.working import Aftermath, write
 from casework.protocols.codec import encode
 from casework.protocols.records import Arrived, Cancel
@@ -72,7 +72,7 @@ def deliver(
     result, after = anyio.run(write, store, act)
     _check(store, target, result)
     what = "had been delivered before" if isinstance(result, Duplicate) else "delivered"
-    _tell(f"{_short(target)}: {what}", after, json_=json_)
+    tell_aftermath(f"{_short(target)}: {what}", after, json_=json_)
     return Exit.OK
 
 
@@ -104,7 +104,7 @@ def cancel(
 
     result, after = anyio.run(write, store, act)
     _check(store, case, result)
-    _tell(f"{case}: asked to stop", after, json_=json_)
+    tell_aftermath(f"{case}: asked to stop", after, json_=json_)
     return Exit.OK
 
 
@@ -132,17 +132,15 @@ def _check(url: str, target: str, result: DeliverResult) -> None:
             return
 
 
-def _tell(text: str, after: Aftermath, *, json_: bool) -> None:
+def tell_aftermath(text: str, after: Aftermath, *, json_: bool) -> None:
+    """Print what was done, what changed by it, and on standard error what the cases warn of."""
+    for notice in after.news.notices[:LINES_MAX]:
+        tell(notice.level, f"{notice.case}: {notice.text}")
     if json_:
-        said = {"what": text, "resumed": after.resumed, "changed": after.changed, "overview": after.standing.overview}
-        say_json(said)
+        said = {"what": text, "resumed": after.resumed, "changed": after.news.changed, "notes": after.news.notices}
+        say_json({**said, "overview": after.standing.overview})
         return
     say(text)
-    tell_aftermath(after)
-
-
-def tell_aftermath(after: Aftermath) -> None:
-    """Print what changed."""
-    for change in after.changed:
+    for change in after.news.changed:
         say(f"{change.case}: {change.before} -> {change.after}")
     say_overview(after.standing)

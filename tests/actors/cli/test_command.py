@@ -127,6 +127,51 @@ def test_a_case_is_cancelled_with_its_reason(desk: Desk) -> None:
     assert "not needed" in desk("show", "late").stdout
 
 
+ASKING = """
+from pathlib import Path
+from msgspec import Struct
+from casework.actors import Crew, Intake, OpenCase, Policy
+from casework.runtime import Flow
+
+class Amount(Struct, frozen=True):
+    amount: str = "1.00"
+
+async def ask(case, inputs):
+    while (await case.review("How much?", inputs, rule="unclear")).value.amount != "2.00":
+        await case.note("that is not enough\\x1b[31m; asked again", level="warning")
+    while (await case.park("paper", reason="missing")).evidence.label != "right.pdf":
+        await case.note("wrong paper; asked again", level="warning")
+
+def intake(folder, settings):
+    return Intake((OpenCase("ask", "sum", Amount()),))
+
+crew = Crew("asking", flows=(Flow.of(ask, inputs=Amount),), policy=Policy(name="asking"), intake=intake)
+"""
+
+
+def test_a_case_that_asks_again_says_so_and_why(desk: Desk) -> None:
+    (desk.folder / "asking.py").write_text(ASKING)
+    assert desk("run", "asking:crew", desk.input, "--out", desk.folder / "out", cwd=desk.folder).returncode == 0
+    again = desk("review", "approve", _open_review(desk), "--by", "ann")
+    assert (again.returncode, again.stderr) == (0, "casework: warning: sum: that is not enough[31m; asked again\n")
+    assert f"-> parked, waits for review {_open_review(desk)[:12]} again\n" in again.stdout
+    assert desk("review", "edit", _open_review(desk), "--set", "amount=2.00").stderr == ""
+    for name, text in (("wrong.pdf", "a"), ("right.pdf", "b")):
+        (desk.folder / name).write_text(text)
+    wrong = desk("deliver", "sum", desk.folder / "wrong.pdf", "--json")
+    assert (wrong.returncode, wrong.stderr) == (0, "casework: warning: sum: wrong paper; asked again\n")
+    (change,) = json.loads(wrong.stdout)["changed"]
+    assert change["after"] == "parked, waits for paper again"
+    right = desk("deliver", "sum", desk.folder / "right.pdf")
+    assert (right.returncode, right.stderr) == (0, "")
+    assert "closed (completed)" in right.stdout
+
+
+def _open_review(desk: Desk) -> str:
+    (listed,) = json.loads(desk("review", "list", "--json").stdout)
+    return str(listed["id"])
+
+
 def test_who_owns_the_store_hears_deliveries_and_decisions_of_other_processes(desk: Desk, served: str) -> None:
     paper = desk.folder / "paper.pdf"
     paper.write_bytes(b"paper")
