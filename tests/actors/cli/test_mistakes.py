@@ -56,6 +56,16 @@ def test_every_mistake_is_one_line_and_an_exit_code(desk: Desk, arguments: tuple
     assert done.stderr.startswith("casework: error: ")
 
 
+@pytest.mark.parametrize(("arguments", "code"), [(("show", "nobody"), 3), (("run", "tiny_crew:crew", "/no/such"), 2)])
+def test_errors_stay_on_standard_error_when_json_is_asked_for(
+    desk: Desk, arguments: tuple[str, ...], code: int
+) -> None:
+    desk.run()
+    done = desk(*arguments, "--json")
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith("casework: error: ")
+
+
 @pytest.mark.parametrize("out", ["README.md", "README.md/below", "/proc/nothing"])
 def test_an_output_folder_that_takes_nothing_is_refused_before_the_store_is_made(desk: Desk, out: str) -> None:
     desk.put(fine="ok")
