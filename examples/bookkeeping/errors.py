@@ -12,7 +12,12 @@
 Each is one line of text that says what to do next. This module does not know who parks or reports what.
 """
 
+from typing import Final
+
 from casework.protocols.errors import CaseworkError
+
+#: How the text of a ReceiptUnreadable begins; left off where a sentence has said so already.
+CANNOT_BE_READ: Final = "receipt cannot be read: "
 
 
 class BookkeepingError(CaseworkError):
@@ -51,7 +56,7 @@ class ReceiptUnreadable(BookkeepingError):
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"receipt cannot be read: {reason}")
+        super().__init__(f"{CANNOT_BE_READ}{reason}")
 
 
 class ReceiptUnclear(BookkeepingError):

@@ -16,6 +16,7 @@ from examples.bookkeeping.categories import CONFIDENCE_MIN, WITHOUT_VAT, Proposa
 from examples.bookkeeping.categories import Category as CategoryName
 from examples.bookkeeping.categories import Settled as Settling
 from examples.bookkeeping.claims import decided_lines, objections, safe_vat
+from examples.bookkeeping.errors import CANNOT_BE_READ
 from examples.bookkeeping.ledger import Booking, Flag, ReceiptFacts, Status, Transaction, Treatment, VatLine
 from examples.bookkeeping.matching import Verdict, bank_amount
 from examples.bookkeeping.messages import (
@@ -34,6 +35,7 @@ from examples.bookkeeping.messages import (
     TransactionInputs,
 )
 from examples.bookkeeping.money import add, money_text
+from examples.bookkeeping.paths import shown
 from examples.bookkeeping.vat import Finding, treatment_of
 
 #: What a photographed receipt waits for while the reader of photos is not installed.
@@ -107,7 +109,8 @@ async def _evidence(case: Case, inputs: TransactionInputs) -> ReceiptFacts:
             return await _wait_for_receipt(case, inputs, "rejected: a person rejected the receipts that fit")
         if reviewed.value.receipt in by_source:
             return by_source[reviewed.value.receipt]
-        await case.note(f"{reviewed.value.receipt!r} is none of the receipts that fit; asked again", level="warning")
+        choose = f"asked again: choose one of {', '.join(by_source)}"
+        await case.note(f"{reviewed.value.receipt!r} is none of the receipts that fit; {choose}", level="warning")
 
 
 async def _wait_for_receipt(case: Case, inputs: TransactionInputs, reason: str) -> ReceiptFacts:
@@ -118,16 +121,21 @@ async def _wait_for_receipt(case: Case, inputs: TransactionInputs, reason: str) 
         arrived = await _arrival(case, payment.id, reason, photo)
         read = await _read_arrived(case, arrived, inputs.business.name)
         photo = arrived if read.outcome is Reading.NEEDS_OCR else None
-        if read.facts is None:
-            kind = "needs_ocr" if photo else "missing_receipt"
-            reason = f"{kind}: what was delivered cannot be read: {read.reason}"
-        elif bank_amount(read.facts) != payment.amount:
-            told = money_text(bank_amount(read.facts))
-            reason = f"missing_receipt: the receipt delivered is of {told}, the payment of {money_text(payment.amount)}"
-        else:
+        if read.facts is not None and bank_amount(read.facts) == payment.amount:
             await case.decide("receipt", ("accept", "refuse"), "accept", rule="amount_agrees", why=arrived.by)
             return read.facts
-        await case.note(reason, level="warning")
+        told = _unusable(arrived, read, payment)
+        await case.note(told, level="warning")
+        reason = f"{'needs_ocr' if photo else 'missing_receipt'}: {told}"
+
+
+def _unusable(arrived: Arrived, read: Read, payment: Transaction) -> str:
+    """Say in one line what is wrong with what was delivered, and what to do."""
+    what = shown(arrived.evidence.label) if arrived.evidence and arrived.evidence.label else "what was delivered"
+    if read.facts is None:
+        return f"{what} cannot be used: {read.reason.removeprefix(CANNOT_BE_READ)}"
+    amounts = f"is of {money_text(bank_amount(read.facts))}, the payment of {money_text(payment.amount)}"
+    return f"{what} {amounts}; deliver the receipt of this payment"
 
 
 async def _arrival(case: Case, payment_id: str, reason: str, photo: Arrived | None) -> Arrived:
@@ -233,7 +241,8 @@ async def _category(case: Case, payment: Transaction, settlement: Settlement, fa
             return None
         if reviewed.value.category in possible:
             return reviewed.value.category
-        await case.note(f"{reviewed.value.category!r} cannot be booked for this; asked again", level="warning")
+        choose = f"asked again: choose one of {', '.join(possible)}"
+        await case.note(f"{reviewed.value.category!r} cannot be booked for this; {choose}", level="warning")
 
 
 async def _deduction(
@@ -254,7 +263,8 @@ async def _deduction(
         lines = decided_lines(facts, reviewed.value.vat)
         if lines is not None:
             return lines
-        await case.note(f"{reviewed.value.vat!r} is no amount of VAT on this receipt; asked again", level="warning")
+        again = f"asked again: give one like {money_text(safe_vat(facts))}, no more than was paid"
+        await case.note(f"{reviewed.value.vat!r} is no amount of VAT on this receipt; {again}", level="warning")
 
 
 def _without_vat(payment: Transaction, named: Proposal) -> Booking:

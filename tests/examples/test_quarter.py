@@ -13,7 +13,7 @@ import pytest
 
 from casework.actors.policy import policy_hash
 from casework.protocols.codec import unpack
-from casework.protocols.records import Call, Closed, Decision, Intent, Opened, Review, ReviewAction
+from casework.protocols.records import Call, Closed, Decision, Intent, Noted, Opened, Review, ReviewAction
 from casework.protocols.wire import Completed
 from casework.runtime.runtime import Runtime
 from casework.runtime.store.base import CaseStatus, Delivered, Duplicate, Nobody
@@ -197,6 +197,12 @@ async def test_only_an_approval_closes_a_quarter(copied: Path, action: ReviewAct
         await settled(runtime)
         assert overview(copied / "out")["status"] == "provisional"
         assert (await runtime.wait("2026Q2")).status is CaseStatus.PARKED
+        found = await standing(runtime.store, copied / "out")
+        *_, noted = [entry for entry in found.entries("2026Q2") if isinstance(entry, Noted)]
+        assert "the quarter stays open" in noted.text
+        assert (noted.level, "cannot be edited" in noted.text) == (
+            ("warning", True) if action is ReviewAction.EDIT else ("info", False)
+        )
 
 
 @pytest.mark.parametrize("transaction", WAITING)

@@ -79,7 +79,11 @@ async def deliver(runtime: Runtime, number: int, path: Path, day: str = "2026051
 
 
 def notes(found: Standing, case_id: str) -> list[str]:
-    return [entry.text for entry in found.entries(case_id) if isinstance(entry, Noted)]
+    """Give what a case noted, each a warning of one line."""
+    noted = [entry for entry in found.entries(case_id) if isinstance(entry, Noted)]
+    assert {entry.level for entry in noted} <= {"warning"}
+    assert [entry.text for entry in noted if not entry.text.isprintable()] == []
+    return [entry.text for entry in noted]
 
 
 def with_vat_agent(function: Any) -> Crew:
@@ -138,6 +142,9 @@ async def test_a_person_may_say_how_much_vat_but_not_more_than_was_paid(tmp_path
         await answer(runtime, tx(), ReviewAction.EDIT, vat=vat)
         page = overview(tmp_path / "out")
         assert (page["counts"]["booked"], page["vat"]["5b"]) == ((1, vat) if booked else (0, "0.00"))
+        told = notes(await standing(runtime.store, tmp_path / "out"), tx())
+        again = f"{vat!r} is no amount of VAT on this receipt; asked again: give one like 6.70, no more than was paid"
+        assert told == ([] if booked else [again])
         if not booked:
             assert (await asked(runtime, tx())).title.startswith("How much VAT")
 
@@ -159,7 +166,9 @@ async def test_a_receipt_of_another_amount_is_named_and_the_wait_goes_on(tmp_pat
         await deliver(runtime, 1, QUARTER / "receipts" / TRAVEL_BILL)
         (flag,) = overview(tmp_path / "out")["exceptions"]
         assert (flag["kind"], flag["status"]) == ("missing_receipt", "parked")
-        assert flag["message"] == "the receipt delivered is of -54.70, the payment of -54.30"
+        told = f"{TRAVEL_BILL} is of -54.70, the payment of -54.30; deliver the receipt of this payment"
+        assert flag["message"] == told
+        assert notes(await standing(runtime.store, tmp_path / "out"), tx()) == [told]
         await deliver(runtime, 1, QUARTER / "receipts" / MIXED_BILL)
         page = overview(tmp_path / "out")
         assert (page["exceptions"], page["vat"]["5b"]) == ([], "6.70")
@@ -176,7 +185,10 @@ async def test_what_is_delivered_and_is_no_receipt_is_named_and_the_wait_goes_on
         found = await standing(runtime.store, tmp_path / "out")
         assert wrong_in(found.overview) == [("missing_receipt", "parked")]
         told = notes(found, tx())
-        assert ["cannot be read" in text for text in told] == [True, True]
+        assert told == [
+            "nonsense.pdf cannot be used: file is not a PDF whatever its name says; deliver the original PDF",
+            "what was delivered cannot be used: it is no receipt; deliver a PDF or a photo of one",
+        ]
         await deliver(runtime, 1, QUARTER / "receipts" / MIXED_BILL)
         assert overview(tmp_path / "out")["counts"]["booked"] == 1
 
@@ -209,6 +221,16 @@ async def test_one_receipt_delivered_for_two_payments_is_booked_once(tmp_path: P
         assert (page["vat"]["5b"], page["counts"]["booked"], page["counts"]["left_out"]) == ("6.70", 1, 1)
 
 
+async def test_a_receipt_chosen_that_does_not_fit_is_noted_and_asked_again(tmp_path: Path) -> None:
+    folder = make_quarter(tmp_path / "in", [MIXED, MIXED], [MIXED_BILL])
+    async with working("memory:", tmp_path / "out", folder=folder) as runtime:
+        await answer(runtime, tx(), ReviewAction.EDIT, receipt="receipts/\x1bother.pdf\n")
+        told = notes(await standing(runtime.store, tmp_path / "out"), tx())
+        why = "is none of the receipts that fit; asked again: choose one of"
+        assert told == [rf"'receipts/\x1bother.pdf\n' {why} receipts/{MIXED_BILL}"]
+        assert (await asked(runtime, tx())).title.startswith("Which receipt")
+
+
 async def test_one_receipt_approved_for_two_payments_is_booked_once(tmp_path: Path) -> None:
     folder = make_quarter(tmp_path / "in", [MIXED, MIXED], [MIXED_BILL])
     async with working("memory:", tmp_path / "out", folder=folder) as runtime:
@@ -228,7 +250,9 @@ async def test_a_category_that_cannot_be_is_asked_for_again(tmp_path: Path, cate
         await answer(runtime, tx("20260529"), ReviewAction.EDIT, category=category)
         found = await standing(runtime.store, tmp_path / "out")
         assert wrong_in(found.overview) == [("low_confidence", "review")]
-        assert notes(found, tx("20260529")) == [f"{category!r} cannot be booked for this; asked again"]
+        (told,) = notes(found, tx("20260529"))
+        assert told.startswith(f"{category!r} cannot be booked for this; asked again: choose one of bank_fees, ")
+        assert "sales" not in told.partition(";")[2]
 
 
 async def test_what_a_person_calls_private_claims_no_vat(tmp_path: Path) -> None:
