@@ -123,9 +123,7 @@ async def quarter(case: Case, inputs: QuarterInputs) -> Written:
             return await _report(case, books, revision + 1, closed=True)
         elif isinstance(answer, Reviewed) and answer.action is ReviewAction.EDIT:
             why = "an overview cannot be edited, for it is made from its bookings"
-            await case.note(
-                f"{why}; the quarter stays open: approve it as it is to close it", level="warning"
-            )
+            await case.note(f"{why}; the quarter stays open: approve it as it is to close it", level="warning")
         else:
             await case.note("the quarter stays open: it is closed by approving an overview as it is")
 
