@@ -126,10 +126,9 @@ class Crew:
         )
         desk.freed = lambda agent: _tell_freed(supervisor, agent)
         telemetry.before_expose(lambda: telemetry.mailbox_depth("supervisor", desk.statistics().waiting))
-        flow_tools = {flow.name: flow.tools for flow in self.flows.values()}
         refs = [supervisor, *(ref for group in workers.values() for ref in group.values())]
         try:
-            yield CrewStaff(gate, desk, supervisor, clock, flow_tools, agent_circuits)
+            yield CrewStaff(gate, desk, supervisor, clock, agent_circuits)
         finally:
             desk.recall_all()
             for ref in refs:

@@ -38,7 +38,6 @@ class CrewStaff:
     desk: Desk
     supervisor: Ref
     clock: Clock
-    flow_tools: Mapping[str, tuple[str, ...]]
     agent_circuits: Circuits
 
     @property
@@ -94,10 +93,6 @@ class CrewStaff:
     async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
         """Find out what became of a write; if cancelled, ask again."""
         return await self.gate.look_up(request, idempotency_key=idempotency_key, call_before=call_before)
-
-    def grants(self) -> Mapping[str, tuple[str, ...]]:
-        """Give the tools that each flow may call itself, by flow name."""
-        return self.flow_tools
 
     def routed(self, task_id: str) -> Decision | None:
         """Give the last decision about who does a task."""

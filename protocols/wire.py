@@ -9,7 +9,6 @@ It does not know where a message goes, nor what time it is.
 
 import enum
 
-import msgspec
 from msgspec import Raw, Struct
 
 #: The empty value, MessagePack `nil`: the default of every Raw field.
@@ -200,8 +199,3 @@ def widened_term(child: Task, parent: Task) -> tuple[str, str, str] | None:
         if asked > granted:
             return term, str(asked), str(granted)
     return None
-
-
-def declared_fields(inputs: type) -> frozenset[str]:
-    """Name the fields that a receiver's input type declares; other fields are refused."""
-    return frozenset(field.encode_name for field in msgspec.structs.fields(inputs))

@@ -12,21 +12,19 @@
         │   ├── StoreUnavailable     the world: the store cannot be reached just now
         │   ├── StoreOwned           the world: another process owns the file
         │   ├── StoreNewer           the world: written by a newer version
-        │   ├── StoreInvalid         the world: this is no store, or it cannot be opened
-        │   └── ChainBroken          the world: a record is not what was written
+        │   └── StoreInvalid         the world: this is no store, or it cannot be opened
         ├── NotAwaited               theirs: a delivery to a case that waits for several things, or none
         ├── ReviewError
         │   ├── ReviewUnknown            theirs: there is no such review
         │   └── DecisionInvalid          theirs: a decision that does not fit the proposal
-        ├── FlowError
-        │   ├── ForeignAwait         theirs: the flow awaited something that is no case operation
-        │   ├── FlowUnknown          theirs: the log names a flow that the crew does not have
-        │   ├── ReplayMismatch       theirs: the flow no longer does what the log says
-        │   ├── TaskFailed           the world: a delegated task has no value
-        │   ├── CallFailed           the world: a tool call has no value
-        │   ├── ReviewRejected       a person said no
-        │   └── CaseCancelled        somebody asked the case to stop; raised once in the flow
-        └── Halt                     ours, private to the engine: this incarnation goes no further
+        └── FlowError
+            ├── ForeignAwait         theirs: the flow awaited something that is no case operation
+            ├── FlowUnknown          theirs: the log names a flow that the crew does not have
+            ├── ReplayMismatch       theirs: the flow no longer does what the log says
+            ├── TaskFailed           the world: a delegated task has no value
+            ├── CallFailed           the world: a tool call has no value
+            ├── ReviewRejected       a person said no
+            └── CaseCancelled        somebody asked the case to stop; raised once in the flow
 
 It does not know how an error is shown to a person.
 """
@@ -114,15 +112,6 @@ class StoreNewer(StoreError):
 
 class StoreInvalid(StoreError):
     """The file is no Casework store, or the URL names none."""
-
-
-class ChainBroken(StoreError):
-    """A case's log does not verify; `case_id` and `seq` name the first place."""
-
-    def __init__(self, url: str, case_id: str, seq: int, why: str) -> None:
-        super().__init__(url, f"case {case_id} record {seq}: {why}")
-        self.case_id = case_id
-        self.seq = seq
 
 
 class NotAwaited(RuntimeFault):
@@ -228,7 +217,3 @@ class CaseCancelled(FlowError):
         super().__init__(f"cancelled by {by}: {reason or 'no reason given'}")
         self.by = by
         self.reason = reason
-
-
-class Halt(RuntimeFault):
-    """This incarnation of a case goes no further: drained, fenced or passivated. Nothing is recorded."""

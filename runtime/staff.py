@@ -6,7 +6,6 @@ supervisor. The engine records every ruling and every result; the staff records 
 It does not know how a task is routed nor what a tool does.
 """
 
-from collections.abc import Mapping
 from typing import Protocol
 
 from msgspec import Raw, Struct
@@ -140,8 +139,4 @@ class Staff(Protocol):
         Gives a value (it happened), a failure other than UNKNOWN (it did not), or UNKNOWN (nobody can say).
         A keyed tool may be called again with the same key and bytes.
         """
-        ...
-
-    def grants(self) -> Mapping[str, tuple[str, ...]]:
-        """Give the tools that each flow may call itself, by flow name."""
         ...

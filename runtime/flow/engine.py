@@ -16,6 +16,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Final
 
+from casework.protocols.errors import ContractIncomplete
 from casework.protocols.records import Entry, Parked, Review, Unparked, Withdrawn, Won
 from casework.runtime.errors import CaseCancelled, ForeignAwait
 from casework.runtime.flow.entries import Setting, answer, instant_entry, name_of, start_entry
@@ -154,8 +155,9 @@ class Engine:
                 value = self._instant(branch, operation)
                 continue
             assert isinstance(operation, Waiting), "every operation is instant, waiting or a fork"
-            self._wait(branch, operation)
-            return
+            error = self._wait(branch, operation)
+            if error is None:
+                return
 
     def _foreign(self, branch: Branch, awaited: object) -> None:
         """End the whole flow: a wait that is not ours cannot be replayed."""
@@ -221,12 +223,17 @@ class Engine:
         elif isinstance(pending.entry, Parked):
             self.outputs.append(Output(pending.step_id, Unparked(key=pending.entry.key)))
 
-    def _wait(self, branch: Branch, operation: Waiting) -> None:
+    def _wait(self, branch: Branch, operation: Waiting) -> ContractIncomplete | None:
+        """Have a step wait for its end; a task that lacks a term is not sent, and the coroutine hears why."""
         step_id = self._step_id(branch, name_of(operation))
-        entry = start_entry(self._setting, step_id, operation)
+        try:
+            entry = start_entry(self._setting, step_id, operation)
+        except ContractIncomplete as incomplete:
+            return incomplete
         self.pending[step_id] = Pending(step_id, operation, branch, entry)
         if entry is not None:
             self.outputs.append(Output(step_id, entry))
+        return None
 
     def _instant(self, branch: Branch, operation: Instant) -> object:
         step_id = self._step_id(branch, name_of(operation))

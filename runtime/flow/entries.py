@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from casework.protocols.codec import digest, pack
+from casework.protocols.errors import ContractIncomplete
 from casework.protocols.records import (
     Arrived,
     Call,
@@ -29,7 +30,7 @@ from casework.protocols.records import (
     Timer,
     Undone,
 )
-from casework.protocols.wire import Budget, Completed, Criterion, Failed, FailureKind, Task
+from casework.protocols.wire import Budget, Completed, Criterion, Failed, FailureKind, Task, missing_terms
 from casework.runtime.errors import CallFailed, ReviewRejected, TaskFailed
 from casework.runtime.flow.operations import (
     AskReview,
@@ -107,14 +108,14 @@ def instant_entry(setting: Setting, operation: Instant, value: object) -> Entry:
 
 
 def start_entry(setting: Setting, step_id: str, operation: Waiting) -> Entry | None:
-    """Make the record that starts a waiting step, where it has one."""
+    """Make the record that starts a waiting step, where it has one; ContractIncomplete for a task that lacks a term."""
     match operation:
         case Delegate():
             return _task(setting, step_id, operation)
         case AskReview():
             expires = int(setting.now() + operation.expires_seconds * MICROS)
             return Review(
-                id=identify(setting, step_id),
+                id=identify(setting.identity, step_id),
                 title=operation.title,
                 proposal=operation.proposal,
                 proposal_hash=digest(operation.proposal).hex(),
@@ -133,8 +134,13 @@ def start_entry(setting: Setting, step_id: str, operation: Waiting) -> Entry | N
 
 
 def _task(setting: Setting, step_id: str, operation: Delegate) -> Task:
-    return Task(
-        id=identify(setting, step_id),
+    """Make the task of a delegation.
+
+    Raises:
+        ContractIncomplete: a term is missing; such a task is not sent.
+    """
+    task = Task(
+        id=identify(setting.identity, step_id),
         tenant=setting.key.tenant,
         case_id=setting.key.case_id,
         step_id=step_id,
@@ -152,11 +158,15 @@ def _task(setting: Setting, step_id: str, operation: Delegate) -> Task:
         purpose=setting.purpose,
         trace=setting.trace,
     )
+    missing = missing_terms(task)
+    if missing:
+        raise ContractIncomplete(operation.name, missing)
+    return task
 
 
-def identify(setting: Setting, step_id: str) -> str:
-    """Give the id of the task or review that a step is: 32 hex digits, the same on every replay."""
-    return digest(setting.identity + step_id.encode()).hex()[:32]
+def identify(identity: bytes, step_id: str) -> str:
+    """Give the id that grows from a step of the case with that identity: 32 hex digits, the same on every replay."""
+    return digest(identity + step_id.encode()).hex()[:32]
 
 
 def fits(operation: Waiting, entry: Entry) -> bool:

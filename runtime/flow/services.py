@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from casework.protocols.codec import digest, encode
 from casework.protocols.records import Opened, Review
+from casework.runtime.flow.entries import identify
 from casework.runtime.flow.logbook import Logbook
 from casework.runtime.seams import World
 from casework.runtime.staff import CaseRef, Staff
@@ -47,7 +48,7 @@ class Services:
 
     def identify(self, step_id: str) -> str:
         """Give the id that grows from a step: 32 hex digits, the same on every replay."""
-        return digest(self.identity + step_id.encode()).hex()[:32]
+        return identify(self.identity, step_id)
 
     def ask(self, step_id: str, title: str, proposal: Raw, rule: str, *, summary: str = "") -> Review:
         """Write a review into the log and the queue, for a step inside a task or call."""

@@ -50,16 +50,6 @@ async def verify(reader: StoreReader, progress: Callable[[int, int], None] | Non
     return findings
 
 
-async def verify_case(reader: StoreReader, key: CaseKey) -> Finding | None:
-    """Verify one case; None when it holds, or is not there.
-
-    Raises:
-        StoreUnavailable: the store cannot be read just now.
-    """
-    finding, _ = await _verify(reader, key)
-    return finding
-
-
 async def _verify(reader: StoreReader, key: CaseKey) -> tuple[Finding | None, list[tuple[int, CaseKey]]]:
     """Verify one case, and name the cases that it opened with the records that say so."""
     try:

@@ -6,11 +6,9 @@ import pytest
 from casework.protocols.errors import ContractIncomplete, ContractWidened
 from casework.protocols.wire import (
     Budget,
-    Evidence,
     OnStop,
     RiskTier,
     Task,
-    declared_fields,
     missing_terms,
     widened_term,
 )
@@ -108,7 +106,3 @@ def test_risk_grows_from_reading_to_what_cannot_be_taken_back() -> None:
         RiskTier.REVERSIBLE,
         RiskTier.IRREVERSIBLE,
     ]
-
-
-def test_what_a_receiver_declares_is_read_off_its_type() -> None:
-    assert declared_fields(Evidence) == {"ref", "sha256", "label"}

@@ -143,9 +143,6 @@ class SmallStaff:
             return CallResult(failure=FailureKind.UNKNOWN, message="nobody can say")
         return await _run(lookup, plain(request.arguments))
 
-    def grants(self) -> Mapping[str, tuple[str, ...]]:
-        return {}
-
 
 async def _run(function: ToolFunction, arguments: object) -> CallResult:
     try:

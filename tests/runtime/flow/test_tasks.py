@@ -1,12 +1,14 @@
 """Delegated tasks: attempts, deadlines, where they stop, and agents that are run again."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
 
 from casework.protocols.codec import digest
+from casework.protocols.errors import ContractIncomplete
 from casework.protocols.records import Decision, ReviewAction
 from casework.protocols.wire import OnStop, RiskTier, Task
 from casework.runtime.errors import TaskFailed
@@ -320,3 +322,29 @@ async def test_a_tool_may_be_called_like_anything_that_the_log_says_of_tasks(nam
             await machine.wait("c1")
             assert await value(store) == ["done", "done"]
             assert second.performed == []
+
+
+@pytest.mark.promise("CONTRACT-1")
+async def test_a_task_that_lacks_a_term_is_not_sent_and_the_flow_hears_which() -> None:
+    staff = crew(lacks_terms, doers={"judge": answers_nothing})
+    with anyio.fail_after(5):
+        async with runtime(staff) as machine:
+            await machine.open("lacks_terms", "c1", Ask())
+            await machine.wait("c1")
+            assert await value(machine.store) == [["goal"], ["success_criteria"], ["attempts"]]
+    assert staff.sent == []
+
+
+async def lacks_terms(case: Case, inputs: Ask) -> Any:
+    missing: list[tuple[str, ...]] = []
+    for terms in ({"goal": ""}, {"criteria": ()}, {"attempts": 0}):
+        told: dict[str, Any] = {"goal": "Judge it", **terms}
+        try:
+            await case.delegate("judge", {}, returns=int, **told)
+        except ContractIncomplete as incomplete:
+            missing.append(incomplete.missing)
+    return missing
+
+
+async def answers_nothing(inputs: object, call: object) -> None:
+    return None
