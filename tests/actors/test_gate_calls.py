@@ -171,7 +171,7 @@ async def test_cancelling_a_call_leaves_no_probe_behind(scene: Scene) -> None:
     assert gate.circuits.of("write").statistics(0).state is CircuitState.CLOSED
 
 
-@pytest.mark.promise("GUARD-3")
+@pytest.mark.promise("GUARD-1")
 async def test_a_dead_tool_is_called_no_more_often_than_its_circuit_allows(scene: Scene) -> None:
     script = Script(*[ConnectionError()] * 1000)
     gate = scene.gate([script.read(workers=1)], QUICK + "[breaker]\nfailures = 5\nopen_seconds = 30\n")

@@ -69,7 +69,7 @@ def test_an_approval_fits_only_its_tool_and_the_tiers_from_its_own_on() -> None:
     assert policy.approval("book", RiskTier.IRREVERSIBLE, {}) is not None
 
 
-@pytest.mark.promise("POLICY-2")
+@pytest.mark.promise("POLICY-1")
 @pytest.mark.parametrize(
     ("text", "place", "why"),
     [

@@ -117,7 +117,7 @@ def records_in_all(tmp_path_factory: pytest.TempPathFactory) -> int:
     return records(books)
 
 
-@pytest.mark.promise("CREW-3")
+@pytest.mark.promise("FLOW-35")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_run_killed_at_random_moments_ends_as_if_nobody_had_been_killed(
     seed: int, records_in_all: int, tmp_path: Path

@@ -72,7 +72,7 @@ async def test_a_fenced_case_is_dropped_for_whoever_owns_it_now() -> None:
             assert len(store.appends) == 1
 
 
-@pytest.mark.promise("NODE-2")
+@pytest.mark.promise("NODE-1")
 async def test_an_append_to_a_store_that_is_away_is_tried_until_it_is_back() -> None:
     store, clock = OddStore(), ManualClock()
     answering(store, 1, Unavailable("the disk is full"))
@@ -85,7 +85,7 @@ async def test_an_append_to_a_store_that_is_away_is_tried_until_it_is_back() -> 
             assert (await machine.wait("c1")).status is CaseStatus.PARKED
 
 
-@pytest.mark.promise("NODE-2")
+@pytest.mark.promise("NODE-1")
 async def test_a_node_outlives_a_store_that_is_away_when_it_claims() -> None:
     store, clock = OddStore(), ManualClock()
     with anyio.fail_after(5):

@@ -73,7 +73,7 @@ async def uneven(case: Case, inputs: Ask) -> list[str]:
     return told
 
 
-@pytest.mark.promise("FLOW-3")
+@pytest.mark.promise("FLOW-1")
 async def test_a_fast_branch_runs_ahead_while_a_slow_one_waits() -> None:
     with anyio.fail_after(5):
         async with runtime(crew(uneven)) as machine:

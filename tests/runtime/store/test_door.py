@@ -116,7 +116,7 @@ async def test_a_frame_that_is_no_delivery_is_refused_through_the_door(store: St
         assert await client.deliver(TENANT, "c", "m1", arrived()) == Delivered((key_of("c"),))
 
 
-@pytest.mark.promise("STORE-18")
+@pytest.mark.promise("STORE-17")
 async def test_the_socket_is_for_its_user_alone_and_goes_with_its_owner(store: Store, url: str) -> None:
     server = door_server(store)
     assert server is not None
@@ -146,7 +146,7 @@ async def test_a_socket_that_a_killed_owner_left_is_replaced(store: Store, url: 
         group.cancel_scope.cancel()
 
 
-@pytest.mark.promise("STORE-18")
+@pytest.mark.promise("STORE-17")
 async def test_a_database_with_a_long_path_has_its_socket_in_a_private_directory(tmp_path: Path) -> None:
     directory = tmp_path / ("deep" * 20) / ("down" * 20)
     os.makedirs(directory)
@@ -180,7 +180,7 @@ async def test_a_private_directory_that_others_can_enter_is_not_used(tmp_path: P
     await store.aclose()
 
 
-@pytest.mark.promise("STORE-18")
+@pytest.mark.promise("STORE-17")
 @pytest.mark.parametrize(
     "data",
     [
@@ -206,7 +206,7 @@ async def test_bytes_that_are_no_request_close_their_connection_with_one_line(
     assert line.isprintable()
 
 
-@pytest.mark.promise("STORE-18")
+@pytest.mark.promise("STORE-17")
 async def test_a_client_that_sends_nothing_is_cut_off(
     server: DoorServer, client: DoorClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,7 +97,7 @@ async def test_a_second_process_is_refused_and_told_who_owns_the_store(url: str)
         await (await open_store(url, World())).aclose()
 
 
-@pytest.mark.promise("STORE-15")
+@pytest.mark.promise("STORE-13")
 async def test_another_process_reads_whole_logs_while_the_owner_writes(url: str) -> None:
     async with writer(url, 3) as (process, lines):
         reader = await open_reader(url, World())

@@ -200,7 +200,7 @@ async def test_whoever_takes_ownership_may_claim_what_nodes_before_it_held(store
     await again.aclose()
 
 
-@pytest.mark.promise("STORE-15")
+@pytest.mark.promise("STORE-13")
 async def test_a_reader_sees_what_is_durable_while_the_owner_writes(store: Store, url: str) -> None:
     await parked(store, "c", evidence("receipt"))
     reader = await open_reader(url, World())
