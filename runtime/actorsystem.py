@@ -18,13 +18,13 @@ from anyio.abc import TaskGroup
 from casework.runtime.behavior import Behavior
 from casework.runtime.cell import Cell
 from casework.runtime.children import GRACE_SECONDS, CellOptions, ChildGroup
-from casework.runtime.errors import Stopping
+from casework.runtime.errors import Escalated, Stopping
 from casework.runtime.kernel import DeadLetter, Hooks, Kernel, SystemStatistics
 from casework.runtime.lifecycle import ChildEnded, Exit
 from casework.runtime.mailbox import MAILBOX_DEPTH_MAX, Policy
 from casework.runtime.ref import Ref
 from casework.runtime.seams import World
-from casework.runtime.supervision import Escalated, Restart, RestartLimit
+from casework.runtime.supervision import Restart, RestartLimit
 
 #: How workers of one kind are told apart.
 _NUMBERED: Final = re.compile(r"-\d+$")

@@ -7,7 +7,6 @@ behavior is made and the old one is never called again. It does not know how it 
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVarTuple, final
 
-from casework.runtime.errors import RuntimeFault
 from casework.runtime.lifecycle import ChildEnded, Down
 from casework.runtime.mailbox import MAILBOX_DEPTH_MAX, Envelope, Policy
 from casework.runtime.ref import Ref
@@ -15,14 +14,6 @@ from casework.runtime.seams import Clock, World
 from casework.runtime.supervision import Restart
 
 Ts = TypeVarTuple("Ts")
-
-
-class NameTaken(RuntimeFault):
-    """An actor of that address is running already; nothing was started."""
-
-    def __init__(self, address: str) -> None:
-        super().__init__(f"an actor of the name {address!r} is running already; stop it first or choose another name")
-        self.address = address
 
 
 class Behavior(Protocol):

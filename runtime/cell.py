@@ -13,16 +13,16 @@ from typing import Final, final
 import anyio
 import anyio.lowlevel
 
-from casework.runtime.behavior import Behavior, Context, NameTaken, System
+from casework.runtime.behavior import Behavior, Context, System
 from casework.runtime.children import CellOptions, ChildGroup, Parent
 from casework.runtime.deadlines import Owed
-from casework.runtime.errors import ActorStopped, AskFailed, Expired, NotSent
+from casework.runtime.errors import ActorStopped, AskFailed, Escalated, Expired, NameTaken, NotSent
 from casework.runtime.jobs import CellJobs
 from casework.runtime.kernel import Kernel
 from casework.runtime.lifecycle import ChildEnded, Down, Exit, JobFailed, Phase, Signal, Started, Stop, advance
 from casework.runtime.mailbox import Envelope, Mailbox, Policy, Reply
 from casework.runtime.ref import Ref
-from casework.runtime.supervision import Escalated, Restart, Verdict
+from casework.runtime.supervision import Restart, Verdict
 
 #: Items handled in one go before other jobs get their chance: a handler that never waits must not stop the loop.
 BURST_MAX: Final = 64

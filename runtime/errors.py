@@ -8,6 +8,8 @@
         │   ├── ActorStopped         the receiver ended, or never was
         │   └── Expired              the deadline passed before anybody took it
         ├── AskFailed                theirs: the receiver failed while answering
+        ├── NameTaken                ours: such an actor runs already
+        ├── Escalated                theirs: a child failed more often than it may
         ├── StoreError
         │   ├── StoreUnavailable     the world: the store cannot be reached just now
         │   ├── StoreOwned           the world: another process owns the file
@@ -36,6 +38,7 @@ from casework.protocols.wire import FailureKind
 
 if TYPE_CHECKING:
     from casework.runtime.mailbox import Envelope
+    from casework.runtime.supervision import RestartLimit
 
 
 class RuntimeFault(CaseworkError):
@@ -87,6 +90,27 @@ class AskFailed(RuntimeFault):
         super().__init__(f"{receiver!r} did not answer: {why}")
         self.receiver = receiver
         self.why = why
+
+
+class NameTaken(RuntimeFault):
+    """An actor of that address is running already; nothing was started."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"an actor of the name {address!r} is running already; stop it first or choose another name")
+        self.address = address
+
+
+class Escalated(RuntimeFault):
+    """A child failed more often than it may, so its parent fails; at the top, the system does."""
+
+    def __init__(self, address: str, limit: "RestartLimit", error: BaseException | None) -> None:
+        why = f": {type(error).__name__}: {error}" if error is not None else ""
+        super().__init__(
+            f"{address!r} failed again after {limit.intensity} restarts in {limit.period_seconds:g} s{why}"
+        )
+        self.address = address
+        self.limit = limit
+        self.error = error
 
 
 class StoreError(RuntimeFault):

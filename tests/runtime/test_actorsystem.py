@@ -7,11 +7,11 @@ import anyio.lowlevel
 import pytest
 
 from casework.runtime.actorsystem import ActorSystem
-from casework.runtime.behavior import Context, NameTaken
-from casework.runtime.errors import ActorStopped, MailboxFull, Stopping
+from casework.runtime.behavior import Context
+from casework.runtime.errors import ActorStopped, Escalated, MailboxFull, NameTaken, Stopping
 from casework.runtime.lifecycle import ChildEnded, Down
 from casework.runtime.mailbox import Envelope, Policy
-from casework.runtime.supervision import Escalated, Restart, RestartLimit
+from casework.runtime.supervision import Restart, RestartLimit
 
 
 class Echo:
