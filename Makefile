@@ -1,6 +1,6 @@
 # `make` lists the targets. Nothing but a Python >= 3.11 with venv is needed to begin.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check clean venv lock format
+.PHONY: help demo test check clean venv lock format bench bench-peers
 
 BIN := .venv/bin
 SAMPLE := examples/bookkeeping/sample/2026Q2
@@ -9,7 +9,7 @@ CREW := examples.bookkeeping.crew:crew
 UV_VENV := .cache/uv
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## install what is needed, process a quarter of bookkeeping, say where to look
 	@echo "== 1/2 environment"
@@ -43,6 +43,9 @@ format: venv ## rewrite the sources as the linter wants them
 
 venv: ## make .venv with every tool
 	@.ci/bootstrap dev
+
+bench-peers: venv ## make the environments of the frameworks that the benchmarks compare with
+	@$(BIN)/python benchmarks/peers.py
 
 lock: ## write the pinned requirements anew (needs the registry)
 	@test -x $(UV_VENV)/bin/uv || { python3 -m venv $(UV_VENV) && $(UV_VENV)/bin/pip install --quiet uv; }
