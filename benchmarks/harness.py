@@ -222,6 +222,17 @@ def in_fork(function: Callable[[], T], result: type[T]) -> T:
     return msgspec.json.decode(sent, type=result)
 
 
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Give the value below which that share of the sorted values lies."""
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+
+
+def resident_bytes() -> int:
+    """Say how much memory this process holds now (RSS)."""
+    with open("/proc/self/statm", encoding="ascii") as figures:
+        return int(figures.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def judged(report: Report) -> Report:
     """Add the verdicts on what the report must reach."""
     return msgspec.structs.replace(report, verdicts=tuple(_verdict(report, reach) for reach in report.reach))
