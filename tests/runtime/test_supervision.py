@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from casework.runtime.lifecycle import LEGAL, Exit, Phase, advance
-from casework.runtime.supervision import Restart, Verdict, decide, within_period
+from casework.runtime.supervision import Restart, Strategy, Verdict, affected, decide, within_period
 
 FAILURES = (Exit.KILLED, Exit.FAILED, Exit.ESCALATED)
 
@@ -42,6 +42,36 @@ def test_an_intensity_of_zero_never_restarts(restart: Restart, exit_: Exit) -> N
 
 def test_restarts_before_the_period_do_not_count() -> None:
     assert within_period([0.0, 5.0, 6.0, 9.0], now=10.0, period_seconds=5.0) == [6.0, 9.0]
+
+
+#: Who ends and starts again with each one of four children.
+AFFECTED = {
+    (Strategy.ONE_FOR_ONE, "a"): "",
+    (Strategy.ONE_FOR_ONE, "b"): "",
+    (Strategy.ONE_FOR_ONE, "c"): "",
+    (Strategy.ONE_FOR_ONE, "d"): "",
+    (Strategy.REST_FOR_ONE, "a"): "bcd",
+    (Strategy.REST_FOR_ONE, "b"): "cd",
+    (Strategy.REST_FOR_ONE, "c"): "d",
+    (Strategy.REST_FOR_ONE, "d"): "",
+    (Strategy.ONE_FOR_ALL, "a"): "bcd",
+    (Strategy.ONE_FOR_ALL, "b"): "acd",
+    (Strategy.ONE_FOR_ALL, "c"): "abd",
+    (Strategy.ONE_FOR_ALL, "d"): "abc",
+}
+TOGETHER = list(itertools.product(Strategy, "abcd"))
+
+
+@pytest.mark.promise("KERNEL-12")
+@pytest.mark.parametrize(("strategy", "failed"), TOGETHER, ids=[f"{one.value}-{name}" for one, name in TOGETHER])
+def test_who_ends_and_starts_again_with_a_failed_child(strategy: Strategy, failed: str) -> None:
+    assert affected(strategy, tuple("abcd"), failed) == tuple(AFFECTED[strategy, failed])
+
+
+@pytest.mark.promise("KERNEL-12")
+@pytest.mark.parametrize("strategy", Strategy, ids=lambda strategy: strategy.value)
+def test_an_only_child_affects_nobody(strategy: Strategy) -> None:
+    assert affected(strategy, ["only"], "only") == ()
 
 
 @pytest.mark.parametrize(("now", "to"), list(itertools.product(Phase, Phase)), ids=lambda phase: phase.value)
