@@ -1,7 +1,8 @@
 """The one place that hands spans to OpenTelemetry and numbers to Prometheus, all of them named in `telemetry_table`.
 
 Both libraries are imported when a `Telemetry` that needs them is made, never before; two objects in one process
-share nothing. Off, every call is one attribute test.
+share nothing. Off, every call is one attribute test, and messages between actors make not even the call. The two
+modules beside this one, `telemetry_spans` and `telemetry_export`, are its hands: nobody else imports them.
 
 One trace belongs to a case for its whole life: its context is made when the case is opened, stands in the case's
 first record, and is the parent of everything that any later process does for it. Telemetry may run ahead of the
@@ -9,13 +10,12 @@ log, and replay emits none. It does not know what the engine does next, and noth
 except the traceparents that it makes.
 """
 
-import logging
 import os
-import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from casework.runtime.seams import MICROS, Clock, SystemClock, ThreadOffload
+from casework.runtime.seams import Clock, SystemClock, ThreadOffload
+from casework.runtime.telemetry_export import provider_asked_for
 from casework.runtime.telemetry_table import (
     AGENT,
     BUCKETS_SECONDS,
@@ -33,14 +33,14 @@ from casework.runtime.telemetry_table import (
     MetricRow,
     SpanRow,
 )
-from casework.runtime.traceparent import derived_traceparent, trace_ids
+from casework.runtime.traceparent import derived_traceparent, is_unsampled
 
 if TYPE_CHECKING:
-    from opentelemetry.context import Context
     from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
-    from opentelemetry.sdk.trace.export import SpanExporter
-    from opentelemetry.trace import Span, Tracer, TracerProvider
+    from opentelemetry.trace import Span, TracerProvider
     from prometheus_client import Counter, Gauge, Histogram
+
+    from casework.runtime.telemetry_spans import Spans
 
 Child = TypeVar("Child", "Counter", "Gauge", "Histogram")
 
@@ -49,15 +49,8 @@ Child = TypeVar("Child", "Counter", "Gauge", "Histogram")
 CHILDREN_MAX: Final = 1_000
 #: Root spans held between the opening of a case and its first stretch; beyond, the oldest ends early.
 ROOTS_MAX: Final = 10_000
-#: Spans that wait for export at most, unless OTEL_BSP_MAX_QUEUE_SIZE says otherwise: a burst of some thousand cases.
-QUEUE_SPANS_MAX: Final = 16_384
 #: Seconds that a shutdown waits for a collector that does not answer.
 SHUTDOWN_SECONDS: Final = 3.0
-#: Name under which spans are made.
-SCOPE: Final = "casework"
-
-_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-_LOGGER: Final = logging.getLogger(__name__)
 
 
 class SpanHandle:
@@ -85,6 +78,23 @@ class SpanHandle:
             telemetry.end_span(self._span, error, agent)
 
 
+class MessageHandle(SpanHandle):
+    """A message that is being handled."""
+
+    __slots__ = ("_spans",)
+
+    def __init__(self, spans: "Spans", traceparent: str, span: "Span | None") -> None:
+        self.traceparent = traceparent
+        self._spans = spans
+        self._span = span
+
+    def end(self, error: str = "", *, agent: str = "") -> None:
+        """End it, once."""
+        span, self._span = self._span, None
+        if span is not None:
+            self._spans.end_message(self.traceparent, span, error)
+
+
 class Telemetry:
     """What one runtime tells of itself: spans to a tracer, numbers to a registry of its own."""
 
@@ -93,9 +103,7 @@ class Telemetry:
     ) -> None:
         """Make one that records spans if there is a `provider`, and numbers if `metrics` is true."""
         self._clock = clock or SystemClock()
-        self._tracer: Tracer | None = None
-        if provider is not None:
-            self._tracer = provider.get_tracer(SCOPE)
+        self._spans = None if provider is None else _spans(provider, self._clock)
         self._owned: SdkTracerProvider | None = None
         self._numbers = _Numbers() if metrics else None
         self._roots: dict[str, Span] = {}
@@ -117,7 +125,7 @@ class Telemetry:
         Spans go out when an OTLP endpoint is named or OTEL_TRACES_EXPORTER is `otlp` or `console`. Without the
         package that exports, one warning is logged that names the extra, and no span is recorded.
         """
-        provider = _provider(os.environ if environ is None else environ)
+        provider = provider_asked_for(os.environ if environ is None else environ)
         telemetry = cls(provider=provider, metrics=metrics, clock=clock)
         telemetry._owned = provider
         return telemetry
@@ -168,6 +176,21 @@ class Telemetry:
             "gen_ai.conversation.id": case_id,
         }
         return self._begin(TOOL, tool, trace, attributes, kind="call")
+
+    def message(self, kind: str, trace: str, *, asked: bool) -> SpanHandle:
+        """Begin the span of one message that an actor handles.
+
+        Args:
+            kind: of actor, of which there are few; it becomes part of the span's name.
+            trace: the traceparent that came with the message; if it is not sampled, nothing is begun or made.
+            asked: an ask, whose span is a child of `trace`; otherwise the span begins a trace and links to `trace`.
+
+        The handle's traceparent is what the messages that the handler sends are to carry.
+        """
+        if is_unsampled(trace) or self._spans is None or not self.tracing:
+            return SpanHandle(trace)
+        traceparent, span = self._spans.message(kind, trace, asked=asked)
+        return MessageHandle(self._spans, traceparent, span)
 
     def case_closed(self, flow: str, result: str) -> None:
         """Count a case that closed."""
@@ -224,15 +247,8 @@ class Telemetry:
 
     def end_span(self, span: "Span", error: str, agent: str) -> None:
         """End a span; `error` marks it as failed, `agent` gives it its final name."""
-        if agent:
-            span.update_name(AGENT.name.format(agent))
-            span.set_attribute("gen_ai.agent.name", agent)
-        if error:
-            from opentelemetry.trace import Status, StatusCode
-
-            span.set_attribute("error.type", error)
-            span.set_status(Status(StatusCode.ERROR))
-        span.end(end_time=self._nanoseconds())
+        assert self._spans is not None, "a span was made by what makes spans"
+        self._spans.end(span, error, agent)
 
     def shutdown(self, timeout_seconds: float = SHUTDOWN_SECONDS) -> None:
         """Send what waits and stop, for at most so many seconds; blocks. A provider handed in is left alone."""
@@ -253,18 +269,9 @@ class Telemetry:
         return SpanHandle(traceparent, self, span, kind)
 
     def _start(self, row: SpanRow, about: str, trace: str, attributes: Mapping[str, str]) -> "tuple[str, Span | None]":
-        if self._tracer is None or not self.tracing:
+        if self._spans is None or not self.tracing:
             return trace, None
-        span = self._tracer.start_span(
-            row.name.format(about), _context(trace), attributes=attributes, start_time=self._nanoseconds()
-        )
-        context = span.get_span_context()
-        if not context.is_valid:
-            return trace, None
-        return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}", span
-
-    def _nanoseconds(self) -> int:
-        return self._clock.wall_micros() * (1_000_000_000 // MICROS)
+        return self._spans.start(row, about, trace, attributes)
 
 
 class _Numbers:
@@ -321,74 +328,15 @@ class _Family(Generic[Child]):
         return child
 
 
+def _spans(provider: "TracerProvider", clock: Clock) -> "Spans":
+    from casework.runtime.telemetry_spans import Spans
+
+    return Spans(provider, clock)
+
+
 def _workflow(flow: str, case_id: str) -> dict[str, str]:
     return {
         "gen_ai.operation.name": "invoke_workflow",
         "gen_ai.workflow.name": flow,
         "gen_ai.conversation.id": case_id,
     }
-
-
-def _context(traceparent: str) -> "Context":
-    """Make the context in which a span is a child of `traceparent`, or a root."""
-    from opentelemetry.context import Context
-    from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
-
-    ids = trace_ids(traceparent)
-    if ids is None:
-        return Context()
-    flags = TraceFlags(int(traceparent[-2:], 16))
-    parent = SpanContext(int(ids[0], 16), int(ids[1], 16), is_remote=True, trace_flags=flags)
-    return set_span_in_context(NonRecordingSpan(parent), Context())
-
-
-def _provider(environ: Mapping[str, str]) -> "SdkTracerProvider | None":
-    """Make the provider that the standard environment variables ask for, if they ask for one."""
-    exporters = _exporters(environ)
-    if not exporters:
-        return None
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-    named = environ.get("OTEL_SERVICE_NAME") or "service.name=" in environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
-    # No handler at exit: it would wait for a dead collector longer than anybody wants; `shutdown` does it.
-    provider = TracerProvider(
-        resource=Resource.create({} if named else {"service.name": SCOPE}), shutdown_on_exit=False
-    )
-    queue = None if environ.get("OTEL_BSP_MAX_QUEUE_SIZE") else QUEUE_SPANS_MAX
-    for exporter in exporters:
-        provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=queue))
-    return provider
-
-
-def _exporters(environ: Mapping[str, str]) -> "list[SpanExporter]":
-    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-        return []
-    asked = environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
-    if not asked and any(environ.get(name) for name in _ENDPOINTS):
-        asked = "otlp"
-    made: list[SpanExporter] = []
-    for name in filter(None, (part.strip() for part in asked.split(","))):
-        if name == "otlp":
-            made.extend(_otlp(environ))
-        elif name == "console":
-            from opentelemetry.sdk.trace.export import ConsoleSpanExporter
-
-            made.append(ConsoleSpanExporter(out=sys.stderr))
-        elif name != "none":
-            _LOGGER.warning("no traces are exported to %r: use otlp, console or none", name)
-    return made
-
-
-def _otlp(environ: Mapping[str, str]) -> "list[SpanExporter]":
-    protocol = environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
-    if protocol not in {None, "", "http/protobuf"}:
-        _LOGGER.warning("no traces are exported by %s: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", protocol)
-        return []
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    except ImportError:
-        _LOGGER.warning("no traces are exported: install casework[otlp], or unset %s", _ENDPOINTS[1])
-        return []
-    return [OTLPSpanExporter()]

@@ -1,7 +1,8 @@
 """The table of every span, metric and attribute: the contract with dashboards.
 
 Nothing is emitted that does not stand here, and only ids, names and hashes are, never contents of a case. Names of
-`gen_ai.*` follow the OpenTelemetry conventions for generative systems. It does not know how anything is emitted.
+`gen_ai.*` and `messaging.*` follow the OpenTelemetry conventions for generative systems and for messaging. It does
+not know how anything is emitted.
 """
 
 from typing import Final
@@ -22,6 +23,8 @@ class SpanRow(Struct, frozen=True):
     name: str
     help: str
     attributes: tuple[str, ...]
+    kind: str = "internal"
+    """What OpenTelemetry calls the span's kind."""
 
 
 class MetricRow(Struct, frozen=True):
@@ -43,6 +46,10 @@ ATTRIBUTES: Final = (
     AttributeRow("gen_ai.conversation.id", "Id of the case."),
     AttributeRow("casework.step.id", "Step of the case that the task is."),
     AttributeRow("casework.task.name", "Skill that was asked for."),
+    AttributeRow("messaging.system", "Whose mailboxes they are: casework."),
+    AttributeRow("messaging.operation.name", "What is done with the message: process."),
+    AttributeRow("messaging.operation.type", "The same in the words of the conventions: process."),
+    AttributeRow("messaging.destination.name", "Kind of actor: its address before the first colon, without a number."),
     AttributeRow("error.type", "Kind of failure; absent when there was none."),
 )
 
@@ -62,7 +69,19 @@ TOOL: Final = SpanRow(
     "One tool call, at the moment when it is made.",
     (*_COMMON, "gen_ai.tool.name", "gen_ai.tool.call.id"),
 )
-SPANS: Final = (WORKFLOW, AGENT, TOOL)
+MESSAGE: Final = SpanRow(
+    "process {}",
+    "One message handled by an actor. An ask is a child of what asked; a tell is a trace of its own, with a link.",
+    (
+        "messaging.system",
+        "messaging.operation.name",
+        "messaging.operation.type",
+        "messaging.destination.name",
+        "error.type",
+    ),
+    "consumer",
+)
+SPANS: Final = (WORKFLOW, AGENT, TOOL, MESSAGE)
 
 CASES: Final = MetricRow("casework_cases_total", "counter", "Cases that closed.", "cases", ("flow", "result"))
 STEPS: Final = MetricRow("casework_steps_total", "counter", "Records written to case logs.", "records", ("kind",))

@@ -7,15 +7,31 @@ import hashlib
 import re
 from typing import Final
 
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+#: Ids of nothing but zeros stand for no trace.
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+_LENGTH: Final = 55
+#: The last digit of flags whose lowest bit, `sampled`, is not set.
+_NOT_SAMPLED: Final = "02468ace"
 
 
 def trace_ids(traceparent: str) -> tuple[str, str] | None:
     """Give trace id and span id of a traceparent as hex digits; None if it is none."""
     matched = _TRACEPARENT.fullmatch(traceparent)
-    if matched is None or not int(matched[1], 16) or not int(matched[2], 16):
+    return None if matched is None else (matched[1], matched[2])
+
+
+def trace_numbers(traceparent: str) -> tuple[int, int, int] | None:
+    """Give trace id, span id and flags of a traceparent as numbers; None if it is none."""
+    matched = _TRACEPARENT.fullmatch(traceparent)
+    if matched is None:
         return None
-    return matched[1], matched[2]
+    trace_id, span_id, flags = matched.groups()
+    return int(trace_id, 16), int(span_id, 16), int(flags, 16)
+
+
+def is_unsampled(traceparent: str) -> bool:
+    """Say whether its flags ask that nothing be recorded; only its length and its last digit are looked at."""
+    return len(traceparent) == _LENGTH and traceparent[-1] in _NOT_SAMPLED
 
 
 def derived_traceparent(new_id: str, parent: str = "") -> str:

@@ -36,6 +36,7 @@ def _a_whole_case(telemetry: Telemetry) -> str:
     work = telemetry.agent_work("categorise", trace, "case-1", "categorise")
     call = telemetry.tool_call("read_receipt", work.traceparent, "case-1", "categorise:read_receipt")
     call.end("timeout")
+    telemetry.message("agent", work.traceparent, asked=True).end("timeout")
     work.end(agent="categoriser")
     stretch.end()
     return trace
@@ -55,15 +56,16 @@ def test_spans_of_a_case_hang_together_in_the_trace_that_its_log_names(
     telemetry: Telemetry, exporter: InMemorySpanExporter
 ) -> None:
     trace = _a_whole_case(telemetry)
-    call, work, root = exporter.get_finished_spans()
+    call, message, work, root = exporter.get_finished_spans()
     ids = trace_ids(trace)
     assert ids is not None
-    assert {span.context.trace_id for span in (call, work, root) if span.context} == {int(ids[0], 16)}
+    assert {span.context.trace_id for span in (call, message, work, root) if span.context} == {int(ids[0], 16)}
     assert _id(root) == int(ids[1], 16)
-    assert (_parent(root), _parent(work), _parent(call)) == (0, _id(root), _id(work))
-    assert [span.name for span in (root, work, call)] == [
+    assert (_parent(root), _parent(work), _parent(message), _parent(call)) == (0, _id(root), _id(work), _id(work))
+    assert [span.name for span in (root, work, message, call)] == [
         "invoke_workflow quarter",
         "invoke_agent categoriser",
+        "process agent",
         "execute_tool read_receipt",
     ]
 
@@ -79,6 +81,7 @@ def test_every_span_and_attribute_stands_in_the_table_and_every_row_is_emitted(
         failing = {"error.type"} if not span.status.is_ok else set[str]()
         expected = set(rows[span.name.split()[0]].attributes) - {"error.type"} | failing
         assert set(span.attributes or {}) == expected
+        assert span.kind.name.lower() == rows[span.name.split()[0]].kind
     assert {name for row in SPANS for name in row.attributes} == {row.name for row in ATTRIBUTES}
 
 
