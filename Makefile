@@ -44,6 +44,9 @@ format: venv ## rewrite the sources as the linter wants them
 venv: ## make .venv with every tool
 	@.ci/bootstrap dev
 
+bench: venv ## run every benchmark, print the tables, write plots and figures (12 minutes; QUICK=1: two)
+	@$(BIN)/python benchmarks/run_all.py $(if $(QUICK),--quick) $(ONLY)
+
 bench-peers: venv ## make the environments of the frameworks that the benchmarks compare with
 	@$(BIN)/python benchmarks/peers.py
 

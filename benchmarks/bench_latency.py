@@ -62,6 +62,7 @@ def answer(operations: int, repetitions: int) -> list[harness.Report]:
             f"ask with {CALLERS} callers, {backend}",
             {"floor": backends.on(backend, floor), OWN: backends.on(backend, own)},
             units={P50: "us", P99: "us"},
+            floor="floor",
             operations=operations,
             repetitions=repetitions,
             reach=REACH,

@@ -15,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
 
@@ -105,6 +106,8 @@ class Report(Struct, frozen=True, kw_only=True):
 
     question: str
     python: str
+    floor: str = ""
+    """The contender against which the others are held, if there is one."""
     operations: int
     repetitions: int
     measures: tuple[Measure, ...] = ()
@@ -141,6 +144,7 @@ def measure(
         Report(
             question=question,
             python=sys.version.split()[0],
+            floor=floor,
             operations=operations,
             repetitions=repetitions,
             measures=tuple(_measure(name, taken, times[floor]) for name, taken in times.items()),
@@ -156,6 +160,7 @@ def observe(
     contenders: Mapping[str, Contender | External | None],
     *,
     units: Mapping[str, str],
+    floor: str = "",
     operations: int,
     repetitions: int,
     reach: Sequence[Reach] = (),
@@ -171,6 +176,7 @@ def observe(
         Report(
             question=question,
             python=sys.version.split()[0],
+            floor=floor,
             operations=operations,
             repetitions=repetitions,
             figures=tuple(
@@ -254,7 +260,7 @@ def required(report: Report, reach: Reach) -> str:
 
 
 def main(answer: Callable[[int, int], list[Report]], *, operations: int = 20_000, repetitions: int = 5) -> None:
-    """Run a benchmark file from the command line: `--operations`, `--repetitions`, `--quick`, `--json`.
+    """Run a benchmark file from the command line: `--operations`, `--repetitions`, `--quick`, `--json`, `--plot`.
 
     Args:
         answer: measures, given operations and repetitions.
@@ -266,10 +272,16 @@ def main(answer: Callable[[int, int], list[Report]], *, operations: int = 20_000
     parser.add_argument("--repetitions", type=int, default=0, help=f"the full number is {repetitions}")
     parser.add_argument("--quick", action="store_true", help="a tenth of the size, three repetitions")
     parser.add_argument("--json", action="store_true", help="print the record instead of the table")
+    parser.add_argument("--plot", type=Path, metavar="FOLDER", help="write a plot of each question there")
     options = parser.parse_args()
     if options.quick:
         operations, repetitions = max(operations // 10, 1), min(repetitions, 3)
     reports = answer(options.operations or operations, options.repetitions or repetitions)
+    if options.plot is not None:
+        # Imported late: it reads the records of this module.
+        import plot
+
+        plot.write_all(reports, options.plot)
     if options.json:
         sys.stdout.write(msgspec.json.encode(reports).decode() + "\n")
         return

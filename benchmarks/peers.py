@@ -9,6 +9,7 @@ number in it becomes a figure. It does not know how a peer is used well: its scr
 import argparse
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import venv
@@ -17,8 +18,8 @@ from pathlib import Path
 import harness
 
 HOME = Path(__file__).resolve().parent.parent
-#: Where the environments stand; not under version control.
-ENVIRONMENTS = HOME / ".cache" / "peers"
+#: Where the environments stand, not under version control; another folder can be named.
+ENVIRONMENTS = Path(os.environ.get("CASEWORK_PEERS") or HOME / ".cache" / "peers")
 SCRIPTS = Path(__file__).resolve().parent / "peers"
 #: How long one run of a peer may take: the slowest of them need some seconds.
 RUN_SECONDS_MAX = 300
@@ -46,7 +47,7 @@ def interpreter(peer: str, environments: Path = ENVIRONMENTS) -> Path:
 def installed(peer: str, environments: Path = ENVIRONMENTS) -> bool:
     """Say whether `make bench-peers` has been run for a peer, with what is pinned now."""
     stamp = environments / peer / "installed"
-    return interpreter(peer, environments).exists() and stamp.exists() and stamp.read_text() == _digest(peer)
+    return interpreter(peer, environments).exists() and stamp.exists() and stamp.read_text() == digest(peer)
 
 
 def contender(
@@ -95,7 +96,7 @@ def install(peer: str, environments: Path = ENVIRONMENTS) -> None:
     venv.create(folder, with_pip=True, clear=True)
     pip = [str(interpreter(peer, environments)), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     subprocess.run([*pip, *PINNED[peer]], check=True)
-    (folder / "installed").write_text(_digest(peer))
+    (folder / "installed").write_text(digest(peer))
 
 
 def main() -> int:
@@ -114,7 +115,8 @@ def main() -> int:
     return len(failed)
 
 
-def _digest(peer: str) -> str:
+def digest(peer: str) -> str:
+    """Tell one set of pinned versions from another."""
     return hashlib.sha256("\n".join(PINNED[peer]).encode()).hexdigest()
 
 
