@@ -53,9 +53,16 @@ async def ask_futures(operations: int) -> float:
     async with anyio.create_task_group() as group:
         group.start_soon(server.serve)
         await asyncio.sleep(0)
+        queue, loop = server.queue, server.loop
         begun = perf_counter()
         for _ in range(operations):
-            await server.ask()
+            # As `Server.ask`, without a coroutine for each: nothing may be cheaper than the floor.
+            answer = loop.create_future()
+            queue.append((ENCODER.encode(QUESTION), answer))
+            waiter = server.waiter
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+            DECODER.decode(await answer)
         seconds = perf_counter() - begun
         group.cancel_scope.cancel()
     return seconds

@@ -70,9 +70,12 @@ def run(command: list[str], operations: int) -> harness.Run:
     Raises:
         PeerFailed: it ended badly, or printed no figures.
     """
+    # What our own interpreter is told must not reach another's.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     ended = subprocess.run(
         [*command, "--operations", str(operations)],
         cwd=HOME,
+        env=environment,
         capture_output=True,
         text=True,
         timeout=RUN_SECONDS_MAX,
