@@ -7,11 +7,12 @@ behavior is made and the old one is never called again. It does not know how it 
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVarTuple, final
 
+from casework.runtime.children import CellOptions
 from casework.runtime.lifecycle import ChildEnded, Down
 from casework.runtime.mailbox import MAILBOX_DEPTH_MAX, Envelope, Policy
 from casework.runtime.ref import Ref
 from casework.runtime.seams import Clock, World
-from casework.runtime.supervision import Restart
+from casework.runtime.supervision import Restart, Supervision
 
 Ts = TypeVarTuple("Ts")
 
@@ -71,8 +72,22 @@ class System(Protocol):
         restart: Restart = Restart.PERMANENT,
         mailbox_depth_max: int = MAILBOX_DEPTH_MAX,
         policy: Policy = Policy.REFUSE,
+        grace_seconds: float | None = None,
+        children: Supervision | None = None,
     ) -> Ref:
         """Start an actor that belongs to the system itself."""
+        ...
+
+
+class Monitors(Protocol):
+    """The actors that an incarnation monitors."""
+
+    def monitor(self, address: str) -> None:
+        """Hear of the end of another actor, once."""
+        ...
+
+    def unmonitor(self, address: str) -> None:
+        """Hear of it no more."""
         ...
 
 
@@ -94,18 +109,22 @@ class Shell(Protocol):
         """The message being handled."""
         ...
 
-    def spawn_child(
-        self, name: str, factory: Callable[[], Behavior], *, restart: Restart, mailbox_depth_max: int, policy: Policy
-    ) -> Ref:
+    @property
+    def trace(self) -> str:
+        """The span of the message being handled, if it has one."""
+        ...
+
+    @property
+    def own(self) -> Monitors:
+        """What the incarnation owns."""
+        ...
+
+    def spawn_child(self, name: str, factory: Callable[[], Behavior], options: CellOptions) -> Ref:
         """Start a child."""
         ...
 
     def start_job(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """Start a job that ends with the cell."""
-        ...
-
-    def watch(self, ref: Ref) -> None:
-        """Have a `Down` sent when another actor ends."""
         ...
 
     def leave(self) -> None:
@@ -137,6 +156,35 @@ class Context:
         """The system's clock."""
         return self._shell.system.world.clock
 
+    @property
+    def deadline(self) -> float:
+        """The deadline of the message being handled, in monotonic seconds of the system's clock; 0 for none."""
+        envelope = self._shell.current
+        return 0.0 if envelope is None else envelope.deadline
+
+    @property
+    def trace(self) -> str:
+        """The trace context of the message being handled: its span, if it has one, else what it carries."""
+        envelope = self._shell.current
+        return self._shell.trace or ("" if envelope is None else envelope.trace)
+
+    def tell_nowait(self, ref: Ref, frame: bytes) -> None:
+        """Send a frame on behalf of the message being handled: its deadline and trace go along.
+
+        Raises: as `Ref.tell_nowait`.
+        """
+        ref.tell_nowait(frame, sender=self._shell.ref.address, deadline=self.deadline, trace=self.trace)
+
+    async def ask(self, ref: Ref, frame: bytes, *, timeout_seconds: float) -> bytes:
+        """Ask on behalf of the message being handled: its trace goes along, and its deadline, if that is earlier.
+
+        Raises: as `Ref.ask`. If cancelled, so is the handler that is at work on it.
+        """
+        sender = self._shell.ref.address
+        return await ref.ask(
+            frame, timeout_seconds=timeout_seconds, sender=sender, deadline=self.deadline, trace=self.trace
+        )
+
     def reply(self, frame: bytes) -> None:
         """Answer the message being handled; nothing happens if it was told, or answered before.
 
@@ -166,19 +214,31 @@ class Context:
         restart: Restart = Restart.PERMANENT,
         mailbox_depth_max: int = MAILBOX_DEPTH_MAX,
         policy: Policy = Policy.REFUSE,
+        grace_seconds: float | None = None,
+        children: Supervision | None = None,
     ) -> Ref:
         """Start a child under this actor's address; children end before their parent, the youngest first.
+
+        Args:
+            grace_seconds: how long it may take to end before it is killed, if less than its group's grace.
+            children: how the child looks after its own children.
 
         Raises:
             NameTaken: there is such a child already.
         """
-        return self._shell.spawn_child(
-            name, factory, restart=restart, mailbox_depth_max=mailbox_depth_max, policy=policy
-        )
+        options = CellOptions(restart, mailbox_depth_max, policy, grace_seconds, children or Supervision())
+        return self._shell.spawn_child(name, factory, options)
 
     def monitor(self, ref: Ref) -> None:
-        """Have a `Down` signal sent to this actor when the other ends, at once if it has ended."""
-        self._shell.watch(ref)
+        """Have a `Down` signal sent to this actor when the other ends for good, at once if it has ended.
+
+        However often it is asked for, it is sent once; it is forgotten when this incarnation ends.
+        """
+        self._shell.own.monitor(ref.address)
+
+    def unmonitor(self, ref: Ref) -> None:
+        """Ask for no `Down` any more; one that is under way may still come."""
+        self._shell.own.unmonitor(ref.address)
 
     def stop(self) -> None:
         """End this actor after the running handler, of its own will; a permanent one is started again."""

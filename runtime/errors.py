@@ -5,10 +5,16 @@
         ├── Stopping                 ours: the system takes no new work
         ├── NotSent                  the envelope comes back on the error
         │   ├── MailboxFull          ours: the bound was reached
+        │   ├── FrameOversized       ours: a frame larger than any may be
         │   ├── ActorStopped         the receiver ended, or never was
+        │   ├── WakeFailed           theirs: the receiver's behavior could not be made
+        │   ├── Draining             ours: the system finishes what it has
         │   └── Expired              the deadline passed before anybody took it
         ├── AskFailed                theirs: the receiver failed while answering
         ├── NameTaken                ours: such an actor runs already
+        ├── KindTaken                ours: such a kind of logical address is declared already
+        ├── NotRunning               ours: something that needs an actor, but it has ended
+        ├── LetterUnknown            ours: a dead letter that is not listed, or no longer
         ├── Escalated                theirs: a child failed more often than it may
         ├── StoreError
         │   ├── StoreUnavailable     the world: the store cannot be reached just now
@@ -76,6 +82,31 @@ class ActorStopped(NotSent):
         super().__init__(envelope, "no such actor is running")
 
 
+class FrameOversized(NotSent):
+    """The frame is larger than any message may be; send a reference instead."""
+
+    def __init__(self, envelope: "Envelope", bytes_max: int) -> None:
+        super().__init__(
+            envelope, f"its frame has {len(envelope.frame)} bytes, more than {bytes_max}; send a reference"
+        )
+        self.bytes_max = bytes_max
+
+
+class WakeFailed(NotSent):
+    """The receiver has a logical address, and the behavior that should wake could not be made."""
+
+    def __init__(self, envelope: "Envelope", error: Exception) -> None:
+        super().__init__(envelope, f"its actor could not be woken: {type(error).__name__}: {error}")
+        self.error = error
+
+
+class Draining(NotSent):
+    """The system finishes what it has and takes nothing from outside."""
+
+    def __init__(self, envelope: "Envelope") -> None:
+        super().__init__(envelope, "the system is draining and takes nothing new")
+
+
 class Expired(NotSent):
     """The message's deadline passed before it was handled; it was dropped unread."""
 
@@ -98,6 +129,30 @@ class NameTaken(RuntimeFault):
     def __init__(self, address: str) -> None:
         super().__init__(f"an actor of the name {address!r} is running already; stop it first or choose another name")
         self.address = address
+
+
+class KindTaken(RuntimeFault):
+    """Actors of that kind are declared already, or it is no kind; nothing was declared."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"{kind!r} is declared already, or is no kind: give each another name, without a colon")
+        self.kind = kind
+
+
+class NotRunning(RuntimeFault):
+    """There is no actor of that address or name, or it is ending; nothing was changed."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"no actor of the address or name {address!r} is running")
+        self.address = address
+
+
+class LetterUnknown(RuntimeFault):
+    """A dead letter is not listed: it was sent again already, or younger ones took its place; nothing was sent."""
+
+    def __init__(self, envelope: "Envelope") -> None:
+        super().__init__(f"the letter to {envelope.receiver!r} is not, or no longer, among the dead letters")
+        self.envelope = envelope
 
 
 class Escalated(RuntimeFault):

@@ -13,6 +13,8 @@ from typing import Final, Protocol, final
 
 import anyio
 
+from casework.runtime.parking import Parked
+
 #: Idle jobs kept for the next burst; about 3 kB each.
 IDLE_MAX: Final = 256
 
@@ -20,8 +22,8 @@ IDLE_MAX: Final = 256
 class Runnable(Protocol):
     """What a job runs."""
 
-    async def run(self, scope: anyio.CancelScope) -> bool:
-        """Take a turn; say whether it is over, or goes on in a new scope because this one was cancelled."""
+    async def run(self, job: "Job") -> bool:
+        """Take a turn; say whether it is over, or goes on in a new scope because the job's was cancelled."""
         ...
 
 
@@ -36,56 +38,84 @@ class StartSoon(Protocol):
 
 
 @final
-class _Job:
-    """One job: what it runs next, and the event on which it parks."""
+class Job:
+    """One job: what it runs next, the scope that a kill cancels, and where it parks."""
 
-    __slots__ = ("next", "wake")
+    __slots__ = ("next", "scope", "wake")
 
     def __init__(self, first: Runnable) -> None:
         self.next: Runnable | None = first
-        self.wake: anyio.Event | None = None
+        self.scope: anyio.CancelScope | None = None
+        self.wake: Parked | None = None
+
+    def interrupt(self) -> None:
+        """Cancel what runs; the turn goes on in a new scope."""
+        assert self.scope is not None, "a cell takes its turn within a scope"
+        self.scope.cancel()
 
 
 @final
 class JobPool:
     """Gives each ready cell a job."""
 
-    def __init__(self, start_soon: StartSoon, new_event: Callable[[], anyio.Event]) -> None:
+    def __init__(self, start_soon: StartSoon, new_parked: Callable[[], Parked], quiet: Callable[[], None]) -> None:
+        """Make one; `quiet` is called each time when its last busy job has nothing to do any more."""
         self._start_soon = start_soon
-        self._new_event = new_event
-        self._idle: list[_Job] = []
+        self._new_parked = new_parked
+        self._quiet = quiet
+        self._idle: list[Job] = []
+        self._jobs = 0
+
+    def __len__(self) -> int:
+        """Count the jobs that have a cell at or before its turn."""
+        return self._jobs - len(self._idle)
 
     def run(self, cell: Runnable) -> None:
         """Have the cell take a turn soon; it must not be at its turn already."""
-        if self._idle:
+        while self._idle:
             job = self._idle.pop()
-            job.next = cell
-            assert job.wake is not None
-            job.wake.set()
-        else:
-            self._start_soon(self._work, _Job(cell), name="casework cells")
+            wake = job.wake
+            assert wake is not None, "an idle job is parked"
+            if not wake.done():
+                job.next = cell
+                wake.set_result(b"")
+                return
+            # Its system is being cancelled: it will not run anything any more.
+        self._jobs += 1
+        self._start_soon(self._work, Job(cell), name="casework cells")
 
-    async def _work(self, job: _Job) -> None:
+    async def _work(self, job: Job) -> None:
         """Run cell after cell until too many jobs are idle; if cancelled, the cell at its turn was interrupted."""
-        while True:
-            with anyio.CancelScope() as scope:
-                if await self._turns(job, scope):
-                    return
+        over = False
+        try:
+            while not over:
+                with anyio.CancelScope() as job.scope:
+                    over = await self._turns(job)
+        finally:
+            self._jobs -= 1
+            if self._jobs == len(self._idle):
+                self._quiet()
 
-    async def _turns(self, job: _Job, scope: anyio.CancelScope) -> bool:
+    async def _turns(self, job: Job) -> bool:
         """Take turns in one scope; True when the job is no longer needed."""
+        idle = self._idle
         while True:
             if job.next is not None:
-                over = await job.next.run(scope)
-                if over:
-                    job.next = None
-                if not over or scope.cancel_called:
+                if not await job.next.run(job):
                     return False
-            if len(self._idle) >= IDLE_MAX:
+                job.next = None
+            if len(idle) >= IDLE_MAX:
                 return True
-            wake = job.wake = self._new_event()
-            self._idle.append(job)
-            await wake.wait()
+            wake = job.wake = self._new_parked()
+            idle.append(job)
+            if self._jobs == len(idle):
+                self._quiet()
+            try:
+                await wake
+            except BaseException:
+                if job in idle:
+                    idle.remove(job)
+                raise
 
 
 @final

@@ -1,32 +1,56 @@
 """What all cells of one system share: who is where, the tally of messages, dead letters, jobs and deadlines.
 
-The tally proves the conservation law: every message sent was accepted or refused, and every accepted one is waiting,
-running, or has come to exactly one end. It does not know how a cell works, nor how a system begins and ends.
+Whatever runs in a job of the system bears its mark (`INSIDE`), so a system that drains can refuse what comes from
+outside and let its actors finish among themselves. The tally proves the conservation law: every message sent was
+accepted or refused, and every accepted one is waiting, running, or has come to exactly one end.
+It does not know how a cell works, nor how a system begins and ends.
 """
 
 import logging
+import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple, Protocol, final
 
 import anyio
 
 from casework.runtime.deadlines import DeadlineSweep
+from casework.runtime.errors import ActorStopped, Draining
 from casework.runtime.jobs import JobPool, StartSoon
 from casework.runtime.lifecycle import Down, Exit
 from casework.runtime.mailbox import Envelope
+from casework.runtime.parking import parking
 from casework.runtime.ref import Port
 from casework.runtime.seams import World
 
 #: Dead letters kept for looking at; older ones are only counted.
 DEAD_LETTERS_MAX: Final = 1_000
 
+#: How workers of one kind are told apart.
+_NUMBERED: Final = re.compile(r"[-/]\d+$")
+
+#: The kernel in whose jobs something runs; None outside.
+INSIDE: Final[ContextVar["Kernel | None"]] = ContextVar("casework_inside", default=None)
+
 _LOG: Final = logging.getLogger("casework.runtime")
+
+
+@lru_cache(maxsize=1_000)
+def kind_of(address: str) -> str:
+    """Give the kind of an actor: its address before the first colon, without a final number."""
+    return _NUMBERED.sub("", address.partition(":")[0])
 
 
 class Member(Port, Protocol):
     """A cell, as its kernel counts it."""
+
+    @property
+    def address(self) -> str:
+        """Its name in the system."""
+        ...
 
     @property
     def waiting(self) -> int:
@@ -56,6 +80,35 @@ class Hooks(Protocol):
 
     def dead_lettered(self, letter: "DeadLetter") -> None:
         """A message found nobody any more."""
+        ...
+
+
+class Span(Protocol):
+    """One message being handled, as it is traced."""
+
+    @property
+    def traceparent(self) -> str:
+        """The context of what the handler sends."""
+        ...
+
+    def end(self, error: str = "") -> None:
+        """The handler has ended; `error` is a kind of failure."""
+        ...
+
+
+class Messages(Protocol):
+    """Who makes spans of messages that carry a trace."""
+
+    def message(self, kind: str, trace: str, *, asked: bool) -> Span:
+        """Begin the span of a message that an actor of some kind begins to handle."""
+        ...
+
+
+class Waker(Protocol):
+    """Who makes actors of logical addresses."""
+
+    def wake(self, envelope: Envelope) -> Port | None:
+        """Make the actor that is to get the message; None if the address is no logical one."""
         ...
 
 
@@ -105,26 +158,59 @@ class SystemStatistics(NamedTuple):
 class Kernel:
     """The common ground of the cells of one system."""
 
-    def __init__(self, world: World, hooks: Hooks | None, start_soon: StartSoon) -> None:
+    def __init__(
+        self, world: World, start_soon: StartSoon, *, hooks: Hooks | None = None, messages: Messages | None = None
+    ) -> None:
         self.world = world
         self.clock = world.clock
         self.hooks = hooks
+        self.messages = messages
         self.start_soon = start_soon
         # `anyio.Event()` asks which backend runs each time, 1 us; the answer does not change within a system.
         self.new_event: Callable[[], anyio.Event] = type(anyio.Event())
-        self.pool = JobPool(start_soon, self.new_event)
+        self.new_parked = parking()
+        self.pool = JobPool(start_soon, self.new_parked, self._look_quiet)
         self.sweep = DeadlineSweep(world.clock)
         self.tally = Tally()
         self.cells: dict[str, Member] = {}
+        self.names: dict[str, str] = {}
+        """Registered names, each with the address of its actor."""
+        self.waker: Waker | None = None
         self.dead_letters: deque[DeadLetter] = deque(maxlen=DEAD_LETTERS_MAX)
-        # Cells at or before their turn, and the jobs that cells started: 0 means that nothing moves.
+        self.draining = False
+        #: Jobs that count as something to do, beside the cells at or before their turn.
         self.busy = 0
         self._watchers: dict[str, list[Callable[[Down], None]]] = {}
         self._quiet: anyio.Event | None = None
 
     def find(self, address: str) -> Member | None:
-        """Find the running actor of that address."""
-        return self.cells.get(address)
+        """Find the running actor of an address or a registered name."""
+        member = self.cells.get(address)
+        if member is None and address in self.names:
+            member = self.cells.get(self.names[address])
+        return member
+
+    def reach(self, envelope: Envelope) -> Port:
+        """Find the actor that is to get a message, waking it if its address is a logical one.
+
+        Raises:
+            ActorStopped, WakeFailed: there is none.
+            Draining: the message comes from outside of a system that takes nothing new.
+        """
+        port: Port | None = None
+        try:
+            if self.draining and envelope.local is None and INSIDE.get() is not self:
+                raise Draining(envelope)
+            port = self.find(envelope.receiver)
+            if port is None and self.waker is not None:
+                port = self.waker.wake(envelope)
+            if port is None:
+                raise ActorStopped(envelope)
+        finally:
+            if port is None:
+                self.tally.sent += 1
+                self.tally.refused += 1
+        return port
 
     def watch(self, address: str, tell: Callable[[Down], None]) -> None:
         """Have `tell` called when the actor ends for good; at once if there is none."""
@@ -133,30 +219,49 @@ class Kernel:
         else:
             tell(Down(address, Exit.NORMAL))
 
+    def unwatch(self, address: str, tell: Callable[[Down], None]) -> None:
+        """Forget about it; nothing happens if it was told already."""
+        watchers = self._watchers.get(address, [])
+        if tell in watchers:
+            watchers.remove(tell)
+            if not watchers:
+                del self._watchers[address]
+
     def gone(self, address: str, exit_: Exit) -> None:
-        """An actor has ended for good: its name is free, and its watchers are told."""
+        """An actor has ended: its address is free, and its watchers are told unless the next message wakes it."""
         del self.cells[address]
-        for tell in self._watchers.pop(address, ()):
-            tell(Down(address, exit_))
+        if exit_ is not Exit.PASSIVATED:
+            for tell in self._watchers.pop(address, ()):
+                tell(Down(address, exit_))
+
+    def start_work(self, work: Callable[[], Awaitable[None]], name: str) -> None:
+        """Start a job of the kernel's own that counts as something to do."""
+        self.busy += 1
+
+        async def run() -> None:
+            try:
+                await work()
+            finally:
+                self.rest()
+
+        self.start_soon(run, name=name)
 
     def rest(self) -> None:
-        """One cell's turn, or one of its jobs, is over."""
+        """A job that counted as something to do is over."""
         self.busy -= 1
-        if self.busy == 0 and self._quiet is not None:
-            self._quiet.set()
-            self._quiet = None
+        self._look_quiet()
 
     async def wait_quiet(self) -> None:
         """Wait until no cell has anything to do; if cancelled, nothing is left behind."""
-        while self.busy:
+        while self.busy or len(self.pool):
             if self._quiet is None:
                 self._quiet = self.new_event()
             await self._quiet.wait()
 
-    def refused(self) -> None:
-        """Count a message that found no actor."""
-        self.tally.sent += 1
-        self.tally.refused += 1
+    def _look_quiet(self) -> None:
+        if self._quiet is not None and not self.busy and not len(self.pool):
+            self._quiet.set()
+            self._quiet = None
 
     def dead_letter(self, envelope: Envelope, why: str) -> None:
         """Keep an accepted message that nobody will handle; its asker is told by the caller."""

@@ -17,6 +17,8 @@ class Phase(enum.Enum):
     STARTING = "starting"
     """Made; its behavior has not been told so yet."""
     RUNNING = "running"
+    HELD = "held"
+    """Its incarnation has ended, and it starts again together with its siblings."""
     DRAINING = "draining"
     """It finishes and takes nothing new."""
     STOPPED = "stopped"
@@ -24,8 +26,9 @@ class Phase(enum.Enum):
 
 # Every legal move of an actor's life; RUNNING to STARTING is a restart. Nothing outside this file allows a move.
 LEGAL: Final[dict[Phase, frozenset[Phase]]] = {
-    Phase.STARTING: frozenset({Phase.STARTING, Phase.RUNNING, Phase.DRAINING, Phase.STOPPED}),
-    Phase.RUNNING: frozenset({Phase.STARTING, Phase.DRAINING, Phase.STOPPED}),
+    Phase.STARTING: frozenset({Phase.STARTING, Phase.RUNNING, Phase.HELD, Phase.DRAINING, Phase.STOPPED}),
+    Phase.RUNNING: frozenset({Phase.STARTING, Phase.HELD, Phase.DRAINING, Phase.STOPPED}),
+    Phase.HELD: frozenset({Phase.STARTING, Phase.DRAINING}),
     Phase.DRAINING: frozenset({Phase.STOPPED}),
     Phase.STOPPED: frozenset(),
 }
@@ -49,6 +52,10 @@ class Exit(enum.Enum):
     """Its behavior, or a job of its cell, raised."""
     ESCALATED = "escalated"
     """It failed more often than it may."""
+    RECYCLED = "recycled"
+    """A sibling failed, and their group's strategy ends and starts them together."""
+    PASSIVATED = "passivated"
+    """It was idle; the next message wakes it."""
 
 
 class Started(Struct, frozen=True):
@@ -83,10 +90,27 @@ class JobFailed(Struct, frozen=True):
 
 
 class Stop(Struct, frozen=True):
-    """End after the running handler; what waits becomes dead letters."""
+    """Somebody asks it to end after the running handler; what waits becomes dead letters."""
 
     subject: str = ""
-    exit: Exit = Exit.SHUTDOWN
 
 
-Signal = Started | ChildEnded | Down | JobFailed | Stop
+class Leave(Struct, frozen=True):
+    """The behavior wants to end after the running handler; supervision decides whether it starts again."""
+
+    subject: str = ""
+
+
+class Hold(Struct, frozen=True):
+    """End the incarnation after the running handler, and wait to be started again."""
+
+    subject: str = ""
+
+
+class Passivate(Struct, frozen=True):
+    """End if there is nothing to do; the next message wakes a new one."""
+
+    subject: str = ""
+
+
+Signal = Started | ChildEnded | Down | JobFailed | Stop | Leave | Hold | Passivate

@@ -9,46 +9,22 @@ It does not know who takes from it, nor what becomes of what it refuses.
 
 import enum
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, final
+from typing import Final, NamedTuple, final
 
 import anyio
+from msgspec import Struct
 
-from casework.runtime.errors import ActorStopped, MailboxFull
+from casework.protocols.codec import FRAME_BYTES_MAX
+from casework.runtime.errors import ActorStopped, FrameOversized, MailboxFull
 from casework.runtime.lifecycle import Signal
+from casework.runtime.reply import Reply
 
 #: Messages that may wait for one actor unless it is spawned with another bound: some seconds of work of a fast one.
 MAILBOX_DEPTH_MAX: Final = 1_000
 
 
-class Reply(Protocol):
-    """Where the answer to an ask goes; calling it answers, and every answer after the first is ignored."""
-
-    def __call__(self, frame: bytes, /) -> None:
-        """Answer with a frame."""
-        ...
-
-    def fail(self, error: Exception) -> None:
-        """Answer with an error."""
-        ...
-
-    @property
-    def done(self) -> bool:
-        """Whether it was answered, or nobody waits for it any more."""
-        ...
-
-    def begin(self) -> None:
-        """The receiver begins to handle the message."""
-        ...
-
-    def when_done(self, call: Callable[[], None]) -> None:
-        """Have `call` called once, when it is answered or nobody waits any more."""
-        ...
-
-
-@dataclass(slots=True, eq=False)
-class Envelope:
+@final
+class Envelope(Struct, eq=False):
     """One message on its way to one actor; identity is what counts."""
 
     receiver: str
@@ -119,8 +95,8 @@ class Mailbox:
 
     @property
     def waits(self) -> bool:
-        """Whether `offer` waits for room instead of refusing."""
-        return self._policy is Policy.WAIT
+        """Whether `offer` would have to wait for room now."""
+        return self._policy is Policy.WAIT and not self._closed and len(self) + self._reserved >= self._depth_max
 
     def signal(self, signal: Signal) -> None:
         """Put a signal before every message; one of the same kind and subject is replaced and keeps its place.
@@ -139,15 +115,17 @@ class Mailbox:
         Raises:
             ActorStopped: the mailbox is closed.
             MailboxFull: no room, and the policy is not to shed.
+            FrameOversized: the frame is larger than any may be.
         """
         messages = self._messages
         if messages is None:
             messages = self._messages = deque()
         shed: Envelope | None = None
-        if self._closed:
-            raise self._refusal(envelope)
+        if len(envelope.frame) > FRAME_BYTES_MAX:
+            self._refused += 1
+            raise FrameOversized(envelope, FRAME_BYTES_MAX)
         if len(messages) + self._reserved >= self._depth_max:
-            if self._policy is not Policy.SHED_OLDEST:
+            if self._closed or self._policy is not Policy.SHED_OLDEST:
                 raise self._refusal(envelope)
             shed = messages.popleft()
             self._shed += 1
@@ -161,7 +139,7 @@ class Mailbox:
         Raises: as `offer_nowait`; under `Policy.WAIT` only `ActorStopped`.
         If cancelled, the message was not accepted.
         """
-        if not self.waits or self._closed or len(self) + self._reserved < self._depth_max:
+        if not self.waits:
             return self.offer_nowait(envelope)
         if self._waiting is None:
             self._waiting = deque()
@@ -197,6 +175,7 @@ class Mailbox:
     def close(self) -> list[Envelope]:
         """Refuse everything from now on and give the messages that were waiting; signals are forgotten."""
         self._closed = True
+        self._depth_max = 0
         left = list(self._messages or ())
         self._messages = self._signals = None
         self._reserved = 0

@@ -5,18 +5,25 @@ as there is one. `tell_nowait` is for actors; `tell` may wait for room and is fo
 It does not know what an actor does, nor what a frame means.
 """
 
-from typing import Protocol, final
+from collections.abc import Callable
+from typing import Final, Protocol, final
 
-import anyio
-
-from casework.runtime.deadlines import Answer, DeadlineSweep
-from casework.runtime.errors import ActorStopped
+from casework.runtime.deadlines import DeadlineSweep
 from casework.runtime.lifecycle import Exit, Phase
 from casework.runtime.mailbox import Envelope
+from casework.runtime.parking import Parked
+from casework.runtime.reply import Reply
+
+_STOPPED: Final = Phase.STOPPED
 
 
 class Port(Protocol):
     """A running actor, as a ref sees it."""
+
+    @property
+    def address(self) -> str:
+        """Its own address, whatever name it was found by."""
+        ...
 
     @property
     def phase(self) -> Phase:
@@ -27,6 +34,11 @@ class Port(Protocol):
         """Accept a message, or refuse it by `MailboxFull` or `ActorStopped`."""
         ...
 
+    @property
+    def full(self) -> bool:
+        """Whether `post` would wait for room now."""
+        ...
+
     async def post(self, envelope: Envelope) -> None:
         """Accept a message when there is room, if the mailbox's policy is to wait."""
         ...
@@ -35,7 +47,7 @@ class Port(Protocol):
         """Stop work on a message whose sender no longer waits for the answer."""
         ...
 
-    def stop(self, exit_: Exit = Exit.SHUTDOWN) -> None:
+    def stop(self) -> None:
         """Let it end after its running handler."""
         ...
 
@@ -43,8 +55,8 @@ class Port(Protocol):
         """End it now."""
         ...
 
-    async def wait_stopped(self) -> None:
-        """Wait until it has ended."""
+    async def wait_phase(self, *phases: Phase) -> None:
+        """Wait until it is in one of these phases."""
         ...
 
 
@@ -56,16 +68,22 @@ class Switchboard(Protocol):
         """The asks that wait."""
         ...
 
+    @property
+    def draining(self) -> bool:
+        """Whether messages from outside are refused."""
+        ...
+
+    @property
+    def new_parked(self) -> Callable[[], Parked]:
+        """Make a place to wait, for the backend that runs."""
+        ...
+
     def find(self, address: str) -> Port | None:
         """Find the running actor of that address."""
         ...
 
-    def refused(self) -> None:
-        """Count a message that found no actor."""
-        ...
-
-    def new_event(self) -> anyio.Event:
-        """Make an event for the backend that runs."""
+    def reach(self, envelope: Envelope) -> Port:
+        """Find the actor that is to get a message, or refuse it with a `NotSent`."""
         ...
 
 
@@ -92,12 +110,17 @@ class Ref:
             frame: the encoded message.
             deadline: monotonic seconds of the system's clock, 0 for none; afterwards the message is dropped unread.
 
-        Raises:
-            MailboxFull: there is no room; the envelope is on the error.
-            ActorStopped: there is no such actor; the envelope is on the error.
+        Raises, always with the envelope on the error:
+            MailboxFull: there is no room.
+            FrameOversized: the frame is larger than any may be.
+            ActorStopped, WakeFailed: there is no such actor.
+            Draining: the system takes nothing from outside any more.
         """
         envelope = Envelope(self.address, frame, sender, attempt, deadline, trace)
-        self._reach(envelope).post_nowait(envelope)
+        port = self._port
+        if port is None or port.phase is _STOPPED or self._switchboard.draining:
+            port = self._reach(envelope)
+        port.post_nowait(envelope)
 
     async def tell(
         self, frame: bytes, *, sender: str = "", attempt: int = 1, deadline: float = 0.0, trace: str = ""
@@ -128,27 +151,37 @@ class Ref:
             deadline: the deadline of the work that asks, 0 for none; the ask's own is never later.
 
         Raises:
-            MailboxFull, ActorStopped: as `tell_nowait`.
+            MailboxFull, FrameOversized, ActorStopped, WakeFailed, Draining: as `tell_nowait`.
             Expired: the deadline passed before the receiver began; it never will.
             AskFailed: the receiver raised, ended or did not answer in time.
 
-        If cancelled, a message not yet begun is dropped, and a handler that is at work on it is cancelled.
+        If cancelled or too late, a message not yet begun is dropped, and a handler that is at work on it is cancelled.
         """
         switchboard = self._switchboard
         sweep = switchboard.sweep
-        due = sweep.clock.monotonic() + timeout_seconds
-        answer = Answer(switchboard.new_event())
-        envelope = Envelope(self.address, frame, sender, 1, min(due, deadline) if deadline else due, trace, answer)
-        port = self._reach(envelope)
-        bucket = sweep.add(envelope, answer)
+        due = sweep.monotonic() + timeout_seconds
+        reply = Reply(switchboard.new_parked())
+        envelope = Envelope(self.address, frame, sender, 1, min(due, deadline) if deadline else due, trace, reply)
+        port = self._port
+        if port is None or port.phase is _STOPPED or switchboard.draining:
+            port = self._reach(envelope)
+        waiting = sweep.add(envelope, reply)
         try:
-            await port.post(envelope)
-            return await answer.wait()
+            if port.full:
+                await port.post(envelope)
+            else:
+                port.post_nowait(envelope)
+            answer = await reply.parked
+        except BaseException:
+            reply.abandon()
+            port.abandon(envelope)
+            raise
         finally:
-            sweep.discard(bucket, envelope)
-            if not answer.done:
-                answer.abandon()
-                port.abandon(envelope)
+            waiting.pop(envelope, None)
+        if reply.error is not None:
+            port.abandon(envelope)
+            raise reply.error
+        return answer
 
     def stop(self) -> None:
         """Let the actor end after its running handler; nothing happens if it has ended."""
@@ -166,17 +199,20 @@ class Ref:
         """Wait until the actor has ended; if cancelled, nothing is left behind."""
         port = self._find()
         if port is not None:
-            await port.wait_stopped()
+            await port.wait_phase(_STOPPED)
 
     def _find(self) -> Port | None:
         port = self._port
-        if port is None or port.phase is Phase.STOPPED:
-            port = self._port = self._switchboard.find(self.address)
+        if port is None or port.phase is _STOPPED:
+            port = self._keep(self._switchboard.find(self.address))
         return port
 
     def _reach(self, envelope: Envelope) -> Port:
-        port = self._find()
-        if port is None:
-            self._switchboard.refused()
-            raise ActorStopped(envelope)
+        port = self._switchboard.reach(envelope)
+        self._keep(port)
+        return port
+
+    def _keep(self, port: Port | None) -> Port | None:
+        # A name may pass to another actor while the first one lives, so what a name stands for is looked up each time.
+        self._port = port if port is not None and port.address == self.address else None
         return port

@@ -50,6 +50,8 @@ class Verdict(enum.Enum):
     RESTART = "restart"
     FORGET = "forget"
     ESCALATE = "escalate"
+    HOLD = "hold"
+    """It starts again together with siblings, once they have ended; said by groups, never by `decide`."""
 
 
 class RestartLimit(Struct, frozen=True):

@@ -1,0 +1,72 @@
+"""What one incarnation of an actor owns beside its behavior: jobs, children, replies it owes, actors it monitors.
+
+Most actors own none of it, so it is made on first use, and an idle actor costs next to nothing.
+It does not know when an incarnation ends, nor what becomes of the actor.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, final
+
+import anyio
+
+from casework.runtime.children import ChildGroup
+from casework.runtime.jobs import CellJobs
+from casework.runtime.kernel import Kernel
+from casework.runtime.lifecycle import Down
+from casework.runtime.reply import Owed
+from casework.runtime.supervision import Supervision
+
+#: How long the jobs of an ended incarnation are waited for; they were cancelled, and code may shield itself.
+JOBS_END_SECONDS: Final = 5.0
+
+
+@final
+class Belongings:
+    """The belongings of one incarnation."""
+
+    __slots__ = ("_hear", "_jobs", "_kernel", "_monitored", "children", "owed")
+
+    def __init__(self, kernel: Kernel, supervision: Supervision, hear: Callable[[Down], None]) -> None:
+        """Make none yet; `hear` is told of the end of monitored actors."""
+        self._kernel = kernel
+        self._hear = hear
+        self._jobs: CellJobs | None = None
+        self._monitored: dict[str, None] = {}
+        self.children = ChildGroup(supervision)
+        self.owed = Owed()
+
+    def __bool__(self) -> bool:
+        """Say whether there is anything that an idle actor does not have."""
+        return bool(self._jobs or self.children or self.owed)
+
+    def start_job(
+        self, name: str, run: Callable[[], Awaitable[None]], failed: Callable[[str, Exception], None]
+    ) -> None:
+        """Start a job that ends with the incarnation."""
+        if self._jobs is None:
+            self._jobs = CellJobs(self._kernel.start_soon, failed=failed, ended=self._kernel.rest)
+        self._kernel.busy += 1
+        self._jobs.start(name, run)
+
+    def monitor(self, address: str) -> None:
+        """Hear of the end of another actor, once."""
+        if address not in self._monitored:
+            self._monitored[address] = None
+            self._kernel.watch(address, self._hear)
+
+    def unmonitor(self, address: str) -> None:
+        """Hear of it no more."""
+        if address in self._monitored:
+            del self._monitored[address]
+            self._kernel.unwatch(address, self._hear)
+
+    async def clear(self, *, killed: bool) -> None:
+        """End the jobs, then the children; bounded in time. If cancelled, call it again."""
+        for address in list(self._monitored):
+            self.unmonitor(address)
+        if self._jobs is not None:
+            self._jobs.cancel()
+            with anyio.move_on_after(JOBS_END_SECONDS):
+                await self._jobs.wait_ended()
+        if self.children:
+            await (self.children.kill_all() if killed else self.children.stop_all())

@@ -1,0 +1,371 @@
+"""The life of an actor: how its incarnations begin, end, and follow one another.
+
+An *incarnation* is one behavior with what it owns. When it ends, supervision decides: a new one goes on with the same
+mailbox, or waits (held) for siblings, or none follows, and what waits becomes dead letters. A kill may interrupt an
+end at any await; the end then goes on as that of a killed one. It does not know how messages come in, nor how a turn
+is taken: the cell, which is built upon it, does.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+import anyio
+
+from casework.runtime.behavior import Behavior, Context, System
+from casework.runtime.belongings import Belongings
+from casework.runtime.children import CellOptions, ChildGroup, Parent
+from casework.runtime.errors import ActorStopped, AskFailed, Escalated, NameTaken
+from casework.runtime.jobs import Job
+from casework.runtime.kernel import Kernel
+from casework.runtime.lifecycle import (
+    ChildEnded,
+    Down,
+    Exit,
+    Hold,
+    JobFailed,
+    Leave,
+    Passivate,
+    Phase,
+    Signal,
+    Started,
+    Stop,
+    advance,
+)
+from casework.runtime.mailbox import Envelope, Mailbox
+from casework.runtime.ref import Ref
+from casework.runtime.supervision import Verdict
+
+#: Signals that speak of one incarnation only: the next one does not hear of them.
+OF_ONE_INCARNATION: Final = (JobFailed, ChildEnded, Started, Down, Leave, Hold, Passivate)
+
+
+class Home(Protocol):
+    """Where an actor of a logical address rests."""
+
+    def idle(self, life: "Life") -> None:
+        """Hear that it has nothing to do."""
+        ...
+
+    def forget(self, life: "Life") -> None:
+        """Hear that it has ended."""
+        ...
+
+
+class _Unmade:
+    """Stands for a behavior that could not be made."""
+
+    async def receive(self, context: Context, envelope: Envelope) -> None:
+        """Never called: the failure to make one is heeded before any message."""
+        raise AssertionError(f"{envelope.receiver} has no behavior")
+
+
+class Life(ABC):
+    """One actor, from its first incarnation to its last; `Cell` is the one class built upon it."""
+
+    __slots__ = ("_behavior", "_context", "_exit", "_factory", "_group", "_home", "_job", "_kernel", "_kill", "_moved",
+                 "_own", "_parent", "_scheduled", "_then", "_urgent", "address", "current", "mailbox", "options",
+                 "phase", "system", "trace")  # fmt: skip
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        address: str,
+        factory: Callable[[], Behavior],
+        options: CellOptions,
+        *,
+        system: System,
+        group: ChildGroup,
+        parent: Parent,
+        home: Home | None = None,
+    ) -> None:
+        """Start an actor; raises NameTaken, or what the factory raises."""
+        if address in kernel.cells or address in kernel.names:
+            raise NameTaken(address)
+        self.address = address
+        self.options = options
+        self.system = system
+        self.mailbox = Mailbox(depth_max=options.mailbox_depth_max, policy=options.policy)
+        self.current: Envelope | None = None
+        self.trace = ""
+        """The span of the message being handled, if it has one."""
+        self.phase = Phase.STARTING
+        self._kernel = kernel
+        self._factory = factory
+        self._group = group
+        self._parent = parent
+        self._home = home
+        self._behavior = factory()
+        self._context = Context(self)
+        self._job: Job | None = None
+        self._scheduled = False
+        # Something else than the mailbox is to be looked at: a kill, or a cancelled scope.
+        self._urgent = False
+        self._kill: Exit | None = None
+        self._exit: ChildEnded | None = None
+        self._then = Verdict.RESTART
+        self._own: Belongings | None = None
+        self._moved: anyio.Event | None = None
+        kernel.cells[address] = self
+        group.add(self)
+        self._begin()
+
+    @property
+    def ref(self) -> Ref:
+        """A handle of this actor."""
+        return Ref(self.address, self._kernel, self)
+
+    @property
+    def own(self) -> Belongings:
+        """What this incarnation has beside its behavior."""
+        if self._own is None:
+            self._own = Belongings(self._kernel, self.options.children, self.signal)
+        return self._own
+
+    @property
+    def waiting(self) -> int:
+        """Messages in its mailbox."""
+        return len(self.mailbox)
+
+    @property
+    def running(self) -> int:
+        """1 while it handles a message, else 0."""
+        return 0 if self.current is None else 1
+
+    @property
+    @abstractmethod
+    def full(self) -> bool:
+        """Whether `post` would wait for room now."""
+
+    @abstractmethod
+    def post_nowait(self, envelope: Envelope) -> None:
+        """Accept a message, or refuse it by a `NotSent`."""
+
+    @abstractmethod
+    async def post(self, envelope: Envelope) -> None:
+        """Accept a message when there is room, if the policy is to wait; if cancelled, it was not accepted."""
+
+    @abstractmethod
+    def abandon(self, envelope: Envelope) -> None:
+        """Cancel the handler if it is at work on this message; the incarnation goes on with the next one."""
+
+    @abstractmethod
+    async def run(self, job: Job) -> bool:
+        """Take a turn; False when the scope was cancelled and the turn goes on in a new one."""
+
+    def spawn_child(self, name: str, factory: Callable[[], Behavior], options: CellOptions) -> Ref:
+        """Start a child."""
+        address = f"{self.address}/{name}"
+        return type(self)(
+            self._kernel, address, factory, options, system=self.system, group=self.own.children, parent=self
+        ).ref
+
+    def start_job(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Start a job that ends with the incarnation."""
+        self.own.start_job(name, run, self._job_failed)
+
+    def signal(self, signal: Signal) -> None:
+        """Take a signal; it is heeded before any message."""
+        if self.phase is not Phase.STOPPED:
+            self.mailbox.signal(signal)
+            self._schedule()
+
+    def stop(self) -> None:
+        """Let it end after its running handler."""
+        if self.phase is Phase.HELD:
+            self._leave(Exit.SHUTDOWN)
+        else:
+            self.signal(Stop())
+
+    def stop_idle(self) -> bool:
+        """End it at once if it has nothing to do and nothing to tidy up; say whether it has ended."""
+        if self._scheduled or self.phase is not Phase.RUNNING or self._own or hasattr(self._behavior, "stopped"):
+            return False
+        self._leave(Exit.SHUTDOWN)
+        return True
+
+    def kill(self, exit_: Exit = Exit.KILLED) -> None:
+        """End it now: the running handler is cancelled."""
+        if self.phase is Phase.HELD and exit_ is Exit.SHUTDOWN:
+            self._leave(exit_)
+        elif self.phase not in (Phase.HELD, Phase.STOPPED):
+            if self._kill is not Exit.SHUTDOWN:
+                self._kill = exit_
+            self._interrupt()
+
+    def hold(self) -> None:
+        """Let the incarnation end after the running handler; the cell then waits, held."""
+        self.signal(Hold())
+
+    def resume(self) -> None:
+        """Begin a new incarnation of a held cell."""
+        assert self.phase is Phase.HELD, "only a held cell is resumed"
+        self._renew()
+        self._kernel.pool.run(self)
+
+    def passivate(self) -> None:
+        """Let it end if it has nothing to do; the next message wakes a new one."""
+        self.signal(Passivate())
+
+    async def wait_phase(self, *phases: Phase) -> None:
+        """Wait until it is in one of these phases; if cancelled, nothing is left behind."""
+        while self.phase not in phases:
+            if self._moved is None:
+                self._moved = self._kernel.new_event()
+            await self._moved.wait()
+
+    def abort(self) -> None:
+        """The system is gone: account for what is left, without running anything."""
+        if self.phase is not Phase.STOPPED:
+            self._leave(Exit.KILLED)
+
+    def leave(self) -> None:
+        """End after the running handler, of one's own will."""
+        self.signal(Leave())
+
+    def child_ended(self, ended: ChildEnded) -> None:
+        """A child is gone for good."""
+        self.signal(ended)
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._kernel.pool.run(self)
+
+    def _interrupt(self) -> None:
+        self._urgent = True
+        if self._job is not None:
+            self._job.interrupt()
+        else:
+            self._schedule()
+
+    async def _call(self, hook: str, *signal: Signal) -> bool:
+        """Call an optional method of the behavior; False when it failed. If cancelled, the cell was killed."""
+        call: Callable[..., Awaitable[None]] | None = getattr(self._behavior, hook, None)
+        if call is None:
+            return True
+        try:
+            await call(self._context, *signal)
+        except Exception as error:  # noqa: BLE001 - the boundary: to supervision
+            await self._end(Exit.FAILED, error)
+            return False
+        return True
+
+    def _move(self, phase: Phase) -> None:
+        self.phase = advance(self.phase, phase)
+        if self._moved is not None:
+            self._moved.set()
+            self._moved = None
+
+    def _begin(self) -> None:
+        """Begin an incarnation; without a `started` hook there is nothing to run before the first message."""
+        if hasattr(self._behavior, "started"):
+            self.signal(Started())
+        else:
+            self._move(Phase.RUNNING)
+
+    async def _end(self, exit_: Exit, error: BaseException | None) -> None:
+        """End the incarnation and perform the verdict; if cancelled, the cell was killed, and this goes on as that."""
+        if self._exit is None:
+            if error is not None:
+                self._kernel.failed(self.address, error)
+            self._exit = ChildEnded(self.address, exit_, error)
+            self._then = self._group.judge(self, exit_, self._kernel)
+            if self._then is Verdict.ESCALATE:
+                limit = self._group.supervision.limit
+                self._exit = ChildEnded(self.address, Exit.ESCALATED, Escalated(self.address, limit, error))
+        self._close_if_final()
+        await self._clear(killed=self._kill is not None)
+        self._close_if_final()
+        if self.phase is Phase.DRAINING:
+            self._leave(self._exit.exit)
+        elif self._then is Verdict.HOLD:
+            self._kill = self._exit = None
+            self._urgent = True
+            self._move(Phase.HELD)
+        else:
+            self._renew()
+
+    async def _passivate(self) -> None:
+        """End for now, unless there is something to do; if cancelled, the cell was killed."""
+        if self.mailbox or self._own:
+            return
+        await self._clear(killed=False)
+        # Whatever came while it tidied up is not lost: a new behavior handles it.
+        if self.mailbox or self._urgent:
+            self._renew()
+        else:
+            self._leave(Exit.PASSIVATED)
+
+    def _renew(self) -> None:
+        """Begin the next incarnation; if none can be made, that is one more failure, which the limit bounds."""
+        self.mailbox.forget_signals(*OF_ONE_INCARNATION)
+        self._kill = self._exit = None
+        self._context = Context(self)
+        self._move(Phase.STARTING)
+        try:
+            self._behavior = self._factory()
+        except Exception as error:  # noqa: BLE001 - the boundary: to supervision
+            self._behavior = _Unmade()
+            self.signal(JobFailed("factory", error))
+        else:
+            self._kernel.restarted(self.address)
+            self._begin()
+
+    async def _clear(self, *, killed: bool) -> None:
+        """End what the incarnation owns, then let it tidy up unless it was killed."""
+        if self._own is not None:
+            await self._own.clear(killed=killed)
+        stopped: Callable[[Context], Awaitable[None]] | None = getattr(self._behavior, "stopped", None)
+        if stopped is not None and not killed:
+            try:
+                await stopped(self._context)
+            except Exception as error:  # noqa: BLE001 - the boundary: it has ended already, so it is only reported
+                self._kernel.failed(self.address, error)
+        self._answer_owed()
+
+    def _close_if_final(self) -> None:
+        """Take nothing new once it is settled that no incarnation follows."""
+        if self.phase is Phase.DRAINING:
+            return
+        if self._kill is Exit.SHUTDOWN and self._then in (Verdict.RESTART, Verdict.HOLD):
+            # It was about to be started again when its parent or its system ended it.
+            self._exit, self._then = ChildEnded(self.address, Exit.SHUTDOWN), Verdict.FORGET
+        if self._then in (Verdict.FORGET, Verdict.ESCALATE):
+            self._close()
+
+    def _close(self) -> None:
+        """Take nothing new; what waits becomes dead letters."""
+        self._move(Phase.DRAINING)
+        for envelope in self.mailbox.close():
+            self._bury(envelope, "its actor ended")
+
+    def _bury(self, envelope: Envelope, why: str) -> None:
+        self._kernel.dead_letter(envelope, why)
+        if envelope.reply is not None:
+            closed = self.phase is Phase.DRAINING
+            envelope.reply.fail(ActorStopped(envelope) if closed else AskFailed(self.address, why))
+
+    def _answer_owed(self) -> None:
+        if self._own is not None:
+            self._own.owed.fail(self.address)
+            self._own = None
+
+    def _leave(self, exit_: Exit) -> None:
+        """Be gone for good, or until the next message, and say so."""
+        ended = self._exit or ChildEnded(self.address, exit_)
+        if self.phase is not Phase.DRAINING:
+            self._close()
+        self._move(Phase.STOPPED)
+        self._answer_owed()
+        self._group.forget(self)
+        if self._home is not None:
+            self._home.forget(self)
+        self._kernel.gone(self.address, ended.exit)
+        self._parent.child_ended(ended)
+
+    def _job_failed(self, name: str, error: Exception) -> None:
+        if self._exit is None:
+            self.signal(JobFailed(name, error))
+        else:
+            self._kernel.failed(self.address, error)
