@@ -3,7 +3,7 @@
     CaseworkError                     root of everything this library raises on purpose
     └── ProtocolError
         ├── FrameTooLarge             ours: we refuse to make or to read so many bytes
-        ├── FrameTooDeep              ours: nesting that the interpreter does not follow
+        ├── FrameTooDeep              ours: we refuse to make or to read so many levels
         ├── FrameInvalid              theirs: bytes that are no frame of this protocol
         │   └── FrameUnknown          theirs, perhaps newer than we are: a tag nobody here knows
         ├── ContractIncomplete        ours: a task that lacks a term is not sent
@@ -33,8 +33,11 @@ class FrameTooLarge(ProtocolError):
 class FrameTooDeep(ProtocolError):
     """A value nests too deeply; nothing was sent or read."""
 
-    def __init__(self) -> None:
-        super().__init__("frame nests too deeply to be followed; flatten what it carries")
+    def __init__(self, depth_max: int | None = None) -> None:
+        over = "the caller's stack has room for" if depth_max is None else f"the limit of {depth_max} levels"
+        super().__init__(f"frame nests deeper than {over}; flatten what it carries")
+        self.depth_max = depth_max
+        """The limit; None where the interpreter's stack ended first, so that a shallower caller may succeed."""
 
 
 class FrameInvalid(ProtocolError):

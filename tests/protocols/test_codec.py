@@ -1,7 +1,6 @@
 """Frames: equal messages have equal bytes, what was sent is read back, and what is no frame is refused by name."""
 
 import datetime as dt
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from casework.protocols import codec, records, wire
-from casework.protocols.errors import FrameInvalid, FrameTooDeep, FrameTooLarge, FrameUnknown
+from casework.protocols.errors import FrameInvalid, FrameUnknown
 from tests.protocols.wire_samples import SAMPLES
 from tests.support.structs import PLAIN, any_of
 
@@ -21,13 +20,6 @@ READERS = {
     wire.CallAsked: codec.decode_call_asked,
     wire.CallAnswered: codec.decode_call_answered,
 }
-
-
-def nested(depth: int) -> object:
-    value: object = None
-    for _ in range(depth):
-        value = [value]
-    return value
 
 
 def frame_of(**fields: object) -> bytes:
@@ -109,57 +101,6 @@ def test_any_bytes_are_an_entry_or_a_typed_refusal(data: bytes) -> None:
 def test_a_field_that_a_newer_version_added_is_passed_over() -> None:
     plain = codec.plain_entry(codec.encode(records.Won(branch=1)))
     assert codec.decode_entry(msgspec.msgpack.encode({**plain, "added_later": {"x": [1]}})) == records.Won(branch=1)
-
-
-@pytest.mark.promise("FRAME-5")
-def test_a_frame_may_have_exactly_as_many_bytes_as_the_limit_says_and_not_one_more() -> None:
-    room = codec.FRAME_BYTES_MAX - len(codec.encode(records.Noted(text="x" * 100_000))) + 100_000
-    largest = codec.encode(records.Noted(text="x" * room))
-    assert len(largest) == codec.FRAME_BYTES_MAX
-    assert codec.decode_entry(largest) == records.Noted(text="x" * room)
-    with pytest.raises(FrameTooLarge) as refused:
-        codec.encode(records.Noted(text="x" * (room + 1)))
-    assert (refused.value.size, refused.value.limit) == (codec.FRAME_BYTES_MAX + 1, codec.FRAME_BYTES_MAX)
-
-
-def test_no_value_of_more_than_a_frame_is_packed() -> None:
-    with pytest.raises(FrameTooLarge):
-        codec.pack("x" * codec.FRAME_BYTES_MAX)
-
-
-@pytest.mark.parametrize(
-    "reader",
-    [
-        codec.decode_entry,
-        codec.decode_task,
-        codec.decode_outcome,
-        codec.decode_call_asked,
-        codec.decode_call_answered,
-        codec.plain,
-        codec.plain_entry,
-    ],
-    ids=lambda reader: reader.__name__,
-)
-def test_no_frame_over_the_limit_is_even_read(reader: Callable[[bytes], object]) -> None:
-    with pytest.raises(FrameTooLarge):
-        reader(b"\x00" * (codec.FRAME_BYTES_MAX + 1))
-
-
-@pytest.mark.promise("FRAME-5")
-def test_what_nests_too_deeply_is_refused_on_both_ways() -> None:
-    with pytest.raises(FrameTooDeep):
-        codec.pack(nested(100_000))
-    bytes_ = b"\x91" * 100_000 + b"\xc0"
-    with pytest.raises(FrameTooDeep):
-        codec.plain(bytes_)
-    with pytest.raises(FrameTooDeep):
-        codec.unpack(bytes_, list[object])
-
-
-def test_a_deep_value_in_a_field_that_nobody_knows_does_not_stop_the_process() -> None:
-    frame = b"\x82\xa4type\xa3won\xa5other" + b"\x91" * 100_000 + b"\xc0"
-    with pytest.raises((FrameTooDeep, FrameInvalid)):
-        codec.decode_entry(frame)
 
 
 @pytest.mark.promise("FRAME-7")
