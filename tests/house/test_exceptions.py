@@ -19,6 +19,7 @@ BOUNDARIES = {
         "a flow's error ends its branch; while branches are closed, its clean-up may fail too",
     ),
     "runtime/jobs.py": (1, "a job's failure goes to its cell, and so to supervision"),
+    "runtime/pool.py": (1, "a worker's behavior that cannot be made again is its pool's failure, and so its parent's"),
     "runtime/store/sqlite_writer.py": (2, "on the writer thread an error belongs to the caller whose work raised it"),
 }
 
