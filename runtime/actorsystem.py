@@ -7,27 +7,29 @@ It does not know what is durable, nor what arrives from other processes.
 """
 
 import contextvars
-import re
+import math
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Final, Self, final
+from typing import Self, final
 
 import anyio
 from anyio.abc import TaskGroup
 
 from casework.runtime.behavior import Behavior
 from casework.runtime.cell import Cell
-from casework.runtime.children import GRACE_SECONDS, CellOptions, ChildGroup
-from casework.runtime.errors import Escalated, Stopping
-from casework.runtime.kernel import DeadLetter, Hooks, Kernel, SystemStatistics
+from casework.runtime.children import CellOptions, ChildGroup, Parent
+from casework.runtime.deadletters import Redriven, redrive, redrive_all
+from casework.runtime.errors import Escalated, NotRunning, Stopping
+from casework.runtime.groups import Groups
+from casework.runtime.homes import IDLE_SECONDS, Homes
+from casework.runtime.kernel import INSIDE, DeadLetter, Hooks, Kernel, Messages, SystemStatistics, kind_of
 from casework.runtime.lifecycle import ChildEnded, Exit
 from casework.runtime.mailbox import MAILBOX_DEPTH_MAX, Policy
+from casework.runtime.names import Names
+from casework.runtime.pool import Pool, PoolOptions, PoolStatistics
 from casework.runtime.ref import Ref
 from casework.runtime.seams import World
-from casework.runtime.supervision import Restart, RestartLimit
-
-#: How workers of one kind are told apart.
-_NUMBERED: Final = re.compile(r"-\d+$")
+from casework.runtime.supervision import GRACE_SECONDS, Restart, RestartLimit, Supervision
 
 
 @final
@@ -39,19 +41,25 @@ class ActorSystem:
         world: World | None = None,
         *,
         hooks: Hooks | None = None,
+        messages: Messages | None = None,
         restart_limit: RestartLimit | None = None,
         on_escalation: Callable[[Escalated], None] | None = None,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         self._world = world or World()
         self._hooks = hooks
+        self._messages = messages
         self._on_escalation = on_escalation
-        self._root = ChildGroup(restart_limit, grace_seconds=grace_seconds, limit_each=True)
+        supervision = Supervision(limit=restart_limit or RestartLimit(), grace_seconds=grace_seconds)
+        self._root = ChildGroup(supervision, limit_each=True)
         self._kernel_made: Kernel | None = None
         self._group: TaskGroup | None = None
         self._jobs_context: contextvars.Context | None = None
         self._stopping = False
         self._escalated: Escalated | None = None
+        self._homes: Homes | None = None
+        self._names: Names | None = None
+        self._groups: Groups | None = None
 
     @property
     def world(self) -> World:
@@ -64,9 +72,23 @@ class ActorSystem:
         return tuple(self._kernel.dead_letters)
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def addresses(self) -> tuple[str, ...]:
         """The addresses of the actors that run, in start order."""
         return tuple(self._kernel.cells)
+
+    @property
+    def names(self) -> Names:
+        """What actors are called besides their address."""
+        if self._names is None:
+            self._names = Names(self._kernel)
+        return self._names
+
+    @property
+    def groups(self) -> Groups:
+        """The groups that actors have joined."""
+        if self._groups is None:
+            self._groups = Groups(self._kernel)
+        return self._groups
 
     async def __aenter__(self) -> Self:
         """Begin; nothing runs yet but the sweep of deadlines."""
@@ -74,7 +96,8 @@ class ActorSystem:
         self._group = await anyio.create_task_group().__aenter__()
         # A job serves many cells: it must not carry the trace or the settings of whoever sent the first message.
         self._jobs_context = contextvars.copy_context()
-        self._kernel_made = Kernel(self._world, self._hooks, self._start_soon)
+        self._kernel_made = Kernel(self._world, self._start_soon, hooks=self._hooks, messages=self._messages)
+        self._jobs_context.run(INSIDE.set, self._kernel_made)
         self._start_soon(self._kernel.sweep.run, name="casework deadlines")
         return self
 
@@ -89,9 +112,11 @@ class ActorSystem:
         assert self._group is not None
         self._stopping = True
         try:
-            # Bounded: each actor has its grace and is killed afterwards.
-            with anyio.CancelScope(shield=True):
-                await self._root.stop_all()
+            # Cancelled from outside, every handler was, and there is no job left in which an actor could end.
+            if anyio.current_effective_deadline() != -math.inf:
+                # Bounded: each actor has its grace and is killed afterwards.
+                with anyio.CancelScope(shield=True):
+                    await self._root.stop_all()
         finally:
             self._group.cancel_scope.cancel()
             for cell in list(self._kernel.cells.values()):
@@ -113,6 +138,8 @@ class ActorSystem:
         restart: Restart = Restart.PERMANENT,
         mailbox_depth_max: int = MAILBOX_DEPTH_MAX,
         policy: Policy = Policy.REFUSE,
+        grace_seconds: float | None = None,
+        children: Supervision | None = None,
     ) -> Ref:
         """Start an actor at the top.
 
@@ -122,30 +149,125 @@ class ActorSystem:
             restart: when it is started again.
             mailbox_depth_max: messages that may wait for it.
             policy: what happens to one message more.
+            grace_seconds: how long it may take to end before it is killed, if less than the system's grace.
+            children: how it looks after its own children.
 
         Raises:
-            NameTaken: there is such an actor already.
+            NameTaken: there is such an actor already, or one of that name.
             Stopping: the system drains or ends.
         """
         if self._stopping:
             raise Stopping
-        options = CellOptions(restart, mailbox_depth_max, policy)
+        options = CellOptions(restart, mailbox_depth_max, policy, grace_seconds, children or Supervision())
         return Cell(self._kernel, name, factory, options, system=self, group=self._root, parent=self).ref
 
+    def spawn_pool(
+        self,
+        name: str,
+        factory: Callable[[], Behavior],
+        *,
+        workers: int,
+        restart: Restart = Restart.PERMANENT,
+        mailbox_depth_max: int = MAILBOX_DEPTH_MAX,
+        policy: Policy = Policy.REFUSE,
+        restart_limit: RestartLimit | None = None,
+    ) -> Ref:
+        """Start equal workers behind one address; each message goes to the one with the least to do.
+
+        Args:
+            name: the address of the pool; the workers' are `name/1` and so on.
+            factory: makes the behavior of a worker, now and after each failure.
+            workers: how many, 1 to 256.
+            restart: when a worker is started again.
+            mailbox_depth_max: messages that may wait for each worker.
+            policy: what happens to one message more when no worker has room.
+            restart_limit: how often the workers may fail, all counted together; then the pool ends, and escalates.
+
+        Raises: as `spawn`.
+        """
+        if self._stopping:
+            raise Stopping
+
+        def start(address: str, options: CellOptions, *, group: ChildGroup, parent: Parent) -> Cell:
+            return Cell(self._kernel, address, factory, options, system=self, group=group, parent=parent)
+
+        looked_after = Supervision(
+            limit=restart_limit or RestartLimit(), grace_seconds=self._root.supervision.grace_seconds
+        )
+        options = PoolOptions(workers, CellOptions(restart, mailbox_depth_max, policy), looked_after)
+        return Pool(self._kernel, name, start, options, group=self._root, parent=self).ref
+
+    def pool_statistics(self, name: str) -> PoolStatistics:
+        """Give what the workers of a pool have to do.
+
+        Raises:
+            NotRunning: there is no pool of that address or name.
+        """
+        pool = self._kernel.find(name)
+        if not isinstance(pool, Pool):
+            raise NotRunning(name)
+        return pool.statistics()
+
+    def declare(
+        self,
+        kind: str,
+        factory: Callable[[str], Behavior],
+        *,
+        idle_seconds: float = IDLE_SECONDS,
+        restart: Restart = Restart.PERMANENT,
+        mailbox_depth_max: int = MAILBOX_DEPTH_MAX,
+        policy: Policy = Policy.REFUSE,
+    ) -> None:
+        """Make `kind:key` a logical address for every key: its actor wakes with a message and rests when idle.
+
+        An actor that fails more often than it may is gone until its next message; nothing else ends with it.
+
+        Args:
+            factory: makes the behavior of a key; its `stopped` may put the state away that `started` fetches again.
+            idle_seconds: how long an actor has nothing to do before it is passivated.
+            restart, mailbox_depth_max, policy: as for `spawn`.
+
+        Raises:
+            KindTaken: the kind is declared already, or it is no kind.
+            Stopping: the system drains or ends.
+        """
+        if self._stopping:
+            raise Stopping
+        if self._homes is None:
+            self._homes = self._kernel.waker = Homes(self._kernel, self, self._root)
+        self._homes.declare(kind, factory, CellOptions(restart, mailbox_depth_max, policy), idle_seconds=idle_seconds)
+
+    def ref(self, address: str) -> Ref:
+        """Give a handle of an address, whether anybody is there now or not; nothing is woken by it."""
+        return Ref(address, self._kernel)
+
     def lookup(self, address: str) -> Ref | None:
-        """Find a running actor."""
-        cell = self._kernel.find(address)
-        return None if cell is None else Ref(address, self._kernel, cell)
+        """Find a running actor by its address or by a name that it bears; the ref bears its address."""
+        member = self._kernel.find(address)
+        return None if member is None else Ref(member.address, self._kernel, member)
+
+    def redrive(self, letter: DeadLetter) -> None:
+        """Send the message of a dead letter to its receiver anew, as one more attempt, and take it off the list.
+
+        Raises:
+            LetterUnknown: the letter is not listed, or no longer.
+            NotSent: it was refused, as any message may be, or its deadline has passed; the letter stays listed.
+        """
+        redrive(self._kernel, letter)
+
+    def redrive_all(self) -> Redriven:
+        """Send the messages of all dead letters anew, the oldest first; one that is refused keeps back no other."""
+        return redrive_all(self._kernel)
 
     async def drain(self, timeout_seconds: float) -> bool:
-        """Start nothing new at the top, let actors finish what they have, then stop them; safe to call again.
+        """Take nothing from outside, let actors finish among themselves, then stop them; safe to call again.
 
         Args:
             timeout_seconds: how long they may take to finish; afterwards what waits becomes dead letters.
 
         Returns whether they finished in time. If cancelled, the actors run on, and nothing new is started.
         """
-        self._stopping = True
+        self._stopping = self._kernel.draining = True
         finished = False
         with anyio.move_on_after(timeout_seconds):
             await self._kernel.wait_quiet()
@@ -165,7 +287,7 @@ class ActorSystem:
         """Count the messages that wait, by kind of actor: its name before the first colon, without a final number."""
         waiting: dict[str, int] = {}
         for address, member in self._kernel.cells.items():
-            kind = _NUMBERED.sub("", address.partition(":")[0])
+            kind = kind_of(address)
             waiting[kind] = waiting.get(kind, 0) + member.waiting
         return waiting
 

@@ -8,7 +8,7 @@ import pytest
 
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.behavior import Context
-from casework.runtime.errors import ActorStopped, Escalated, MailboxFull, NameTaken, Stopping
+from casework.runtime.errors import ActorStopped, Draining, Escalated, MailboxFull, NameTaken, Stopping
 from casework.runtime.lifecycle import ChildEnded, Down
 from casework.runtime.mailbox import Envelope, Policy
 from casework.runtime.supervision import Restart, RestartLimit
@@ -121,11 +121,11 @@ async def test_children_stop_before_their_parent_the_youngest_first() -> None:
         async with ActorSystem() as system:
             ref = system.spawn("p", lambda: Parent(log))
             await system.wait_quiet()
-            begun = system.names
+            begun = system.addresses
             assert begun == ("p", "p/a", "p/b", "p/c")
             ref.stop()
             await ref.wait_stopped()
-            assert system.names == ()
+            assert system.addresses == ()
     assert log == ["parent started", "c stopped", "b stopped", "a stopped", "parent stopped"]
 
 
@@ -169,7 +169,7 @@ async def test_a_child_that_fails_too_often_fails_its_parent_whose_family_begins
                 child.tell_nowait(b"boom")
             await system.wait_quiet()
             assert log.count("parent started") == 2
-            assert system.names == ("p", "p/a", "p/b", "p/c")
+            assert system.addresses == ("p", "p/a", "p/b", "p/c")
 
 
 @pytest.mark.promise("KERNEL-8")
@@ -239,10 +239,10 @@ async def test_drain_lets_actors_finish_what_they_have_and_starts_nothing_new() 
                 ref.tell_nowait(b"x")
             assert await system.drain(5)
             assert system.statistics().handled == 100
-            assert system.names == ()
+            assert system.addresses == ()
             with pytest.raises(Stopping):
                 system.spawn("b", Echo)
-            with pytest.raises(ActorStopped):
+            with pytest.raises(Draining):
                 ref.tell_nowait(b"late")
             assert await system.drain(5)
 
@@ -268,7 +268,7 @@ async def test_a_second_drain_beside_the_first_is_safe() -> None:
             group.start_soon(system.drain, 60)
             await anyio.wait_all_tasks_blocked()
             await system.drain(0)
-            assert system.names == ()
+            assert system.addresses == ()
 
 
 @pytest.mark.promise("KERNEL-11")

@@ -416,4 +416,4 @@ async def test_an_actor_that_ends_itself_ends_for_good_unless_it_is_permanent() 
             for restart in Restart:
                 system.spawn(restart.value, lambda: Acting(leave), restart=restart).tell_nowait(b"")
             await system.wait_quiet()
-            assert system.names == (Restart.PERMANENT.value,)
+            assert system.addresses == (Restart.PERMANENT.value,)

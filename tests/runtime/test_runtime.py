@@ -95,7 +95,7 @@ async def test_a_released_case_keeps_no_actor_and_no_cell() -> None:
     clock = ManualClock()
     with anyio.fail_after(5):
         async with runtime(crew(parks), "memory:", clock) as machine:
-            empty = len(machine.node._system.names)
+            empty = len(machine.node._system.addresses)
             for n in range(30):
                 await machine.open("parks", f"c{n}", Ask(n))
             await machine.wait_idle()
@@ -103,7 +103,7 @@ async def test_a_released_case_keeps_no_actor_and_no_cell() -> None:
             clock.advance(1.5)
             await anyio.wait_all_tasks_blocked()
             node = machine.node
-            assert len(node._system.names) == empty
+            assert len(node._system.addresses) == empty
             assert [*node._cells, *node._failures, *node._expected, *node._lost, *node._starting] == []
 
 
