@@ -6,7 +6,7 @@ each through the gate and into the log; `delegated` is five tasks for five agent
 each of whom opens its next case when its last one is closed.
 The floor is a bare group-commit writer: one thread that drains a queue, as many records as a case has, of the same
 size, in two commits (one opens, one closes). The peers run five steps of their own, each durable before the next
-begins; start-up and warm-up are left out for everybody. Of cases at once peers do half as many, for they are slow.
+begins; start-up and warm-up are left out for everybody. Peers do fewer of many cases, for they are slow.
 How often a case waits for the disk is counted in a run of its own: commits that changed the file (the node's lease is
 renewed once a second among them), divided by the cases. The floor has two when it goes one after another.
 """
@@ -46,8 +46,8 @@ RECORDS = STEPS + 2
 FRAME = bytes(147)
 #: Part of the operations that are done one after another: each of these waits for the disk alone.
 SEQUENTIAL_SHARE = 0.2
-#: Part of the cases at once that a peer does: at full size two for each caller.
-PEER_SHARE = 0.5
+#: A peer does at most so many cases, two for each caller at once, so that nobody waits minutes for it.
+PEER_CASES_MAX = 2 * AT_ONCE
 PEERS = ("langgraph", "dbos")
 #: What is asked of a hundred callers together, in cases a second.
 PER_SECOND_MIN = 2_000
@@ -239,12 +239,17 @@ def on(function: Callable[..., Awaitable[harness.Run]], *given: object) -> harne
     return lambda operations: anyio.run(partial(function, *given, operations))
 
 
-def peer(name: str, at_once: int, share: float) -> harness.External | None:
+def peer(name: str, callers: int) -> harness.External | None:
     """Make a contender of a peer, or None when it is not installed."""
     if not peers.installed(name):
         return None
-    command = [str(peers.interpreter(name)), str(peers.SCRIPTS / f"{name}_case.py"), "--at-once", str(at_once)]
-    return harness.External(lambda operations: peers.run(command, max(int(operations * share), 1)))
+    command = [str(peers.interpreter(name)), str(peers.SCRIPTS / f"{name}_case.py"), "--at-once", str(callers)]
+    return harness.External(lambda operations: peers.run(command, min(operations, PEER_CASES_MAX)))
+
+
+def said_at_once(operations: int) -> str:
+    """Say how many cases run side by side: a small run has fewer callers."""
+    return f"{min(AT_ONCE, operations)} at once"
 
 
 def one_after_another(operations: int, repetitions: int) -> harness.Report:
@@ -252,7 +257,7 @@ def one_after_another(operations: int, repetitions: int) -> harness.Report:
     reach = [harness.Reach(contender="casework", against=name, at_least=3) for name in PEERS]
     return harness.measure(
         "a durable case of five steps, one after another",
-        _contenders(1, 1.0),
+        _contenders(1),
         floor="bare writer",
         operations=operations,
         repetitions=repetitions,
@@ -264,8 +269,8 @@ def at_once(operations: int, repetitions: int) -> harness.Report:
     """Measure the cases of a hundred callers."""
     reach = [harness.Reach(contender="casework", against=name, at_least=30) for name in PEERS]
     return harness.measure(
-        f"a durable case of five steps, {AT_ONCE} at once",
-        _contenders(AT_ONCE, PEER_SHARE),
+        f"a durable case of five steps, {said_at_once(operations)}",
+        _contenders(AT_ONCE),
         floor="bare writer",
         operations=operations,
         repetitions=repetitions,
@@ -276,22 +281,22 @@ def at_once(operations: int, repetitions: int) -> harness.Report:
 
 def waits(operations: int) -> harness.Report:
     """Count what a case asks of the disk."""
-    ways = (("one after another", 1), (f"{AT_ONCE} at once", AT_ONCE))
+    ways = (("one after another", 1), (said_at_once(operations), AT_ONCE))
     return harness.observe(
         "what a durable case of five steps asks of the disk",
-        {f"{flow}, {said}": on(counted, flow, many) for flow in ("called", "delegated") for said, many in ways},
+        {f"{flow}, {said}": on(counted, flow, callers) for flow in ("called", "delegated") for said, callers in ways},
         units={"waits for the disk": "a case", "records": "a case", "bytes of frame and hash": "a record"},
         operations=operations,
         repetitions=1,
     )
 
 
-def _contenders(many: int, peer_share: float) -> dict[str, harness.Contender | harness.External | None]:
+def _contenders(callers: int) -> dict[str, harness.Contender | harness.External | None]:
     return {
-        "bare writer": on(bare, many),
-        "casework": on(cases, "called", many),
-        "casework, delegated": on(cases, "delegated", many),
-        **{name: peer(name, many, peer_share) for name in PEERS},
+        "bare writer": on(bare, callers),
+        "casework": on(cases, "called", callers),
+        "casework, delegated": on(cases, "delegated", callers),
+        **{name: peer(name, callers) for name in PEERS},
     }
 
 

@@ -7,27 +7,29 @@ its file is given WAL beforehand, with which it does a third to a half more; `sy
 default is FULL.
 It does not know what it is compared with.
 """
+# mypy: ignore-errors
+# DBOS is installed in its own environment only: nothing of it is known to our checker.
 
 import argparse
-import json
 import sqlite3
 import tempfile
 from collections import deque
 from pathlib import Path
 from time import perf_counter
 
-from dbos import DBOS, DBOSConfig, WorkflowHandle  # type: ignore[import-not-found]  # in its own venv
+import common
+from dbos import DBOS, DBOSConfig, WorkflowHandle
 
 STEPS = 5
 
 
-@DBOS.step()  # type: ignore[untyped-decorator]  # its types are in its own venv
+@DBOS.step()
 def double(number: int) -> int:
     """Give a small value, as a look-up does."""
     return number * 2
 
 
-@DBOS.workflow()  # type: ignore[untyped-decorator]  # as above
+@DBOS.workflow()
 def case(number: int) -> int:
     """Take five steps."""
     for _ in range(STEPS):
@@ -60,7 +62,7 @@ def measured(operations: int, at_once: int) -> float:
         DBOS(config=DBOSConfig(name="bench", system_database_url=f"sqlite:///{path}", log_level="ERROR"))
         DBOS.launch()
         try:
-            run(max(operations // 10, 5), at_once)
+            run(common.warm_up(operations), at_once)
             begun = perf_counter()
             run(operations, at_once)
             return perf_counter() - begun
@@ -75,7 +77,7 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=1)
     options = parser.parse_args()
     seconds = measured(options.operations, options.at_once)
-    print(json.dumps({"seconds": seconds, "operations": options.operations}))
+    common.tell(seconds, options.operations)
 
 
 if __name__ == "__main__":

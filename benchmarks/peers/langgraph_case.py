@@ -5,17 +5,19 @@ compiled once, `ainvoke` with a thread id for each case, `durability="sync"` so 
 next begins, and `asyncio.gather` for many at once. `synchronous=FULL` is said aloud, though it is the default.
 It does not know what it is compared with.
 """
+# mypy: ignore-errors
+# LangGraph is installed in its own environment only: nothing of it is known to our checker.
 
 import argparse
 import asyncio
-import json
 import tempfile
 from pathlib import Path
 from time import perf_counter
 from typing import TypedDict
 
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver  # type: ignore[import-not-found]  # in its own venv
-from langgraph.graph import END, START, StateGraph  # type: ignore[import-not-found]  # in its own venv
+import common
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.graph import END, START, StateGraph
 
 STEPS = 5
 
@@ -61,7 +63,7 @@ async def measured(operations: int, at_once: int) -> float:
 
                 await asyncio.gather(*(caller() for _ in range(min(at_once, count))))
 
-            await run("warm", max(operations // 10, 5))
+            await run("warm", common.warm_up(operations))
             begun = perf_counter()
             await run("case", operations)
             return perf_counter() - begun
@@ -74,7 +76,7 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=1)
     options = parser.parse_args()
     seconds = asyncio.run(measured(options.operations, options.at_once))
-    print(json.dumps({"seconds": seconds, "operations": options.operations}))
+    common.tell(seconds, options.operations)
 
 
 if __name__ == "__main__":
