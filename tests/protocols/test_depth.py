@@ -117,8 +117,14 @@ def test_containers_beside_one_another_do_not_add_up() -> None:
     assert nests(msgspec.msgpack.encode([*rows, [[[]]]]), 4)
 
 
-def test_many_empty_containers_hide_nothing_that_comes_after_them() -> None:
-    assert nests(b"\xdc\x01\x01" + b"\x90" * 256 + b"\x91" * 70 + b"\xc0", 71)
+@pytest.mark.parametrize(
+    ("values", "closed"),
+    [(1, b"\x90"), (1, b"\x91\x07"), (2, b"\x90\x91\x07"), (1, b"\x91\x90"), (2, b"\x81\x07\x80\x91\x07")],
+)
+@pytest.mark.parametrize("times", [1, 2, 100])
+def test_containers_that_closed_hide_nothing_that_comes_after_them(values: int, closed: bytes, times: int) -> None:
+    count = (values * times + 1).to_bytes(2)
+    assert nests(b"\xdc" + count + closed * times + b"\x91" * 70 + b"\xc0", 71)
 
 
 @pytest.mark.promise("FRAME-5")
