@@ -64,6 +64,10 @@ class System(Protocol):
         """Find a running actor."""
         ...
 
+    def ref(self, address: str) -> Ref:
+        """Give a handle of an address, whether anybody is there now or not."""
+        ...
+
     def spawn(
         self,
         name: str,

@@ -156,12 +156,16 @@ class Cell(Life):
         foreseen = isinstance(error, Exception)
         if span is not None:
             self._traced(span, type(error).__name__ if foreseen else "cancelled")
+        in_vain = False
         if envelope.reply is not None:
+            # Too late together with what it asked for itself: nobody waits for it, and it did nothing wrong.
+            in_vain = isinstance(error, AskFailed | Expired) and envelope.reply.done
             why = f"{type(error).__name__}: {error}" if foreseen else "its handler was cancelled"
             envelope.reply.fail(AskFailed(self.address, why))
         if not foreseen:
             raise error
-        await self._end(Exit.FAILED, error)
+        if not in_vain:
+            await self._end(Exit.FAILED, error)
 
     async def _heed(self, signal: Signal) -> None:
         """Heed one signal; if cancelled, the cell was killed."""

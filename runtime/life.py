@@ -293,11 +293,11 @@ class Life(ABC):
         await self._clear(killed=False)
         # Whatever came while it tidied up is not lost: a new behavior handles it.
         if self.mailbox or self._urgent:
-            self._renew()
+            self._renew(after_failure=False)
         else:
             self._leave(Exit.PASSIVATED)
 
-    def _renew(self) -> None:
+    def _renew(self, *, after_failure: bool = True) -> None:
         """Begin the next incarnation; if none can be made, that is one more failure, which the limit bounds."""
         self.mailbox.forget_signals(*OF_ONE_INCARNATION)
         self._kill = self._exit = None
@@ -309,7 +309,8 @@ class Life(ABC):
             self._behavior = _Unmade()
             self.signal(JobFailed("factory", error))
         else:
-            self._kernel.restarted(self.address)
+            if after_failure:
+                self._kernel.restarted(self.address)
             self._begin()
 
     async def _clear(self, *, killed: bool) -> None:

@@ -147,7 +147,7 @@ class Runtime:
             stack.push_async_callback(self._store.aclose)
         else:
             self._store = self._given
-        system = await stack.enter_async_context(ActorSystem(world))
+        system = await stack.enter_async_context(ActorSystem(world, messages=telemetry if telemetry.tracing else None))
         self._staff = await stack.enter_async_context(
             self._crew.staff(system, world, self._store, self._settings, telemetry)
         )
