@@ -16,7 +16,7 @@ from casework.runtime.children import CellOptions, Child, ChildGroup, Parent
 from casework.runtime.errors import ActorStopped, Escalated, NameTaken
 from casework.runtime.kernel import Kernel, Member
 from casework.runtime.lifecycle import ChildEnded, Exit, Phase, advance
-from casework.runtime.mailbox import Envelope, Policy
+from casework.runtime.mailbox import Envelope, Mailbox, Policy
 from casework.runtime.ref import Ref
 from casework.runtime.supervision import Supervision
 
@@ -30,6 +30,16 @@ _FULL: Final = 1 << 40
 
 class Worker(Member, Child, Protocol):
     """A cell, as its pool sees it."""
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """Where its messages wait."""
+        ...
+
+    @property
+    def current(self) -> Envelope | None:
+        """The message that it handles."""
+        ...
 
 
 class StartWorker(Protocol):
@@ -72,8 +82,8 @@ class PoolStatistics(NamedTuple):
 class Pool:
     """Equal workers at one address, from the start of the first to the end of the last."""
 
-    __slots__ = ("_exit", "_group", "_kernel", "_killed", "_moved", "_open", "_options", "_parent", "_start_worker",
-                 "_team", "_turns", "_workers", "address", "options", "phase")  # fmt: skip
+    __slots__ = ("_depth_max", "_exit", "_group", "_kernel", "_killed", "_moved", "_open", "_options", "_parent",
+                 "_start_worker", "_team", "_turns", "_waits", "_workers", "address", "options", "phase")  # fmt: skip
 
     def __init__(
         self,
@@ -96,6 +106,8 @@ class Pool:
         self._kernel = kernel
         self._start_worker = start_worker
         self._options = options
+        self._depth_max = options.worker.mailbox_depth_max
+        self._waits = options.worker.policy is Policy.WAIT
         self._group = group
         self._parent = parent
         self._exit: ChildEnded | None = None
@@ -134,7 +146,7 @@ class Pool:
     @property
     def full(self) -> bool:
         """Whether `post` would wait for room now."""
-        return all(worker.full for worker in self._turns if worker.phase in _TAKING)
+        return self._waits and all(worker.full for worker in self._turns if worker.phase in _TAKING)
 
     def statistics(self) -> PoolStatistics:
         """Give what each worker has to do."""
@@ -254,17 +266,19 @@ class Pool:
 
     def _choose(self, envelope: Envelope) -> Worker:
         """Choose the worker with room and the least to do; of equals, the one whose last turn is longest ago."""
-        turns, depth_max = self._turns, self._options.worker.mailbox_depth_max
-        waits = self._options.worker.policy is Policy.WAIT
+        turns, depth_max, waits = self._turns, self._depth_max, self._waits
         chosen, least = -1, 2 * _FULL
         if self._open:
             for place, worker in enumerate(turns):
-                waiting = worker.waiting
-                load = waiting + worker.running
+                # Read where it stands: `waiting` and `running` would double what a look at a worker costs.
+                waiting = len(worker.mailbox)
+                load = waiting if worker.current is None else waiting + 1
+                if load >= least or worker.phase not in _TAKING:
+                    continue
                 # Places may be reserved for those who wait; only the mailbox knows.
                 if waiting >= depth_max or (waits and worker.full):
                     load += _FULL
-                if load < least and worker.phase in _TAKING:
+                if load < least:
                     chosen, least = place, load
                     if not load:
                         break
