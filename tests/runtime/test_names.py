@@ -1,5 +1,7 @@
 """Names: one bearer at a time, found like an address, and free as soon as the bearer has ended for good."""
 
+from typing import Protocol
+
 import anyio
 import pytest
 
@@ -8,7 +10,14 @@ from casework.runtime.behavior import Context
 from casework.runtime.errors import ActorStopped, NameTaken, NotRunning
 from casework.runtime.mailbox import Envelope
 from casework.runtime.ref import Ref
+from casework.runtime.seams import World
 from casework.runtime.supervision import Restart
+
+
+class HandClock(Protocol):
+    """The clock of `hand_world`, moved by the test."""
+
+    def forward(self, seconds: float) -> None: ...
 
 
 class Says:
@@ -161,3 +170,32 @@ async def test_names_are_free_when_the_system_has_ended() -> None:
         async with ActorSystem() as system:
             system.names.register("chief", system.spawn("a", Says))
         assert list(system.names) == []
+
+
+@pytest.mark.promise("KERNEL-15")
+async def test_names_and_groups_keep_an_actor_that_rests_and_their_messages_wake_it(
+    hand_world: World, hand_clock: HandClock
+) -> None:
+    with anyio.fail_after(5):
+        async with ActorSystem(hand_world) as system:
+            system.declare("account", lambda _key: Says(), idle_seconds=10.0)
+            ref = system.ref("account:1")
+            with pytest.raises(NotRunning):
+                system.names.register("chief", ref)
+            assert await ref.ask(b"", timeout_seconds=60)
+            system.names.register("chief", ref)
+            system.groups.join("all", ref)
+            await system.wait_quiet()
+            hand_clock.forward(11)
+            await anyio.wait_all_tasks_blocked()
+            assert system.addresses == ()
+            chief = system.names.find("chief")
+            assert chief is not None
+            assert await chief.ask(b"", timeout_seconds=60) == b"account:1"
+            await system.wait_quiet()
+            hand_clock.forward(11)
+            await anyio.wait_all_tasks_blocked()
+            assert system.groups.tell_nowait("all", b"").accepted == 1
+            await system.wait_quiet()
+            await end(ref)
+            assert list(system.names) == list(system.groups) == []
