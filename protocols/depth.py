@@ -1,14 +1,15 @@
 """Says whether the bytes of a frame nest deeper than a limit, before anything is made of them.
 
 Two steps, for most frames need only the first. Each level of nesting takes a byte that opens an array or a map;
-deleting all other bytes and taking the length counts them at the speed of C. Only a frame with more of them than the
+deleting these and comparing lengths counts them at the speed of C. Only a frame with more of them than the
 limit is walked: a long table, or text beyond ASCII, whose letters share those bytes. The walk follows the headers of
 MessagePack without recursion. A string of any length is one step, no more counters are kept than the limit allows, and
 how deep the caller's own stack is does not matter. It ends early once so many containers have closed that those which
 could still follow are too few. A `Raw` field stands in its frame as the MessagePack that it is, so it counts at its
 place; extension types are leaves.
 
-Cost: about 0.6 us for a frame of 500 bytes, which is what encoding it costs, and 0.1 us for each value that is walked.
+Cost: 0.2 us for a frame of 100 bytes, 0.6 us for one of 500, which is about what encoding it costs; and 0.1 us for each
+value that is walked, so that the worst frame of a megabyte takes a quarter of a second, and no more memory than it has.
 The alternative was to let the decoder find out. It follows nesting by recursion and stops where the interpreter's stack
 ends: somewhere else in every version, and under every caller.
 
@@ -19,7 +20,6 @@ from typing import Final
 
 #: Every byte that can open a container: the small maps and arrays, then array 16, array 32, map 16, map 32.
 _OPENERS: Final = bytes([*range(0x80, 0xA0), *range(0xDC, 0xE0)])
-_OTHERS: Final = bytes(set(range(256)) - set(_OPENERS))
 
 #: What `_STEPS` says of an array or map without values.
 _EMPTY: Final = -1
@@ -61,10 +61,10 @@ _COUNTS: Final[dict[int, tuple[int, int]]] = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: 
 def deeper_than(frame: bytes, depth_max: int) -> bool:
     """Say whether a frame has a container inside `depth_max` others; what holds none, such as a text, has depth 0.
 
-    Takes time in proportion to the values in it, and a copy of its opening bytes. It never raises: of bytes that are
+    Takes time in proportion to the values in it, and one copy of its bytes. It never raises: of bytes that are
     cut short or break the format, those up to that place are judged.
     """
-    openers = len(frame.translate(None, _OTHERS))
+    openers = len(frame) - len(frame.translate(None, _OPENERS))  # faster than deleting the many others
     return openers > depth_max and _walk(frame, depth_max, openers - depth_max)
 
 

@@ -215,7 +215,7 @@ HOSTILE = {
 @pytest.mark.parametrize("reader", READERS, ids=NAMES)
 @pytest.mark.parametrize("frame", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_frames_are_refused_by_type_before_they_take_memory(frame: bytes, reader: Reader) -> None:
-    # The bytes that can open a container are counted in a copy of them.
+    # What can open a container is counted by making a copy without it.
     assert peak_bytes(lambda: reader(frame)) < len(frame) + 65_536
 
 
