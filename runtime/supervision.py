@@ -74,8 +74,11 @@ class Supervision(Struct, frozen=True):
 def decide(restart: Restart, exit_: Exit, recent: Sequence[float], intensity: int) -> Verdict:
     """Say what becomes of an ended child; `recent` holds the restart times inside the period."""
     match restart, exit_:
-        case (_, Exit.SHUTDOWN) | (Restart.TEMPORARY, _) | (Restart.TRANSIENT, Exit.NORMAL):
+        case (_, Exit.SHUTDOWN | Exit.PASSIVATED) | (Restart.TEMPORARY, _) | (Restart.TRANSIENT, Exit.NORMAL):
             return Verdict.FORGET
+        case (_, Exit.RECYCLED):
+            # The failure was a sibling's, and has been judged.
+            return Verdict.RESTART
         case _ if len(recent) >= intensity:
             return Verdict.ESCALATE
         case _:

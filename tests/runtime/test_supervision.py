@@ -10,7 +10,8 @@ from casework.runtime.supervision import Restart, Strategy, Verdict, affected, d
 FAILURES = (Exit.KILLED, Exit.FAILED, Exit.ESCALATED)
 
 MATRIX = {
-    **{(restart, Exit.SHUTDOWN): Verdict.FORGET for restart in Restart},
+    **{(restart, exit_): Verdict.FORGET for restart in Restart for exit_ in (Exit.SHUTDOWN, Exit.PASSIVATED)},
+    **{(restart, Exit.RECYCLED): Verdict.RESTART for restart in Restart},
     **{(Restart.TEMPORARY, exit_): Verdict.FORGET for exit_ in Exit},
     **{(Restart.TRANSIENT, exit_): Verdict.RESTART for exit_ in FAILURES},
     **{(Restart.PERMANENT, exit_): Verdict.RESTART for exit_ in FAILURES},
@@ -31,13 +32,20 @@ def test_below_the_limit(restart: Restart, exit_: Exit) -> None:
 @pytest.mark.promise("KERNEL-8")
 @pytest.mark.parametrize(("restart", "exit_"), CASES, ids=NAMES)
 def test_at_the_limit_what_would_be_restarted_escalates(restart: Restart, exit_: Exit) -> None:
-    expected = Verdict.ESCALATE if MATRIX[restart, exit_] is Verdict.RESTART else Verdict.FORGET
+    fails = MATRIX[restart, exit_] is Verdict.RESTART and exit_ is not Exit.RECYCLED
+    expected = Verdict.ESCALATE if fails else MATRIX[restart, exit_]
     assert decide(restart, exit_, [0.0, 1.0, 2.0], 3) is expected
 
 
+@pytest.mark.promise("KERNEL-12")
+@pytest.mark.parametrize("restart", [Restart.PERMANENT, Restart.TRANSIENT], ids=lambda restart: restart.value)
+def test_the_end_that_a_sibling_caused_is_never_one_too_many(restart: Restart) -> None:
+    assert decide(restart, Exit.RECYCLED, [0.0] * 10, 0) is Verdict.RESTART
+
+
 @pytest.mark.parametrize(("restart", "exit_"), CASES, ids=NAMES)
-def test_an_intensity_of_zero_never_restarts(restart: Restart, exit_: Exit) -> None:
-    assert decide(restart, exit_, [], 0) is not Verdict.RESTART
+def test_an_intensity_of_zero_never_restarts_after_a_failure(restart: Restart, exit_: Exit) -> None:
+    assert decide(restart, exit_, [], 0) is not Verdict.RESTART or exit_ is Exit.RECYCLED
 
 
 def test_restarts_before_the_period_do_not_count() -> None:
