@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 
 from casework.runtime.behavior import Behavior
 from casework.runtime.cell import Cell
-from casework.runtime.children import CellOptions, ChildGroup, Parent
+from casework.runtime.children import CellOptions, ChildGroup, Parent, cell_options
 from casework.runtime.deadletters import Redriven, redrive, redrive_all
 from casework.runtime.errors import Escalated, NotRunning, Stopping
 from casework.runtime.groups import Groups
@@ -158,7 +158,7 @@ class ActorSystem:
         """
         if self._stopping:
             raise Stopping
-        options = CellOptions(restart, mailbox_depth_max, policy, grace_seconds, children or Supervision())
+        options = cell_options(restart, mailbox_depth_max, policy, grace_seconds, children)
         return Cell(self._kernel, name, factory, options, system=self, group=self._root, parent=self).ref
 
     def spawn_pool(

@@ -7,7 +7,7 @@ behavior is made and the old one is never called again. It does not know how it 
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVarTuple, final
 
-from casework.runtime.children import CellOptions
+from casework.runtime.children import CellOptions, cell_options
 from casework.runtime.lifecycle import ChildEnded, Down
 from casework.runtime.mailbox import MAILBOX_DEPTH_MAX, Envelope, Policy
 from casework.runtime.ref import Ref
@@ -230,7 +230,7 @@ class Context:
         Raises:
             NameTaken: there is such a child already.
         """
-        options = CellOptions(restart, mailbox_depth_max, policy, grace_seconds, children or Supervision())
+        options = cell_options(restart, mailbox_depth_max, policy, grace_seconds, children)
         return self._shell.spawn_child(name, factory, options)
 
     def monitor(self, ref: Ref) -> None:

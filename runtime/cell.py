@@ -108,7 +108,7 @@ class Cell(Life):
                 span = None if messages is None or not item.trace else self._trace(item)
                 self.current = item
                 try:
-                    await self._behavior.receive(self._context, item)
+                    await self._behavior.receive(self._context or self.context, item)
                 except BaseException as error:  # noqa: BLE001 - the boundary: see `_failed`
                     await self._failed(item, error, span)
                 else:

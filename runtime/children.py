@@ -43,6 +43,21 @@ class CellOptions(Struct, frozen=True):
     """How it looks after its own children."""
 
 
+#: What most actors are made with; one for all of them, for a million of them have no use for as many copies.
+DEFAULT_OPTIONS: Final = CellOptions()
+
+
+def cell_options(
+    restart: Restart, mailbox_depth_max: int, policy: Policy, grace_seconds: float | None, children: Supervision | None
+) -> CellOptions:
+    """Make options, or give those of most actors."""
+    usual = restart is Restart.PERMANENT and mailbox_depth_max == MAILBOX_DEPTH_MAX and policy is Policy.REFUSE
+    if usual and grace_seconds is None and children is None:
+        return DEFAULT_OPTIONS
+    assert mailbox_depth_max >= 1, "a mailbox has room for one message at least"
+    return CellOptions(restart, mailbox_depth_max, policy, grace_seconds, children or Supervision())
+
+
 class Child(Protocol):
     """What can be supervised."""
 

@@ -85,10 +85,11 @@ class Life(ABC):
         self.address = address
         self.options = options
         self.system = system
-        self.mailbox = Mailbox(depth_max=options.mailbox_depth_max, policy=options.policy)
+        self.mailbox = Mailbox(options.mailbox_depth_max, options.policy)
         self.current: Envelope | None = None
         self.trace = ""
         """The span of the message being handled, if it has one."""
+        # Without a `started` hook there is nothing to run before the first message.
         self.phase = Phase.STARTING
         self._kernel = kernel
         self._factory = factory
@@ -96,7 +97,7 @@ class Life(ABC):
         self._parent = parent
         self._home = home
         self._behavior = factory()
-        self._context = Context(self)
+        self._context: Context | None = None
         self._job: Job | None = None
         self._scheduled = False
         # Something else than the mailbox is to be looked at: a kill, or a cancelled scope.
@@ -108,7 +109,10 @@ class Life(ABC):
         self._moved: anyio.Event | None = None
         kernel.cells[address] = self
         group.add(self)
-        self._begin()
+        if hasattr(self._behavior, "started"):
+            self.signal(Started())
+        else:
+            self.phase = Phase.RUNNING
 
     @property
     def ref(self) -> Ref:
@@ -121,6 +125,13 @@ class Life(ABC):
         if self._own is None:
             self._own = Belongings(self._kernel, self.options.children, self.signal)
         return self._own
+
+    @property
+    def context(self) -> Context:
+        """What the behavior may do besides its own work."""
+        if self._context is None:
+            self._context = Context(self)
+        return self._context
 
     @property
     def waiting(self) -> int:
@@ -245,7 +256,7 @@ class Life(ABC):
         if call is None:
             return True
         try:
-            await call(self._context, *signal)
+            await call(self.context, *signal)
         except Exception as error:  # noqa: BLE001 - the boundary: to supervision
             await self._end(Exit.FAILED, error)
             return False
@@ -256,13 +267,6 @@ class Life(ABC):
         if self._moved is not None:
             self._moved.set()
             self._moved = None
-
-    def _begin(self) -> None:
-        """Begin an incarnation; without a `started` hook there is nothing to run before the first message."""
-        if hasattr(self._behavior, "started"):
-            self.signal(Started())
-        else:
-            self._move(Phase.RUNNING)
 
     async def _end(self, exit_: Exit, error: BaseException | None) -> None:
         """End the incarnation and perform the verdict; if cancelled, the cell was killed, and this goes on as that."""
@@ -301,7 +305,7 @@ class Life(ABC):
         """Begin the next incarnation; if none can be made, that is one more failure, which the limit bounds."""
         self.mailbox.forget_signals(*OF_ONE_INCARNATION)
         self._kill = self._exit = None
-        self._context = Context(self)
+        self._context = None
         self._move(Phase.STARTING)
         try:
             self._behavior = self._factory()
@@ -311,7 +315,10 @@ class Life(ABC):
         else:
             if after_failure:
                 self._kernel.restarted(self.address)
-            self._begin()
+            if hasattr(self._behavior, "started"):
+                self.signal(Started())
+            else:
+                self._move(Phase.RUNNING)
 
     async def _clear(self, *, killed: bool) -> None:
         """End what the incarnation owns, then let it tidy up unless it was killed."""
@@ -320,7 +327,7 @@ class Life(ABC):
         stopped: Callable[[Context], Awaitable[None]] | None = getattr(self._behavior, "stopped", None)
         if stopped is not None and not killed:
             try:
-                await stopped(self._context)
+                await stopped(self.context)
             except Exception as error:  # noqa: BLE001 - the boundary: it has ended already, so it is only reported
                 self._kernel.failed(self.address, error)
         self._answer_owed()
