@@ -45,10 +45,11 @@ RECORDS = STEPS + 2
 #: One record's frame and hash, of the length that they have on average in such a case.
 FRAME = bytes(147)
 #: Part of the operations that are done one after another: each of these waits for the disk alone.
-SEQUENTIAL_SHARE = 0.2
-#: A peer does at most so many cases, two for each caller at once, so that nobody waits minutes for it.
-PEER_CASES_MAX = 2 * AT_ONCE
-PEERS = ("langgraph", "dbos")
+SEQUENTIAL_SHARE = 0.125
+#: A peer does at most so many cases, one for each caller at once, so that nobody waits minutes for it.
+PEER_CASES_MAX = AT_ONCE
+#: Each contender's peer, and what its script is told.
+PEERS = {"langgraph": ("langgraph",), "dbos": ("dbos",), "dbos, coroutines": ("dbos", "--coroutines")}
 #: What is asked of a hundred callers together, in cases a second.
 PER_SECOND_MIN = 2_000
 OF_THE_FLOOR = harness.Reach(contender="casework", against="bare writer", at_least=0.25)
@@ -239,12 +240,12 @@ def on(function: Callable[..., Awaitable[harness.Run]], *given: object) -> harne
     return lambda operations: anyio.run(partial(function, *given, operations))
 
 
-def peer(name: str, callers: int) -> harness.External | None:
+def peer(name: str, *options: str, callers: int) -> harness.External | None:
     """Make a contender of a peer, or None when it is not installed."""
     if not peers.installed(name):
         return None
     command = [str(peers.interpreter(name)), str(peers.SCRIPTS / f"{name}_case.py"), "--at-once", str(callers)]
-    return harness.External(lambda operations: peers.run(command, min(operations, PEER_CASES_MAX)))
+    return harness.External(lambda operations: peers.run([*command, *options], min(operations, PEER_CASES_MAX)))
 
 
 def said_at_once(operations: int) -> str:
@@ -296,7 +297,7 @@ def _contenders(callers: int) -> dict[str, harness.Contender | harness.External 
         "bare writer": on(bare, callers),
         "casework": on(cases, "called", callers),
         "casework, delegated": on(cases, "delegated", callers),
-        **{name: peer(name, callers) for name in PEERS},
+        **{name: peer(*told, callers=callers) for name, told in PEERS.items()},
     }
 
 

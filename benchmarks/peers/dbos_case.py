@@ -1,16 +1,17 @@
 """DBOS's five-step case: a workflow of five steps, its system database a SQLite file.
 
 Used as its documentation has it: `DBOS.workflow` and `DBOS.step`, the workflow called directly for one case after
-another, `DBOS.start_workflow` and its handles for many at once, OpenTelemetry off. Of its ways these are the fastest
-here: coroutine workflows did a fifth to a quarter fewer cases, enqueued ones fewer still. It sets no journal mode, so
-its file is given WAL beforehand, with which it does a third to a half more; `synchronous` it leaves alone, and SQLite's
-default is FULL.
+another, workflows started in the background and their handles for many at once, OpenTelemetry off. Functions, which
+it runs in threads, are faster on a quiet machine and coroutines (`--coroutines`) on a busy one, so both are measured;
+enqueued workflows were slower than the better of the two whenever tried. It sets no journal mode, so its file is given
+WAL beforehand, with which it was faster whenever tried; `synchronous` it leaves alone, and SQLite's default is FULL.
 It does not know what it is compared with.
 """
 # mypy: ignore-errors
 # DBOS is installed in its own environment only: nothing of it is known to our checker.
 
 import argparse
+import asyncio
 import sqlite3
 import tempfile
 from collections import deque
@@ -37,6 +38,20 @@ def case(number: int) -> int:
     return number
 
 
+@DBOS.step()
+async def double_async(number: int) -> int:
+    """Give the same value, in a coroutine."""
+    return number * 2
+
+
+@DBOS.workflow()
+async def case_async(number: int) -> int:
+    """Take five steps, in coroutines."""
+    for _ in range(STEPS):
+        number = await double_async(number)
+    return number
+
+
 def run(count: int, at_once: int) -> None:
     """Run so many cases, at most `at_once` side by side."""
     if at_once == 1:
@@ -52,8 +67,45 @@ def run(count: int, at_once: int) -> None:
         handle.get_result()
 
 
+async def run_async(count: int, at_once: int) -> None:
+    """Run so many cases, by `at_once` callers."""
+    numbers = iter(range(count))
+
+    async def caller() -> None:
+        for number in numbers:
+            if at_once == 1:
+                value = await case_async(number)
+            else:
+                value = await (await DBOS.start_workflow_async(case_async, number)).get_result()
+            assert value == number * 2**STEPS
+
+    await asyncio.gather(*(caller() for _ in range(min(at_once, count))))
+
+
 def measured(operations: int, at_once: int) -> float:
     """Run so many cases after a warm-up; give the seconds."""
+    run(common.warm_up(operations), at_once)
+    begun = perf_counter()
+    run(operations, at_once)
+    return perf_counter() - begun
+
+
+async def measured_async(operations: int, at_once: int) -> float:
+    """Do the same in coroutines."""
+    await run_async(common.warm_up(operations), at_once)
+    begun = perf_counter()
+    await run_async(operations, at_once)
+    return perf_counter() - begun
+
+
+def main() -> None:
+    """Print what was measured as one JSON object."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--operations", type=int, default=100)
+    parser.add_argument("--at-once", type=int, default=1)
+    parser.add_argument("--coroutines", action="store_true")
+    options = parser.parse_args()
+    wanted = (options.operations, options.at_once)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "cases.db")
         connection = sqlite3.connect(path)
@@ -62,21 +114,9 @@ def measured(operations: int, at_once: int) -> float:
         DBOS(config=DBOSConfig(name="bench", system_database_url=f"sqlite:///{path}", log_level="ERROR"))
         DBOS.launch()
         try:
-            run(common.warm_up(operations), at_once)
-            begun = perf_counter()
-            run(operations, at_once)
-            return perf_counter() - begun
+            seconds = asyncio.run(measured_async(*wanted)) if options.coroutines else measured(*wanted)
         finally:
             DBOS.destroy()
-
-
-def main() -> None:
-    """Print what was measured as one JSON object."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--operations", type=int, default=100)
-    parser.add_argument("--at-once", type=int, default=1)
-    options = parser.parse_args()
-    seconds = measured(options.operations, options.at_once)
     common.tell(seconds, options.operations)
 
 
