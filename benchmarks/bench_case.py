@@ -45,7 +45,7 @@ RECORDS = STEPS + 2
 #: One record's frame and hash, of the length that they have on average in such a case.
 FRAME = bytes(147)
 #: Part of the operations that are done one after another: each of these waits for the disk alone.
-SEQUENTIAL_SHARE = 0.125
+SEQUENTIAL_SHARE = 1 / 6
 #: A peer does at most so many cases, one for each caller at once, so that nobody waits minutes for it.
 PEER_CASES_MAX = AT_ONCE
 #: Each contender's peer, and what its script is told.
@@ -312,4 +312,4 @@ def answer(operations: int, repetitions: int) -> list[harness.Report]:
 
 
 if __name__ == "__main__":
-    harness.main(answer, operations=400)
+    harness.main(answer, operations=300)
