@@ -40,11 +40,6 @@ class Cell(Life):
 
     __slots__ = ()
 
-    @property
-    def full(self) -> bool:
-        """Whether `post` would wait for room now."""
-        return self.mailbox.waits
-
     def post_nowait(self, envelope: Envelope) -> None:
         """Accept a message, or refuse it by a `NotSent`."""
         tally = self._kernel.tally
@@ -92,7 +87,7 @@ class Cell(Life):
         left = BURST_MAX
         while True:
             if self._urgent and not await self._attend(job):
-                return self._job is None
+                return self._job is not job
             item = mailbox.take()
             if item is None:
                 self._rest()

@@ -40,7 +40,7 @@ class _Kind:
     idle_seconds: float
     now: Callable[[], float]
     look: Callable[[float], None]
-    since: dict[Life, float] = field(default_factory=dict)
+    since: dict[Life, float] = field(default_factory=dict[Life, float])
 
     def idle(self, life: Life) -> None:
         """Hear that an actor has nothing to do."""
@@ -101,20 +101,26 @@ class Homes:
         now = self._kernel.clock.monotonic
         self._kinds[kind] = _Kind(factory, options, idle_seconds, now, self._look)
 
+    def owns(self, address: str) -> bool:
+        """Say whether an address is a logical one, awake or not."""
+        name, colon, _ = address.partition(":")
+        return bool(colon) and name in self._kinds
+
     def wake(self, envelope: Envelope) -> Port | None:
         """Make the actor that is to get the message; None if its address is no logical one.
 
         Raises:
             WakeFailed: its behavior could not be made.
         """
-        name, colon, key = envelope.receiver.partition(":")
+        address = self._kernel.names.get(envelope.receiver, envelope.receiver)
+        name, colon, key = address.partition(":")
         kind = self._kinds.get(name) if colon else None
         if kind is None:
             return None
         try:
             return Cell(
                 self._kernel,
-                envelope.receiver,
+                address,
                 partial(kind.factory, key),
                 kind.options,
                 system=self._system,

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, Protocol, final
 import anyio
 
 from casework.runtime.deadlines import DeadlineSweep
-from casework.runtime.errors import ActorStopped, Draining
+from casework.runtime.errors import ActorStopped, Draining, NotSent, WakeFailed
 from casework.runtime.jobs import JobPool, StartSoon
 from casework.runtime.lifecycle import Down, Exit
 from casework.runtime.mailbox import Envelope
@@ -33,7 +33,7 @@ DEAD_LETTERS_MAX: Final = 1_000
 _NUMBERED: Final = re.compile(r"[-/]\d+$")
 
 #: The kernel in whose jobs something runs; None outside.
-INSIDE: Final[ContextVar["Kernel | None"]] = ContextVar("casework_inside", default=None)
+INSIDE: Final[ContextVar["Kernel | None"]] = ContextVar("inside", default=None)
 
 _LOG: Final = logging.getLogger("casework.runtime")
 
@@ -106,6 +106,10 @@ class Messages(Protocol):
 
 class Waker(Protocol):
     """Who makes actors of logical addresses."""
+
+    def owns(self, address: str) -> bool:
+        """Say whether an address is a logical one, awake or not."""
+        ...
 
     def wake(self, envelope: Envelope) -> Port | None:
         """Make the actor that is to get the message; None if the address is no logical one."""
@@ -197,30 +201,38 @@ class Kernel:
             ActorStopped, WakeFailed: there is none.
             Draining: the message comes from outside of a system that takes nothing new.
         """
-        port: Port | None = None
-        try:
-            if self.draining and envelope.local is None and INSIDE.get() is not self:
-                raise Draining(envelope)
-            port = self.find(envelope.receiver)
-            if port is None and self.waker is not None:
-                port = self.waker.wake(envelope)
-            if port is None:
-                raise ActorStopped(envelope)
-        finally:
-            if port is None:
-                self.tally.sent += 1
-                self.tally.refused += 1
-        return port
+        refusal: NotSent
+        if self.draining and envelope.local is None and INSIDE.get() is not self:
+            refusal = Draining(envelope)
+        else:
+            try:
+                port: Port | None = self.find(envelope.receiver)
+                if port is None and self.waker is not None:
+                    port = self.waker.wake(envelope)
+                if port is not None:
+                    return port
+                refusal = ActorStopped(envelope)
+            except WakeFailed as error:
+                refusal = error
+        self.tally.sent += 1
+        self.tally.refused += 1
+        raise refusal
+
+    def taken(self, address: str) -> bool:
+        """Say whether an address is somebody's: an actor's, a name's, or a logical one."""
+        return address in self.cells or address in self.names or (self.waker is not None and self.waker.owns(address))
 
     def watch(self, address: str, tell: Callable[[Down], None]) -> None:
-        """Have `tell` called when the actor ends for good; at once if there is none."""
-        if address in self.cells:
+        """Have `tell` called when the actor of an address or name ends for good; at once if there is none."""
+        address = self.names.get(address, address)
+        if address in self.cells or (self.waker is not None and self.waker.owns(address)):
             self._watchers.setdefault(address, []).append(tell)
         else:
             tell(Down(address, Exit.NORMAL))
 
     def unwatch(self, address: str, tell: Callable[[Down], None]) -> None:
         """Forget about it; nothing happens if it was told already."""
+        address = self.names.get(address, address)
         watchers = self._watchers.get(address, [])
         if tell in watchers:
             watchers.remove(tell)

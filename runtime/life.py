@@ -32,7 +32,7 @@ from casework.runtime.lifecycle import (
     Stop,
     advance,
 )
-from casework.runtime.mailbox import Envelope, Mailbox
+from casework.runtime.mailbox import Envelope, Mailbox, Policy
 from casework.runtime.ref import Ref
 from casework.runtime.supervision import Verdict
 
@@ -65,7 +65,7 @@ class Life(ABC):
 
     __slots__ = ("_behavior", "_context", "_exit", "_factory", "_group", "_home", "_job", "_kernel", "_kill", "_moved",
                  "_own", "_parent", "_scheduled", "_then", "_urgent", "address", "current", "mailbox", "options",
-                 "phase", "system", "trace")  # fmt: skip
+                 "phase", "system", "trace", "waits")  # fmt: skip
 
     def __init__(
         self,
@@ -80,12 +80,14 @@ class Life(ABC):
         home: Home | None = None,
     ) -> None:
         """Start an actor; raises NameTaken, or what the factory raises."""
-        if address in kernel.cells or address in kernel.names:
+        if home is None and kernel.taken(address):
             raise NameTaken(address)
         self.address = address
         self.options = options
         self.system = system
         self.mailbox = Mailbox(options.mailbox_depth_max, options.policy)
+        self.waits = options.policy is Policy.WAIT
+        """Whether `post` waits for room instead of refusing."""
         self.current: Envelope | None = None
         self.trace = ""
         """The span of the message being handled, if it has one."""
@@ -142,11 +144,6 @@ class Life(ABC):
     def running(self) -> int:
         """1 while it handles a message, else 0."""
         return 0 if self.current is None else 1
-
-    @property
-    @abstractmethod
-    def full(self) -> bool:
-        """Whether `post` would wait for room now."""
 
     @abstractmethod
     def post_nowait(self, envelope: Envelope) -> None:

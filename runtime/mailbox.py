@@ -95,9 +95,9 @@ class Mailbox(Struct, eq=False):
         return bool(self._messages or self._signals)
 
     @property
-    def waits(self) -> bool:
-        """Whether `offer` would have to wait for room now."""
-        return self.policy is Policy.WAIT and not self._closed and len(self) + self._reserved >= self.depth_max
+    def full(self) -> bool:
+        """Whether there is no room now, places reserved for those who wait included."""
+        return len(self) + self._reserved >= self.depth_max
 
     def signal(self, signal: Signal) -> None:
         """Put a signal before every message; one of the same kind and subject is replaced and keeps its place.
@@ -140,7 +140,7 @@ class Mailbox(Struct, eq=False):
         Raises: as `offer_nowait`; under `Policy.WAIT` only `ActorStopped`.
         If cancelled, the message was not accepted.
         """
-        if not self.waits:
+        if self.policy is not Policy.WAIT or self._closed or not self.full:
             return self.offer_nowait(envelope)
         if self._waiting is None:
             self._waiting = deque()

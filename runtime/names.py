@@ -48,11 +48,11 @@ class Names:
         """Give an actor a name until it ends, or until the name is released.
 
         Raises:
-            NameTaken: another actor bears the name, this one does already, or it is the address of a running actor.
+            NameTaken: another actor bears the name, this one does already, or it is some actor's address.
             NotRunning: the actor has ended, or is ending.
         """
         kernel = self._kernel
-        if name in kernel.names or name in kernel.cells:
+        if kernel.taken(name):
             raise NameTaken(name)
         address = running_ref(kernel, ref.address).address
 

@@ -83,7 +83,7 @@ class Pool:
     """Equal workers at one address, from the start of the first to the end of the last."""
 
     __slots__ = ("_depth_max", "_exit", "_group", "_kernel", "_killed", "_moved", "_open", "_options", "_parent",
-                 "_start_worker", "_team", "_turns", "_waits", "_workers", "address", "options", "phase")  # fmt: skip
+                 "_start_worker", "_team", "_turns", "_workers", "address", "options", "phase", "waits")  # fmt: skip
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Pool:
     ) -> None:
         """Start the workers, `address/1` and so on; raises NameTaken, or what the factory of a worker raises."""
         assert 1 <= options.workers <= WORKERS_MAX, f"a pool has 1 to {WORKERS_MAX} workers"
-        if address in kernel.cells or address in kernel.names:
+        if kernel.taken(address):
             raise NameTaken(address)
         self.address = address
         self.options = CellOptions()
@@ -107,7 +107,7 @@ class Pool:
         self._start_worker = start_worker
         self._options = options
         self._depth_max = options.worker.mailbox_depth_max
-        self._waits = options.worker.policy is Policy.WAIT
+        self.waits = options.worker.policy is Policy.WAIT
         self._group = group
         self._parent = parent
         self._exit: ChildEnded | None = None
@@ -142,11 +142,6 @@ class Pool:
     def running(self) -> int:
         """None: as `waiting`."""
         return 0
-
-    @property
-    def full(self) -> bool:
-        """Whether `post` would wait for room now."""
-        return self._waits and all(worker.full for worker in self._turns if worker.phase in _TAKING)
 
     def statistics(self) -> PoolStatistics:
         """Give what each worker has to do."""
@@ -266,7 +261,7 @@ class Pool:
 
     def _choose(self, envelope: Envelope) -> Worker:
         """Choose the worker with room and the least to do; of equals, the one whose last turn is longest ago."""
-        turns, depth_max, waits = self._turns, self._depth_max, self._waits
+        turns, depth_max, waits = self._turns, self._depth_max, self.waits
         chosen, least = -1, 2 * _FULL
         if self._open:
             for place, worker in enumerate(turns):
@@ -276,7 +271,7 @@ class Pool:
                 if load >= least or worker.phase not in _TAKING:
                     continue
                 # Places may be reserved for those who wait; only the mailbox knows.
-                if waiting >= depth_max or (waits and worker.full):
+                if waiting >= depth_max or (waits and worker.mailbox.full):
                     load += _FULL
                 if load < least:
                     chosen, least = place, load

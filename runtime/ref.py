@@ -35,8 +35,8 @@ class Port(Protocol):
         ...
 
     @property
-    def full(self) -> bool:
-        """Whether `post` would wait for room now."""
+    def waits(self) -> bool:
+        """Whether `post` waits for room instead of refusing."""
         ...
 
     async def post(self, envelope: Envelope) -> None:
@@ -167,7 +167,7 @@ class Ref:
             port = self._reach(envelope)
         waiting = sweep.add(envelope, reply)
         try:
-            if port.full:
+            if port.waits:
                 await port.post(envelope)
             else:
                 port.post_nowait(envelope)

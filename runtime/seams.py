@@ -90,9 +90,8 @@ class SystemClock:
         """Give microseconds since the epoch."""
         return time.time_ns() // 1000
 
-    def monotonic(self) -> float:
-        """Give the machine's monotonic seconds."""
-        return time.monotonic()
+    # Each ask reads it twice, so nothing stands around it: the machine's monotonic seconds.
+    monotonic = staticmethod(time.monotonic)
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the event loop; if cancelled, nothing is left behind."""

@@ -39,6 +39,8 @@ CALLS = {
 #: (file, name) that may, each with its reason.
 EXEMPT = {
     ("examples/bookkeeping/generate.py", "random"): "the generator of samples is seeded, and no part of a case",
+    ("runtime/parking.py", "asyncio"): "a future parks a job in a third of the time that an event takes",
+    ("runtime/parking.py", "trio"): "a future parks a job in a third of the time that an event takes",
     ("runtime/seams.py", "anyio.to_thread"): "it is the seam: World.offload",
     ("runtime/seams.py", "random"): "it is the seam: World.randomness",
     ("runtime/seams.py", "secrets"): "it is the seam: World.ids",

@@ -13,12 +13,14 @@ BOUNDARIES = {
     "actors/crew.py": (1, "a crew's module is somebody else's code; what its import raises is told in one line"),
     "actors/gate.py": (1, "a tool is somebody else's code; what it raises is a result"),
     "examples/bookkeeping/photo.py": (1, "a reader of pictures fails in ways of its own; the receipt is then parked"),
-    "runtime/cell.py": (4, "what a behavior raises goes to the asker and to supervision"),
+    "runtime/cell.py": (1, "what a handler raises goes to the asker and to supervision"),
     "runtime/flow/engine.py": (
         2,
         "a flow's error ends its branch; while branches are closed, its clean-up may fail too",
     ),
+    "runtime/homes.py": (1, "a behavior that cannot be made is told to the sender whose message was to wake it"),
     "runtime/jobs.py": (1, "a job's failure goes to its cell, and so to supervision"),
+    "runtime/life.py": (3, "what a behavior raises when it begins or ends goes to supervision"),
     "runtime/pool.py": (1, "a worker's behavior that cannot be made again is its pool's failure, and so its parent's"),
     "runtime/store/sqlite_writer.py": (2, "on the writer thread an error belongs to the caller whose work raised it"),
 }

@@ -8,7 +8,7 @@ import pytest
 
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.behavior import Context
-from casework.runtime.errors import ActorStopped, Draining, Escalated, MailboxFull, NameTaken, Stopping
+from casework.runtime.errors import Draining, Escalated, MailboxFull, NameTaken, Stopping
 from casework.runtime.lifecycle import ChildEnded, Down
 from casework.runtime.mailbox import Envelope, Policy
 from casework.runtime.supervision import Restart, RestartLimit
