@@ -2,9 +2,11 @@
 
 Units: microseconds to spawn one, and bytes of resident memory (RSS of a fresh process, read before and after) for each
 of so many idle actors (the number of operations), name, ref and behavior included, the collector on. At ten times as
-many: the same again, and how long one of them takes to wake and answer an ask: the slowest of 100, from all over.
+many: the same again, and how long one of them takes to wake and answer an ask, of 100 from all over: the median and the
+slowest.
 """
 
+import statistics
 from time import perf_counter
 
 import backends
@@ -15,8 +17,9 @@ from casework.runtime.actorsystem import ActorSystem
 
 #: How many are woken.
 WOKEN = 100
-SPAWN, MEMORY, WAKE, STOP = "spawn", "memory", "wake and answer, slowest", "stop"
-UNITS = {SPAWN: "us", MEMORY: "bytes", WAKE: "us", STOP: "us"}
+SPAWN, MEMORY, STOP = "spawn", "memory", "stop"
+WAKE, SLOWEST = "wake and answer", "wake and answer, slowest of 100"
+UNITS = {SPAWN: "us", MEMORY: "bytes", WAKE: "us", SLOWEST: "us", STOP: "us"}
 OWN = "casework, idle actor"
 COSTS = (
     harness.Reach(contender=OWN, what=SPAWN, at_most=4.0),
@@ -44,7 +47,8 @@ async def idle(actors: int) -> harness.Run:
         figures={
             SPAWN: spawned / actors * 1e6,
             MEMORY: memory / actors,
-            WAKE: max(wakes) * 1e6,
+            WAKE: statistics.median(wakes) * 1e6,
+            SLOWEST: max(wakes) * 1e6,
             STOP: stopped / actors * 1e6,
         },
     )
