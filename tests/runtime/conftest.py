@@ -1,12 +1,10 @@
-"""Every test of the machine proves the conservation law for every actor system that it made."""
+"""A clock that a test moves by hand."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import anyio
 import pytest
 
-from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.seams import World
 
 
@@ -45,19 +43,3 @@ def hand_clock() -> HandClock:
 @pytest.fixture
 def hand_world(hand_clock: HandClock) -> World:
     return replace(World(), clock=hand_clock)
-
-
-@pytest.fixture(autouse=True)
-def conservation(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whatever a test does to its actors, no message may be unaccounted for at its end."""
-    entered: list[ActorSystem] = []
-    enter = ActorSystem.__aenter__
-
-    async def remembering(self: ActorSystem) -> ActorSystem:
-        entered.append(self)
-        return await enter(self)
-
-    monkeypatch.setattr(ActorSystem, "__aenter__", remembering)
-    yield
-    for system in entered:
-        system.check_conservation()

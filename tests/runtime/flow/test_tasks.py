@@ -68,14 +68,14 @@ async def test_a_failed_attempt_is_tried_again_and_the_choice_is_in_the_log() ->
     assert log[2:4] == [("failed", "work:(attempt)#1"), ("decision", "work:(retry)#1")]
 
 
-@pytest.mark.promise("FLOW-19")
+@pytest.mark.promise("FLOW-18")
 async def test_a_task_that_may_fail_raises_in_the_flow() -> None:
     store = MemoryStore()
     await run(crew(work, doers={"work": Flaky(2)}), "work", store, n=2)
     assert await value(store) == "failed: error"
 
 
-@pytest.mark.promise("FLOW-19")
+@pytest.mark.promise("FLOW-18")
 @pytest.mark.parametrize("restart", [False, True])
 async def test_a_stopped_task_is_tried_again_when_an_operator_delivers_even_after_its_deadline(restart: bool) -> None:
     store, clock, flaky = MemoryStore(), ManualClock(), Flaky(2)
@@ -99,7 +99,7 @@ async def test_a_stopped_task_is_tried_again_when_an_operator_delivers_even_afte
         assert given[1].id == given[0].id
 
 
-@pytest.mark.promise("FLOW-19")
+@pytest.mark.promise("FLOW-18")
 @pytest.mark.parametrize(("action", "end"), [(ReviewAction.APPROVE, "worked"), (ReviewAction.REJECT, "failed: error")])
 @pytest.mark.parametrize("restart", [False, True])
 async def test_a_person_says_whether_a_stopped_task_is_tried_again(
