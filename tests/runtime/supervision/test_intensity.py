@@ -249,6 +249,30 @@ async def test_a_temporary_parent_whose_children_escalate_is_gone_and_its_own_pa
             assert diary.heard == [f"g: ChildEnded g/p {Exit.FAILED.value}"]
 
 
+async def test_at_the_top_each_actor_has_a_limit_of_its_own_and_a_new_one_of_an_old_name_all_its_restarts(
+    hand_world: World,
+) -> None:
+    diary, raised = Diary(), list[Escalated]()
+    with anyio.fail_after(5):
+        async with ActorSystem(
+            hand_world, restart_limit=RestartLimit(intensity=1), on_escalation=raised.append
+        ) as system:
+            await begin(system, Kin("a"), Kin("b"), diary=diary)
+            for address in ("a", "b"):
+                tell(system, address, "boom")
+                await system.wait_quiet()
+            found(system, "a").stop()
+            await system.wait_quiet()
+            await begin(system, Kin("a"), diary=diary)
+            tell(system, "a", "boom")
+            await system.wait_quiet()
+            assert raised == []
+            tell(system, "a", "boom")
+            await system.wait_quiet()
+            assert [error.address for error in raised] == ["a"]
+            assert system.addresses == ("b",)
+
+
 @each_strategy
 @pytest.mark.parametrize("fault", ["start", "factory"])
 async def test_a_failed_restart_is_tried_as_often_as_the_intensity_says_and_not_for_ever(
@@ -291,6 +315,21 @@ async def test_a_failed_restart_counts_as_one_more_failure_and_the_next_one_may_
                 assert answer.decode() == f"{name} {diary.made[name]}"
             await fail(system, "younger")
             assert diary.made["p"] == 2
+
+
+@pytest.mark.promise("KERNEL-12")
+@pytest.mark.parametrize("fault", ["start", "factory"])
+@pytest.mark.parametrize("strategy", [Strategy.REST_FOR_ONE, Strategy.ONE_FOR_ALL], ids=lambda one: one.value)
+async def test_those_after_a_child_whose_restart_failed_start_only_in_the_round_that_follows(
+    hand_world: World, strategy: Strategy, fault: str
+) -> None:
+    diary = Diary()
+    with anyio.fail_after(5):
+        async with ActorSystem(hand_world) as system:
+            await begin(system, parent_of(*THREE, strategy=strategy), diary=diary)
+            (diary.start_faults if fault == "start" else diary.factory_faults)["elder"] = 2
+            await fail(system, "elder")
+            assert diary.made == {"p": 1, "elder": 4, "subject": 2, "younger": 2}
 
 
 @pytest.mark.promise("KERNEL-12")

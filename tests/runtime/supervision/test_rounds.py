@@ -112,6 +112,41 @@ async def test_an_elder_that_fails_during_a_round_of_younger_ones_is_counted() -
             assert diary.began[-5] == "p"
 
 
+async def test_elders_that_fail_one_after_another_during_a_round_all_start_again_once() -> None:
+    diary = Diary()
+    four = (Kin("first"), *THREE)
+    with anyio.fail_after(5):
+        async with ActorSystem() as system:
+            await begin_round(system, parent_of(*four, strategy=REST), diary, late="younger")
+            for name in ("first", "elder"):
+                tell(system, f"p/{name}", "boom")
+                await anyio.wait_all_tasks_blocked()
+            await end_round(system, diary, "younger")
+            assert (diary.made["p"], diary.made["first"], diary.made["elder"]) == (1, 2, 2)
+            assert diary.made["subject"] == diary.made["younger"]
+            assert diary.began[-4:] == ["first", "elder", "subject", "younger"]
+
+
+async def test_after_an_escalation_nobody_of_the_group_starts_again_while_the_parent_still_works() -> None:
+    diary = Diary()
+    with anyio.fail_after(5):
+        async with ActorSystem() as system:
+            family = parent_of(Kin("first"), *THREE, strategy=REST, intensity=1)
+            await begin_round(system, family, diary, late="younger")
+            tell(system, "p", "wait done")
+            await reached(diary.gate("p"))
+            tell(system, "p/first", "boom")
+            await anyio.wait_all_tasks_blocked()
+            diary.gate("younger").open.set()
+            await anyio.wait_all_tasks_blocked()
+            assert diary.began == []
+            diary.gate("p").open.set()
+            await system.wait_quiet()
+            assert diary.handled == ["p done"]
+            assert diary.began[0] == "p"
+            assert diary.made == dict.fromkeys(("p", "first", "elder", "subject", "younger"), 2)
+
+
 @pytest.mark.parametrize("whose", ["its parent", "the system"])
 async def test_a_stop_of_what_is_above_wins_over_a_round_and_nothing_starts_again(whose: str) -> None:
     diary = Diary()
