@@ -7,7 +7,7 @@ tenfold or more the scale is logarithmic, and says so. It does not know how anyt
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -15,7 +15,7 @@ import harness
 
 WIDTH = 820
 LABELS_END = 210
-BARS_END = 600
+BARS_END = 570
 ROW = 28
 BAR = 16
 PANEL_HEAD, PANEL_FOOT, BOUND_FOOT = 34, 28, 46
@@ -23,6 +23,8 @@ TITLE, MARGIN = 46, 20
 #: From here on a bar for each would hide the small ones: the scale becomes logarithmic.
 LOG_FROM = 10.0
 OURS = "casework"
+#: Units of what something costs; other figures, such as counts, are drawn where something is required of them.
+COSTS = frozenset({"us", "ms", "bytes", "MB"})
 STYLE = """
 text { font: 13px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: #1f2328;
   paint-order: stroke; stroke: #ffffff; stroke-width: 3px; stroke-linejoin: round; }
@@ -142,7 +144,7 @@ def svg(report: harness.Report) -> str:
 
 
 def panels(report: harness.Report) -> list[Panel]:
-    """Say what is drawn: times, and the figures of which something is required or that are in a unit of cost."""
+    """Say what is drawn: times, and figures of which something is required or that are of cost; else all figures."""
     drawn: list[Panel] = []
     if report.measures:
         ours = next((one.micros for one in report.measures if one.name.startswith(OURS)), None)
@@ -150,20 +152,30 @@ def panels(report: harness.Report) -> list[Panel]:
             Row(one.name, one.micros, compared(report, one, ours), kind(report, one.name)) for one in report.measures
         ]
         drawn.append(Panel("time of one operation", "us", tuple(rows), report.missing, bound(report, "")))
+    every = {one.what: one.unit for one in report.figures}
     wanted = {reach.what for reach in report.reach}
-    for what in dict.fromkeys(one.what for one in report.figures):
+    chosen = [what for what, unit in every.items() if what in wanted or unit in COSTS]
+    for what in chosen or every:
         figures = [one for one in report.figures if one.what == what]
-        if what in wanted or figures[0].unit in {"us", "ms", "bytes", "MB"}:
-            rows = [Row(one.name, one.value, "", kind(report, one.name)) for one in figures]
-            drawn.append(Panel(what, figures[0].unit, tuple(rows), bound=bound(report, what)))
-    return drawn
+        rows = [Row(one.name, one.value, "", kind(report, one.name)) for one in figures]
+        drawn.append(Panel(what, every[what], tuple(rows), bound=bound(report, what)))
+    return [in_milliseconds(panel) if panel.unit == "us" else panel for panel in drawn]
+
+
+def in_milliseconds(panel: Panel) -> Panel:
+    """Change the unit where every bar is longer than a millisecond."""
+    if any(row.value < 1_000 for row in panel.rows):
+        return panel
+    rows = tuple(replace(row, value=row.value / 1_000) for row in panel.rows)
+    return replace(panel, unit="ms", rows=rows, bound=None if panel.bound is None else panel.bound / 1_000)
 
 
 def kind(report: harness.Report, name: str) -> str:
     """Say what a contender is."""
-    if name.startswith(OURS):
-        return "own"
-    return "floor" if name == report.floor else "peer"
+    names = [*(one.name for one in report.measures), *(one.name for one in report.figures)]
+    if name == report.floor:
+        return "floor"
+    return "own" if name.startswith(OURS) or not any(one.startswith(OURS) for one in names) else "peer"
 
 
 def compared(report: harness.Report, one: harness.Measure, ours: float | None) -> str:
@@ -171,7 +183,7 @@ def compared(report: harness.Report, one: harness.Measure, ours: float | None) -
     if one.name == report.floor or ours is None:
         return ""
     if one.name.startswith(OURS):
-        return f"{one.ratio:.0%} of the floor's speed"
+        return f"{one.ratio:.0%} of the floor"
     times = one.micros / ours
     return f"{times:,.0f}x ours" if times >= 10 else f"{times:.2g}x ours"
 
