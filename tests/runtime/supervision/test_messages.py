@@ -7,7 +7,7 @@ import pytest
 
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.errors import ActorStopped, AskFailed
-from casework.runtime.mailbox import Policy
+from casework.runtime.mailbox import Overflow
 from casework.runtime.seams import World
 from casework.runtime.supervision import Restart, Strategy
 from tests.support.family import LONG, Diary, Kin, begin, engage, found, parent_of, tell
@@ -85,7 +85,7 @@ async def test_in_a_round_every_ask_in_flight_is_answered_with_an_error_and_thos
 @pytest.mark.promise("KERNEL-3", "KERNEL-12")
 async def test_who_waits_for_room_in_the_mailbox_of_a_sibling_waits_on_over_a_round() -> None:
     diary = Diary()
-    narrow = Kin("younger", mailbox_depth_max=1, policy=Policy.WAIT)
+    narrow = Kin("younger", mailbox_depth_max=1, overflow=Overflow.WAIT)
     with anyio.fail_after(5):
         async with ActorSystem() as system, anyio.create_task_group() as group:
             await begin(system, parent_of(Kin("elder"), Kin("subject"), narrow, strategy=ALL), diary=diary)
@@ -105,7 +105,7 @@ async def test_who_waits_for_room_in_the_mailbox_of_a_sibling_waits_on_over_a_ro
 @pytest.mark.promise("KERNEL-3", "KERNEL-12")
 async def test_who_waits_for_room_in_the_mailbox_of_a_temporary_sibling_is_told_that_it_is_gone() -> None:
     diary, refused = Diary(), list[bytes]()
-    guest = Kin("guest", restart=Restart.TEMPORARY, mailbox_depth_max=1, policy=Policy.WAIT)
+    guest = Kin("guest", restart=Restart.TEMPORARY, mailbox_depth_max=1, overflow=Overflow.WAIT)
     with anyio.fail_after(5):
         async with ActorSystem() as system, anyio.create_task_group() as group:
             await begin(system, parent_of(Kin("subject"), guest, strategy=ALL), diary=diary)
