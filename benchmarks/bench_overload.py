@@ -19,7 +19,7 @@ from messages import DECODER, ENCODER, QUESTION, Echo
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.behavior import Context
 from casework.runtime.errors import MailboxFull
-from casework.runtime.mailbox import Envelope, Policy
+from casework.runtime.mailbox import Envelope, Overflow
 from casework.runtime.ref import Ref
 
 SENT_PER_SECOND = 1_000
@@ -40,7 +40,7 @@ UNITS = {
 }
 #: Memory counts as flat within this: an arena of the allocator, or a few.
 FLAT_MB = 1.0
-QUIET, OVERLOADS = "no overload", {"casework, refuse": Policy.REFUSE, "casework, shed oldest": Policy.SHED_OLDEST}
+QUIET, OVERLOADS = "no overload", {"casework, refuse": Overflow.REFUSE, "casework, shed oldest": Overflow.SHED_OLDEST}
 REACH = tuple(
     reach
     for name in OVERLOADS
@@ -93,15 +93,15 @@ class Overload:
                 return
 
 
-async def endure(messages: int, *, policy: Policy | None) -> harness.Run:
+async def endure(messages: int, *, overflow: Overflow | None) -> harness.Run:
     """Ask another actor while one is overloaded, or while nothing is."""
     # Room for every answer is taken beforehand: what the benchmark keeps must not look like what the system keeps.
     taken = array("d", bytes(8 * int(messages / SENT_PER_SECOND / PAUSE_SECONDS + 1) * CALLERS * 2))
     answered = 0
     async with ActorSystem() as system:
-        slow = system.spawn("slow", Slow, policy=policy or Policy.REFUSE)
+        slow = system.spawn("slow", Slow, overflow=overflow or Overflow.REFUSE)
         other = system.spawn("other", Echo)
-        overload = Overload(slow if policy is not None else None, messages)
+        overload = Overload(slow if overflow is not None else None, messages)
 
         async def call() -> None:
             nonlocal answered
@@ -120,7 +120,7 @@ async def endure(messages: int, *, policy: Policy | None) -> harness.Run:
         seconds = perf_counter() - begun
         gained = (harness.resident_bytes() - overload.full_bytes) / 1e6
         figures = {P99: harness.percentile(sorted(taken[:answered]), 0.99) * 1e6}
-        if policy is not None:
+        if overflow is not None:
             figures |= {GROWTH: gained, **counted(system, asked=answered)}
     return harness.Run(seconds=seconds, operations=messages, figures=figures)
 
@@ -142,12 +142,12 @@ def counted(system: ActorSystem, *, asked: int) -> dict[str, float]:
 
 
 def answer(operations: int, repetitions: int) -> list[harness.Report]:
-    """Measure without overload and with each policy, in turns."""
+    """Measure without overload and with each overflow, in turns."""
     scenes = {QUIET: None, **OVERLOADS}
     return [
         harness.observe(
             f"10x overload, {operations / SENT_PER_SECOND:g} s",
-            {name: backends.on("asyncio", partial(endure, policy=policy)) for name, policy in scenes.items()},
+            {name: backends.on("asyncio", partial(endure, overflow=overflow)) for name, overflow in scenes.items()},
             units=UNITS,
             floor=QUIET,
             operations=operations,

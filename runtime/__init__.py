@@ -7,30 +7,68 @@ if __name__ != "casework.runtime":
     )
 
 from casework.runtime.actorsystem import ActorSystem as ActorSystem
+from casework.runtime.behavior import Behavior as Behavior
+from casework.runtime.behavior import Context as Context
+from casework.runtime.errors import ActorStopped as ActorStopped
+from casework.runtime.errors import AskFailed as AskFailed
 from casework.runtime.errors import CallFailed as CallFailed
 from casework.runtime.errors import CaseCancelled as CaseCancelled
 from casework.runtime.errors import DecisionInvalid as DecisionInvalid
+from casework.runtime.errors import Draining as Draining
+from casework.runtime.errors import Escalated as Escalated
+from casework.runtime.errors import Expired as Expired
+from casework.runtime.errors import MailboxFull as MailboxFull
+from casework.runtime.errors import NotSent as NotSent
 from casework.runtime.errors import ReviewRejected as ReviewRejected
 from casework.runtime.errors import TaskFailed as TaskFailed
 from casework.runtime.flow.case import Case as Case
 from casework.runtime.flow.case import Flow as Flow
 from casework.runtime.flow.case import Result as Result
 from casework.runtime.flow.case import Reviewed as Reviewed
+from casework.runtime.lifecycle import ChildEnded as ChildEnded
+from casework.runtime.lifecycle import Down as Down
+from casework.runtime.lifecycle import Exit as Exit
+from casework.runtime.mailbox import Envelope as Envelope
+from casework.runtime.mailbox import Overflow as Overflow
+from casework.runtime.ref import Ref as Ref
 from casework.runtime.runtime import Runtime as Runtime
 from casework.runtime.seams import World as World
+from casework.runtime.supervision import Restart as Restart
+from casework.runtime.supervision import RestartLimit as RestartLimit
+from casework.runtime.supervision import Strategy as Strategy
+from casework.runtime.supervision import Supervision as Supervision
 from casework.runtime.telemetry import Telemetry as Telemetry
 
 __all__ = [
+    "ActorStopped",
     "ActorSystem",
+    "AskFailed",
+    "Behavior",
     "CallFailed",
     "Case",
     "CaseCancelled",
+    "ChildEnded",
+    "Context",
     "DecisionInvalid",
+    "Down",
+    "Draining",
+    "Envelope",
+    "Escalated",
+    "Exit",
+    "Expired",
     "Flow",
+    "MailboxFull",
+    "NotSent",
+    "Overflow",
+    "Ref",
+    "Restart",
+    "RestartLimit",
     "Result",
     "ReviewRejected",
     "Reviewed",
     "Runtime",
+    "Strategy",
+    "Supervision",
     "TaskFailed",
     "Telemetry",
     "World",

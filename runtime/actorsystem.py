@@ -24,7 +24,7 @@ from casework.runtime.groups import Groups
 from casework.runtime.homes import IDLE_SECONDS, Homes
 from casework.runtime.kernel import INSIDE, DeadLetter, Hooks, Kernel, Messages, SystemStatistics, kind_of
 from casework.runtime.lifecycle import ChildEnded, Exit
-from casework.runtime.mailbox import MAILBOX_DEPTH_MAX, Policy
+from casework.runtime.mailbox import MAILBOX_DEPTH_MAX, Overflow
 from casework.runtime.names import Names
 from casework.runtime.pool import Pool, PoolOptions, PoolStatistics
 from casework.runtime.ref import Ref
@@ -137,7 +137,7 @@ class ActorSystem:
         *,
         restart: Restart = Restart.PERMANENT,
         mailbox_depth_max: int = MAILBOX_DEPTH_MAX,
-        policy: Policy = Policy.REFUSE,
+        overflow: Overflow = Overflow.REFUSE,
         grace_seconds: float | None = None,
         children: Supervision | None = None,
     ) -> Ref:
@@ -148,7 +148,7 @@ class ActorSystem:
             factory: makes its behavior, now and after each failure.
             restart: when it is started again.
             mailbox_depth_max: messages that may wait for it.
-            policy: what happens to one message more.
+            overflow: what happens to one message more.
             grace_seconds: how long it may take to end before it is killed, if less than the system's grace.
             children: how it looks after its own children.
 
@@ -158,7 +158,7 @@ class ActorSystem:
         """
         if self._stopping:
             raise Stopping
-        options = cell_options(restart, mailbox_depth_max, policy, grace_seconds, children)
+        options = cell_options(restart, mailbox_depth_max, overflow, grace_seconds, children)
         return Cell(self._kernel, name, factory, options, system=self, group=self._root, parent=self).ref
 
     def spawn_pool(
@@ -169,7 +169,7 @@ class ActorSystem:
         workers: int,
         restart: Restart = Restart.PERMANENT,
         mailbox_depth_max: int = MAILBOX_DEPTH_MAX,
-        policy: Policy = Policy.REFUSE,
+        overflow: Overflow = Overflow.REFUSE,
         restart_limit: RestartLimit | None = None,
     ) -> Ref:
         """Start equal workers behind one address; each message goes to the one with the least to do.
@@ -180,7 +180,7 @@ class ActorSystem:
             workers: how many, 1 to 256.
             restart: when a worker is started again.
             mailbox_depth_max: messages that may wait for each worker.
-            policy: what happens to one message more when no worker has room.
+            overflow: what happens to one message more when no worker has room.
             restart_limit: how often the workers may fail, all counted together; then the pool ends, and escalates.
 
         Raises: as `spawn`.
@@ -194,7 +194,7 @@ class ActorSystem:
         looked_after = Supervision(
             limit=restart_limit or RestartLimit(), grace_seconds=self._root.supervision.grace_seconds
         )
-        options = PoolOptions(workers, CellOptions(restart, mailbox_depth_max, policy), looked_after)
+        options = PoolOptions(workers, CellOptions(restart, mailbox_depth_max, overflow), looked_after)
         return Pool(self._kernel, name, start, options, group=self._root, parent=self).ref
 
     def pool_statistics(self, name: str) -> PoolStatistics:
@@ -216,7 +216,7 @@ class ActorSystem:
         idle_seconds: float = IDLE_SECONDS,
         restart: Restart = Restart.PERMANENT,
         mailbox_depth_max: int = MAILBOX_DEPTH_MAX,
-        policy: Policy = Policy.REFUSE,
+        overflow: Overflow = Overflow.REFUSE,
     ) -> None:
         """Make `kind:key` a logical address for every key: its actor wakes with a message and rests when idle.
 
@@ -225,7 +225,7 @@ class ActorSystem:
         Args:
             factory: makes the behavior of a key; its `stopped` may put the state away that `started` fetches again.
             idle_seconds: how long an actor has nothing to do before it is passivated.
-            restart, mailbox_depth_max, policy: as for `spawn`.
+            restart, mailbox_depth_max, overflow: as for `spawn`.
 
         Raises:
             KindTaken: the kind is declared already, or it is no kind.
@@ -235,7 +235,7 @@ class ActorSystem:
             raise Stopping
         if self._homes is None:
             self._homes = self._kernel.waker = Homes(self._kernel, self, self._root)
-        self._homes.declare(kind, factory, CellOptions(restart, mailbox_depth_max, policy), idle_seconds=idle_seconds)
+        self._homes.declare(kind, factory, CellOptions(restart, mailbox_depth_max, overflow), idle_seconds=idle_seconds)
 
     def ref(self, address: str) -> Ref:
         """Give a handle of an address, whether anybody is there now or not; nothing is woken by it."""

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVarTuple, final
 
 from casework.runtime.children import CellOptions, cell_options
 from casework.runtime.lifecycle import ChildEnded, Down
-from casework.runtime.mailbox import MAILBOX_DEPTH_MAX, Envelope, Policy
+from casework.runtime.mailbox import MAILBOX_DEPTH_MAX, Envelope, Overflow
 from casework.runtime.ref import Ref
 from casework.runtime.seams import Clock, World
 from casework.runtime.supervision import Restart, Supervision
@@ -75,7 +75,7 @@ class System(Protocol):
         *,
         restart: Restart = Restart.PERMANENT,
         mailbox_depth_max: int = MAILBOX_DEPTH_MAX,
-        policy: Policy = Policy.REFUSE,
+        overflow: Overflow = Overflow.REFUSE,
         grace_seconds: float | None = None,
         children: Supervision | None = None,
     ) -> Ref:
@@ -217,7 +217,7 @@ class Context:
         *,
         restart: Restart = Restart.PERMANENT,
         mailbox_depth_max: int = MAILBOX_DEPTH_MAX,
-        policy: Policy = Policy.REFUSE,
+        overflow: Overflow = Overflow.REFUSE,
         grace_seconds: float | None = None,
         children: Supervision | None = None,
     ) -> Ref:
@@ -230,7 +230,7 @@ class Context:
         Raises:
             NameTaken: there is such a child already.
         """
-        options = cell_options(restart, mailbox_depth_max, policy, grace_seconds, children)
+        options = cell_options(restart, mailbox_depth_max, overflow, grace_seconds, children)
         return self._shell.spawn_child(name, factory, options)
 
     def monitor(self, ref: Ref) -> None:

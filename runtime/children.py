@@ -15,7 +15,7 @@ import anyio
 from msgspec import Struct
 
 from casework.runtime.lifecycle import ChildEnded, Exit, Phase
-from casework.runtime.mailbox import MAILBOX_DEPTH_MAX, Policy
+from casework.runtime.mailbox import MAILBOX_DEPTH_MAX, Overflow
 from casework.runtime.seams import Clock
 from casework.runtime.supervision import (
     Restart,
@@ -36,7 +36,7 @@ class CellOptions(Struct, frozen=True):
 
     restart: Restart = Restart.PERMANENT
     mailbox_depth_max: int = MAILBOX_DEPTH_MAX
-    policy: Policy = Policy.REFUSE
+    overflow: Overflow = Overflow.REFUSE
     grace_seconds: float | None = None
     """How long it may take to end before it is killed, if less than its group's grace."""
     children: Supervision = Supervision()
@@ -48,14 +48,18 @@ DEFAULT_OPTIONS: Final = CellOptions()
 
 
 def cell_options(
-    restart: Restart, mailbox_depth_max: int, policy: Policy, grace_seconds: float | None, children: Supervision | None
+    restart: Restart,
+    mailbox_depth_max: int,
+    overflow: Overflow,
+    grace_seconds: float | None,
+    children: Supervision | None,
 ) -> CellOptions:
     """Make options, or give those of most actors."""
-    usual = restart is Restart.PERMANENT and mailbox_depth_max == MAILBOX_DEPTH_MAX and policy is Policy.REFUSE
+    usual = restart is Restart.PERMANENT and mailbox_depth_max == MAILBOX_DEPTH_MAX and overflow is Overflow.REFUSE
     if usual and grace_seconds is None and children is None:
         return DEFAULT_OPTIONS
     assert mailbox_depth_max >= 1, "a mailbox has room for one message at least"
-    return CellOptions(restart, mailbox_depth_max, policy, grace_seconds, children or Supervision())
+    return CellOptions(restart, mailbox_depth_max, overflow, grace_seconds, children or Supervision())
 
 
 class Child(Protocol):

@@ -32,7 +32,7 @@ from casework.runtime.lifecycle import (
     Stop,
     advance,
 )
-from casework.runtime.mailbox import Envelope, Mailbox, Policy
+from casework.runtime.mailbox import Envelope, Mailbox, Overflow
 from casework.runtime.ref import Ref
 from casework.runtime.supervision import Verdict
 
@@ -85,8 +85,8 @@ class Life(ABC):
         self.address = address
         self.options = options
         self.system = system
-        self.mailbox = Mailbox(options.mailbox_depth_max, options.policy)
-        self.waits = options.policy is Policy.WAIT
+        self.mailbox = Mailbox(options.mailbox_depth_max, options.overflow)
+        self.waits = options.overflow is Overflow.WAIT
         """Whether `post` waits for room instead of refusing."""
         self.current: Envelope | None = None
         self.trace = ""
@@ -151,7 +151,7 @@ class Life(ABC):
 
     @abstractmethod
     async def post(self, envelope: Envelope) -> None:
-        """Accept a message when there is room, if the policy is to wait; if cancelled, it was not accepted."""
+        """Accept a message when there is room, if the overflow is to wait; if cancelled, it was not accepted."""
 
     @abstractmethod
     def abandon(self, envelope: Envelope) -> None:

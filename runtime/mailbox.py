@@ -41,7 +41,7 @@ class Envelope(Struct, eq=False):
     """An event of this process: it never leaves it and is never logged."""
 
 
-class Policy(enum.Enum):
+class Overflow(enum.Enum):
     """What a full message lane does with one more message."""
 
     WAIT = "wait"
@@ -76,7 +76,7 @@ class Mailbox(Struct, eq=False):
 
     depth_max: int = MAILBOX_DEPTH_MAX
     """Messages that may wait, at least 1; 0 once it is closed."""
-    policy: Policy = Policy.REFUSE
+    overflow: Overflow = Overflow.REFUSE
     _messages: deque[Envelope] | None = None
     _signals: dict[tuple[type, str], Signal] | None = None
     _waiting: deque[anyio.Event] | None = None
@@ -115,7 +115,7 @@ class Mailbox(Struct, eq=False):
 
         Raises:
             ActorStopped: the mailbox is closed.
-            MailboxFull: no room, and the policy is not to shed.
+            MailboxFull: no room, and the overflow is not to shed.
             FrameOversized: the frame is larger than any may be.
         """
         messages = self._messages
@@ -126,7 +126,7 @@ class Mailbox(Struct, eq=False):
             self._refused += 1
             raise FrameOversized(envelope, FRAME_BYTES_MAX)
         if len(messages) + self._reserved >= self.depth_max:
-            if self._closed or self.policy is not Policy.SHED_OLDEST:
+            if self._closed or self.overflow is not Overflow.SHED_OLDEST:
                 raise self._refusal(envelope)
             shed = messages.popleft()
             self._shed += 1
@@ -137,10 +137,10 @@ class Mailbox(Struct, eq=False):
     async def offer(self, envelope: Envelope) -> Envelope | None:
         """Put a message at the end of its lane, waiting for room if the policy says so; for the edges only.
 
-        Raises: as `offer_nowait`; under `Policy.WAIT` only `ActorStopped`.
+        Raises: as `offer_nowait`; under `Overflow.WAIT` only `ActorStopped`.
         If cancelled, the message was not accepted.
         """
-        if self.policy is not Policy.WAIT or self._closed or not self.full:
+        if self.overflow is not Overflow.WAIT or self._closed or not self.full:
             return self.offer_nowait(envelope)
         if self._waiting is None:
             self._waiting = deque()

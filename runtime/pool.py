@@ -16,7 +16,7 @@ from casework.runtime.children import CellOptions, Child, ChildGroup, Parent
 from casework.runtime.errors import ActorStopped, Escalated, NameTaken
 from casework.runtime.kernel import Kernel, Member
 from casework.runtime.lifecycle import ChildEnded, Exit, Phase, advance
-from casework.runtime.mailbox import Envelope, Mailbox, Policy
+from casework.runtime.mailbox import Envelope, Mailbox, Overflow
 from casework.runtime.ref import Ref
 from casework.runtime.supervision import Supervision
 
@@ -107,7 +107,7 @@ class Pool:
         self._start_worker = start_worker
         self._options = options
         self._depth_max = options.worker.mailbox_depth_max
-        self.waits = options.worker.policy is Policy.WAIT
+        self.waits = options.worker.overflow is Overflow.WAIT
         self._group = group
         self._parent = parent
         self._exit: ChildEnded | None = None
@@ -155,7 +155,7 @@ class Pool:
         """Hand a message to the worker with the least to do.
 
         Raises, with the envelope on the error:
-            MailboxFull: no worker has room, and the policy is not to shed.
+            MailboxFull: no worker has room, and the overflow is not to shed.
             FrameOversized: the frame is larger than any may be.
             ActorStopped: the pool is ending, or no worker takes anything.
         """
@@ -164,7 +164,7 @@ class Pool:
     async def post(self, envelope: Envelope) -> None:
         """Hand a message to the worker with the least to do, waiting for room there if no worker has any.
 
-        Raises: as `post_nowait`, but where the policy is to wait not `MailboxFull`.
+        Raises: as `post_nowait`, but where the overflow is to wait not `MailboxFull`.
         If cancelled, it was not accepted.
         """
         await self._choose(envelope).post(envelope)

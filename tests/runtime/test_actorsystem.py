@@ -10,7 +10,7 @@ from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.behavior import Context
 from casework.runtime.errors import Draining, Escalated, MailboxFull, NameTaken, Stopping
 from casework.runtime.lifecycle import ChildEnded, Down
-from casework.runtime.mailbox import Envelope, Policy
+from casework.runtime.mailbox import Envelope, Overflow
 from casework.runtime.supervision import Restart, RestartLimit
 
 
@@ -76,7 +76,7 @@ async def test_two_systems_in_one_process_do_not_meet() -> None:
 async def test_a_shed_message_becomes_a_dead_letter_and_its_asker_is_told() -> None:
     with anyio.fail_after(5):
         async with ActorSystem() as system:
-            ref = system.spawn("a", Echo, mailbox_depth_max=1, policy=Policy.SHED_OLDEST)
+            ref = system.spawn("a", Echo, mailbox_depth_max=1, overflow=Overflow.SHED_OLDEST)
             ref.tell_nowait(b"old")
             ref.tell_nowait(b"young")
             assert [letter.envelope.frame for letter in system.dead_letters] == [b"old"]
@@ -102,7 +102,7 @@ async def test_overload_is_refused_at_once_and_nothing_accepted_is_lost() -> Non
 async def test_tell_waits_for_room_where_the_policy_says_so() -> None:
     with anyio.fail_after(5):
         async with ActorSystem() as system, anyio.create_task_group() as group:
-            ref = system.spawn("a", Echo, mailbox_depth_max=2, policy=Policy.WAIT)
+            ref = system.spawn("a", Echo, mailbox_depth_max=2, overflow=Overflow.WAIT)
 
             async def send() -> None:
                 for _ in range(50):

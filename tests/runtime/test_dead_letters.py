@@ -7,7 +7,7 @@ from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.behavior import Context
 from casework.runtime.errors import ActorStopped, Expired, LetterUnknown, MailboxFull, NotSent
 from casework.runtime.kernel import DEAD_LETTERS_MAX, DeadLetter
-from casework.runtime.mailbox import Envelope, Policy
+from casework.runtime.mailbox import Envelope, Overflow
 from casework.runtime.seams import World
 
 
@@ -198,7 +198,7 @@ async def test_the_list_is_bounded_and_older_letters_are_only_counted() -> None:
     extra = 10
     with anyio.fail_after(5):
         async with ActorSystem() as system:
-            ref = system.spawn("a", Deaf, mailbox_depth_max=1, policy=Policy.SHED_OLDEST)
+            ref = system.spawn("a", Deaf, mailbox_depth_max=1, overflow=Overflow.SHED_OLDEST)
             for number in range(DEAD_LETTERS_MAX + extra + 1):
                 ref.tell_nowait(str(number).encode())
             assert len(system.dead_letters) == DEAD_LETTERS_MAX
@@ -210,7 +210,7 @@ async def test_the_list_is_bounded_and_older_letters_are_only_counted() -> None:
 async def test_letters_sent_again_to_a_full_list_do_not_go_twice_nor_in_circles() -> None:
     with anyio.fail_after(5):
         async with ActorSystem() as system:
-            ref = system.spawn("a", Deaf, mailbox_depth_max=1, policy=Policy.SHED_OLDEST)
+            ref = system.spawn("a", Deaf, mailbox_depth_max=1, overflow=Overflow.SHED_OLDEST)
             for number in range(DEAD_LETTERS_MAX + 1):
                 ref.tell_nowait(str(number).encode())
             before = system.statistics()

@@ -4,17 +4,16 @@ import json
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-SERVICE = Path(__file__).parents[1] / "support" / "busy_service.py"
+from tests.support import busy_service
 
 
 @pytest.mark.promise("KERNEL-10")
 @pytest.mark.parametrize("signals", [1, 2, 5], ids=["once", "twice", "five times"])
 def test_sigterm_under_load_loses_nothing_that_was_accepted(signals: int) -> None:
-    with subprocess.Popen([sys.executable, str(SERVICE)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, busy_service.__file__], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "busy\n"

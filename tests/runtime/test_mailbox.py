@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from casework.runtime.errors import ActorStopped, MailboxFull
 from casework.runtime.lifecycle import Down, Exit, JobFailed, Stop
-from casework.runtime.mailbox import Envelope, Mailbox, Policy
+from casework.runtime.mailbox import Envelope, Mailbox, Overflow
 
 
 def message(text: str = "") -> Envelope:
@@ -45,9 +45,9 @@ def test_signals_of_one_kind_and_subject_coalesce_and_keep_their_place() -> None
 
 
 @pytest.mark.promise("KERNEL-3")
-@pytest.mark.parametrize("policy", [Policy.WAIT, Policy.REFUSE])
-def test_a_full_mailbox_refuses_and_gives_the_envelope_back(policy: Policy) -> None:
-    mailbox = Mailbox(depth_max=1, policy=policy)
+@pytest.mark.parametrize("overflow", [Overflow.WAIT, Overflow.REFUSE])
+def test_a_full_mailbox_refuses_and_gives_the_envelope_back(overflow: Overflow) -> None:
+    mailbox = Mailbox(depth_max=1, overflow=overflow)
     mailbox.offer_nowait(message("first"))
     second = message("second")
     with pytest.raises(MailboxFull) as caught:
@@ -59,7 +59,7 @@ def test_a_full_mailbox_refuses_and_gives_the_envelope_back(policy: Policy) -> N
 
 @pytest.mark.promise("KERNEL-3")
 def test_a_full_mailbox_that_sheds_gives_the_oldest_message_up() -> None:
-    mailbox = Mailbox(depth_max=2, policy=Policy.SHED_OLDEST)
+    mailbox = Mailbox(depth_max=2, overflow=Overflow.SHED_OLDEST)
     first, second, third = message(), message(), message()
     assert mailbox.offer_nowait(first) is None
     assert mailbox.offer_nowait(second) is None
@@ -68,7 +68,7 @@ def test_a_full_mailbox_that_sheds_gives_the_oldest_message_up() -> None:
 
 
 def test_a_closed_mailbox_refuses_and_gives_what_was_waiting() -> None:
-    mailbox = Mailbox(policy=Policy.SHED_OLDEST)
+    mailbox = Mailbox(overflow=Overflow.SHED_OLDEST)
     waiting, late = message(), message()
     mailbox.offer_nowait(waiting)
     mailbox.signal(Stop())
@@ -82,7 +82,7 @@ def test_a_closed_mailbox_refuses_and_gives_what_was_waiting() -> None:
 
 @pytest.mark.promise("KERNEL-3")
 async def test_offer_waits_for_room_and_keeps_the_order_of_those_who_wait() -> None:
-    mailbox = Mailbox(depth_max=1, policy=Policy.WAIT)
+    mailbox = Mailbox(depth_max=1, overflow=Overflow.WAIT)
     sent = [message(str(number)) for number in range(4)]
     taken: list[object] = []
     with anyio.fail_after(5):
@@ -98,7 +98,7 @@ async def test_offer_waits_for_room_and_keeps_the_order_of_those_who_wait() -> N
 
 
 async def test_room_given_to_one_who_waits_is_not_taken_by_one_who_came_later() -> None:
-    mailbox = Mailbox(depth_max=1, policy=Policy.WAIT)
+    mailbox = Mailbox(depth_max=1, overflow=Overflow.WAIT)
     first, second = message(), message()
     mailbox.offer_nowait(first)
     with anyio.fail_after(5):
@@ -112,7 +112,7 @@ async def test_room_given_to_one_who_waits_is_not_taken_by_one_who_came_later() 
 
 
 async def test_a_cancelled_offer_was_not_accepted_and_its_room_goes_to_the_next() -> None:
-    mailbox = Mailbox(depth_max=1, policy=Policy.WAIT)
+    mailbox = Mailbox(depth_max=1, overflow=Overflow.WAIT)
     mailbox.offer_nowait(message())
     cancelled, patient = message(), message()
     scope = anyio.CancelScope()
@@ -136,7 +136,7 @@ async def test_a_cancelled_offer_was_not_accepted_and_its_room_goes_to_the_next(
 
 
 async def test_closing_wakes_those_who_wait_for_room_with_an_error() -> None:
-    mailbox = Mailbox(depth_max=1, policy=Policy.WAIT)
+    mailbox = Mailbox(depth_max=1, overflow=Overflow.WAIT)
     mailbox.offer_nowait(message())
     late = message()
     refused: list[Envelope] = []
@@ -159,18 +159,18 @@ class MailboxMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.policy = Policy.REFUSE
+        self.overflow = Overflow.REFUSE
         self.bound = 3
-        self.mailbox = Mailbox(depth_max=self.bound, policy=self.policy)
+        self.mailbox = Mailbox(depth_max=self.bound, overflow=self.overflow)
         self.messages: deque[Envelope] = deque()
         self.signals: dict[str, Exit] = {}
         self.closed = False
 
     @precondition(lambda self: not self.closed and not self.messages and not self.signals)
-    @rule(policy=st.sampled_from([Policy.REFUSE, Policy.SHED_OLDEST]), bound=st.integers(1, 4))
-    def begin_with(self, policy: Policy, bound: int) -> None:
-        self.policy, self.bound = policy, bound
-        self.mailbox = Mailbox(depth_max=bound, policy=policy)
+    @rule(overflow=st.sampled_from([Overflow.REFUSE, Overflow.SHED_OLDEST]), bound=st.integers(1, 4))
+    def begin_with(self, overflow: Overflow, bound: int) -> None:
+        self.overflow, self.bound = overflow, bound
+        self.mailbox = Mailbox(depth_max=bound, overflow=overflow)
 
     @rule()
     def offer(self) -> None:
@@ -181,7 +181,7 @@ class MailboxMachine(RuleBasedStateMachine):
         elif len(self.messages) < self.bound:
             assert self.mailbox.offer_nowait(envelope) is None
             self.messages.append(envelope)
-        elif self.policy is Policy.SHED_OLDEST:
+        elif self.overflow is Overflow.SHED_OLDEST:
             assert self.mailbox.offer_nowait(envelope) is self.messages.popleft()
             self.messages.append(envelope)
         else:

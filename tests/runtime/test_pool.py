@@ -12,7 +12,7 @@ from casework.runtime.behavior import Context
 from casework.runtime.cell import Cell
 from casework.runtime.errors import ActorStopped, AskFailed, MailboxFull
 from casework.runtime.lifecycle import ChildEnded, Down, Exit
-from casework.runtime.mailbox import Envelope, Policy
+from casework.runtime.mailbox import Envelope, Overflow
 from casework.runtime.ref import Ref
 from casework.runtime.supervision import RestartLimit
 from tests.support.pool_floor import Floor, Hand, loads
@@ -115,7 +115,7 @@ async def test_a_pool_that_sheds_makes_room_only_where_there_is_none() -> None:
     floor = Floor()
     with anyio.fail_after(5):
         async with ActorSystem() as system:
-            pool = system.spawn_pool("p", floor.hand, workers=2, mailbox_depth_max=1, policy=Policy.SHED_OLDEST)
+            pool = system.spawn_pool("p", floor.hand, workers=2, mailbox_depth_max=1, overflow=Overflow.SHED_OLDEST)
             for number in range(3):
                 pool.tell_nowait(str(number).encode())
             assert [letter.envelope.frame for letter in system.dead_letters] == [b"0"]
@@ -129,7 +129,7 @@ async def test_a_sender_waits_for_room_where_the_policy_says_so() -> None:
     floor = Floor()
     with anyio.fail_after(5):
         async with ActorSystem() as system, anyio.create_task_group() as group:
-            pool = system.spawn_pool("p", floor.hand, workers=2, mailbox_depth_max=1, policy=Policy.WAIT)
+            pool = system.spawn_pool("p", floor.hand, workers=2, mailbox_depth_max=1, overflow=Overflow.WAIT)
 
             async def send() -> None:
                 for _ in range(20):
@@ -146,7 +146,7 @@ async def test_a_sender_waits_for_room_where_the_policy_says_so() -> None:
 async def test_a_place_that_is_reserved_for_whoever_waits_is_no_room() -> None:
     with anyio.fail_after(5):
         async with ActorSystem() as system:
-            pool = system.spawn_pool("p", Floor().hand, workers=2, mailbox_depth_max=1, policy=Policy.WAIT)
+            pool = system.spawn_pool("p", Floor().hand, workers=2, mailbox_depth_max=1, overflow=Overflow.WAIT)
             first = system._kernel.find("p/1")
             assert isinstance(first, Cell)
             first.mailbox._reserved = 1

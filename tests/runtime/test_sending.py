@@ -9,7 +9,7 @@ from casework.protocols.codec import FRAME_BYTES_MAX
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.behavior import Context
 from casework.runtime.errors import AskFailed, Draining, Expired, FrameOversized
-from casework.runtime.mailbox import Envelope, Policy
+from casework.runtime.mailbox import Envelope, Overflow
 from casework.runtime.ref import Ref
 from casework.runtime.seams import World
 
@@ -107,7 +107,7 @@ async def test_a_frame_larger_than_any_may_be_is_refused_with_its_envelope() -> 
     with anyio.fail_after(5):
         async with ActorSystem() as system:
             ref = system.spawn("a", lambda: Keeper(kept))
-            shedding = system.spawn("b", lambda: Keeper(kept), mailbox_depth_max=1, policy=Policy.SHED_OLDEST)
+            shedding = system.spawn("b", lambda: Keeper(kept), mailbox_depth_max=1, overflow=Overflow.SHED_OLDEST)
             for send in (ref.tell_nowait, shedding.tell_nowait):
                 with pytest.raises(FrameOversized) as refused:
                     send(bytes(FRAME_BYTES_MAX + 1))

@@ -16,7 +16,7 @@ import anyio.lowlevel
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.behavior import Context, System
 from casework.runtime.lifecycle import ChildEnded, Down
-from casework.runtime.mailbox import MAILBOX_DEPTH_MAX, Envelope, Policy
+from casework.runtime.mailbox import MAILBOX_DEPTH_MAX, Envelope, Overflow
 from casework.runtime.ref import Ref
 from casework.runtime.supervision import Restart, RestartLimit, Strategy, Supervision
 
@@ -35,7 +35,7 @@ class Kin:
     supervision: Supervision = PATIENT
     grace_seconds: float | None = None
     mailbox_depth_max: int = MAILBOX_DEPTH_MAX
-    policy: Policy = Policy.REFUSE
+    overflow: Overflow = Overflow.REFUSE
 
 
 class Gate:
@@ -204,7 +204,7 @@ def settle(where: ActorSystem | Context, kin: Kin, diary: Diary) -> Ref:
         lambda: Member(kin, diary),
         restart=kin.restart,
         mailbox_depth_max=kin.mailbox_depth_max,
-        policy=kin.policy,
+        overflow=kin.overflow,
         grace_seconds=kin.grace_seconds,
         children=kin.supervision,
     )

@@ -1,0 +1,38 @@
+"""The programs in docs/ do what the pages say, and their links lead somewhere."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def programs(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def said(source: str, folder: Path) -> list[str]:
+    path = folder / "program.py"
+    path.write_text(source, encoding="utf-8")
+    run = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.splitlines()
+
+
+def test_the_page_on_actors_shows_a_counter_that_goes_on_after_its_failure(tmp_path: Path) -> None:
+    first, failure, last = said(programs("actors.md")[0], tmp_path)
+    assert (first, last) == ("b'42'", "b'1'")
+    assert failure.startswith("'counter' did not answer: ValueError")
+
+
+def test_the_page_on_actors_shows_an_account_that_saves_itself_when_it_ends(tmp_path: Path) -> None:
+    assert said(programs("actors.md")[1], tmp_path) == ["b'100'", "{'4711': 100}"]
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+def test_every_file_that_a_page_links_to_exists(page: str) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", (DOCS / page).read_text(encoding="utf-8"))
+    assert not [link for link in links if "://" not in link and not (DOCS / link).exists()]
