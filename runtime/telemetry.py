@@ -12,7 +12,7 @@ except the traceparents that it makes.
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from casework.runtime.seams import Clock, SystemClock, ThreadOffload
 from casework.runtime.telemetry_export import provider_asked_for
@@ -33,14 +33,14 @@ from casework.runtime.telemetry_table import (
     MetricRow,
     SpanRow,
 )
-from casework.runtime.traceparent import derived_traceparent, is_unsampled
+from casework.runtime.traceparent import derived_traceparent
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
     from opentelemetry.trace import Span, TracerProvider
     from prometheus_client import Counter, Gauge, Histogram
 
-    from casework.runtime.telemetry_spans import Spans
+    from casework.runtime.telemetry_spans import MessageSpan, Spans
 
 Child = TypeVar("Child", "Counter", "Gauge", "Histogram")
 
@@ -78,21 +78,18 @@ class SpanHandle:
             telemetry.end_span(self._span, error, agent)
 
 
-class MessageHandle(SpanHandle):
-    """A message that is being handled."""
+class BeginMessage(Protocol):
+    """Begins the span of one message that an actor handles."""
 
-    __slots__ = ("_spans",)
+    def __call__(self, kind: str, trace: str, *, asked: bool) -> "SpanHandle | MessageSpan":
+        """Begin it; the handle's traceparent is what the messages that the handler sends are to carry.
 
-    def __init__(self, spans: "Spans", traceparent: str, span: "Span | None") -> None:
-        self.traceparent = traceparent
-        self._spans = spans
-        self._span = span
-
-    def end(self, error: str = "", *, agent: str = "") -> None:
-        """End it, once."""
-        span, self._span = self._span, None
-        if span is not None:
-            self._spans.end_message(self.traceparent, span, error)
+        Args:
+            kind: of actor, of which there are few; it becomes part of the span's name.
+            trace: the traceparent that came with the message; if it is not sampled, nothing is begun, and it goes on.
+            asked: an ask, whose span is a child of `trace`; otherwise the span begins a trace and links to `trace`.
+        """
+        ...
 
 
 class Telemetry:
@@ -104,6 +101,8 @@ class Telemetry:
         """Make one that records spans if there is a `provider`, and numbers if `metrics` is true."""
         self._clock = clock or SystemClock()
         self._spans = None if provider is None else _spans(provider, self._clock)
+        #: Begins the span of one message; which way is decided once, for each message would pay to ask again.
+        self.message: BeginMessage = _unrecorded if self._spans is None else self._spans.message
         self._owned: SdkTracerProvider | None = None
         self._numbers = _Numbers() if metrics else None
         self._roots: dict[str, Span] = {}
@@ -177,21 +176,6 @@ class Telemetry:
         }
         return self._begin(TOOL, tool, trace, attributes, kind="call")
 
-    def message(self, kind: str, trace: str, *, asked: bool) -> SpanHandle:
-        """Begin the span of one message that an actor handles.
-
-        Args:
-            kind: of actor, of which there are few; it becomes part of the span's name.
-            trace: the traceparent that came with the message; if it is not sampled, nothing is begun or made.
-            asked: an ask, whose span is a child of `trace`; otherwise the span begins a trace and links to `trace`.
-
-        The handle's traceparent is what the messages that the handler sends are to carry.
-        """
-        if is_unsampled(trace) or self._spans is None or not self.tracing:
-            return SpanHandle(trace)
-        traceparent, span = self._spans.message(kind, trace, asked=asked)
-        return MessageHandle(self._spans, traceparent, span)
-
     def case_closed(self, flow: str, result: str) -> None:
         """Count a case that closed."""
         if self._numbers is not None:
@@ -256,6 +240,7 @@ class Telemetry:
             self.end_span(span, "", "")
         self._roots.clear()
         self.tracing = False
+        self.message = _unrecorded
         owned, self._owned = self._owned, None
         if owned is not None:
             # The SDK's own bound is 30 seconds and more; in a thread of its own nobody waits longer than we say.
@@ -326,6 +311,12 @@ class _Family(Generic[Child]):
             if kept is labels:
                 children[labels] = child
         return child
+
+
+def _unrecorded(kind: str, trace: str, *, asked: bool) -> SpanHandle:
+    """Begin no span; a `BeginMessage`."""
+    del kind, asked
+    return SpanHandle(trace)
 
 
 def _spans(provider: "TracerProvider", clock: Clock) -> "Spans":

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import count
+from types import SimpleNamespace
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -11,7 +12,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import NoOpTracerProvider, SpanKind, StatusCode
 
 from casework.runtime.telemetry import Telemetry
-from casework.runtime.telemetry_spans import HANDLING_MAX, KINDS_MAX, PARENTS_MAX, Spans
+from casework.runtime.telemetry_spans import HANDLING_MAX, KINDS_MAX, PARENTS_MAX
 from casework.runtime.traceparent import derived_traceparent, is_unsampled, trace_ids, trace_numbers
 from tests.support.manual_clock import ManualClock
 
@@ -130,9 +131,11 @@ def test_the_handle_of_a_message_ends_once(telemetry: Telemetry, exporter: InMem
 
 @pytest.mark.parametrize("asked", [True, False])
 def test_an_unsampled_message_makes_no_span_and_hands_its_traceparent_on(
-    telemetry: Telemetry, exporter: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch, *, asked: bool
+    provider: TracerProvider, exporter: InMemorySpanExporter, *, asked: bool
 ) -> None:
-    monkeypatch.setattr(Spans, "message", lambda *_, **__: pytest.fail("a span was begun"))
+    tracer = SimpleNamespace(start_span=lambda *_, **__: pytest.fail("the tracer was asked"))
+    provider.get_tracer = lambda *_, **__: tracer  # type: ignore[method-assign,assignment]
+    telemetry = Telemetry(provider=provider)
     handle = telemetry.message("agent", UNSAMPLED, asked=asked)
     handle.end("ValueError")
     assert handle.traceparent == UNSAMPLED
