@@ -312,4 +312,4 @@ def answer(operations: int, repetitions: int) -> list[harness.Report]:
 
 
 if __name__ == "__main__":
-    harness.main(answer, operations=300)
+    harness.main(answer, operations=200)
