@@ -57,7 +57,7 @@ class Cell(Life):
             self._bury(shed, "shed for a younger message")
 
     async def post(self, envelope: Envelope) -> None:
-        """Accept a message when there is room, if the policy is to wait; if cancelled, it was not accepted."""
+        """Accept a message when there is room, if it waits for that; if cancelled, it was not accepted."""
         tally = self._kernel.tally
         try:
             shed = await self.mailbox.offer(envelope)

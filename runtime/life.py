@@ -151,7 +151,7 @@ class Life(ABC):
 
     @abstractmethod
     async def post(self, envelope: Envelope) -> None:
-        """Accept a message when there is room, if the overflow is to wait; if cancelled, it was not accepted."""
+        """Accept a message when there is room, if it waits for that; if cancelled, it was not accepted."""
 
     @abstractmethod
     def abandon(self, envelope: Envelope) -> None:

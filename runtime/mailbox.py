@@ -15,7 +15,7 @@ import anyio
 from msgspec import Struct
 
 from casework.protocols.codec import FRAME_BYTES_MAX
-from casework.runtime.errors import ActorStopped, FrameOversized, MailboxFull
+from casework.runtime.errors import ActorStopped, FrameOversized, MailboxFull, NotSent
 from casework.runtime.lifecycle import Signal
 from casework.runtime.reply import Reply
 
@@ -70,8 +70,8 @@ class MailboxStatistics(NamedTuple):
 class Mailbox(Struct, eq=False):
     """Two lanes: signals first, then messages in the order of their acceptance.
 
-    A Struct, though it is no message, for it is made four times as fast; and its deques are made on first use, for an
-    empty one takes 624 bytes: an idle actor is to cost next to nothing.
+    A Struct, though it is no message, for it is made four times as fast; and its deques are there only while they hold
+    something, for an empty one takes 624 bytes: an idle actor is to cost next to nothing.
     """
 
     depth_max: int = MAILBOX_DEPTH_MAX
@@ -115,7 +115,7 @@ class Mailbox(Struct, eq=False):
 
         Raises:
             ActorStopped: the mailbox is closed.
-            MailboxFull: no room, and the overflow is not to shed.
+            MailboxFull: no room, and none is made by shedding.
             FrameOversized: the frame is larger than any may be.
         """
         messages = self._messages
@@ -123,8 +123,7 @@ class Mailbox(Struct, eq=False):
             messages = self._messages = deque()
         shed: Envelope | None = None
         if len(envelope.frame) > FRAME_BYTES_MAX:
-            self._refused += 1
-            raise FrameOversized(envelope, FRAME_BYTES_MAX)
+            raise self._refusal(envelope)
         if len(messages) + self._reserved >= self.depth_max:
             if self._closed or self.overflow is not Overflow.SHED_OLDEST:
                 raise self._refusal(envelope)
@@ -135,12 +134,13 @@ class Mailbox(Struct, eq=False):
         return shed
 
     async def offer(self, envelope: Envelope) -> Envelope | None:
-        """Put a message at the end of its lane, waiting for room if the policy says so; for the edges only.
+        """Put a message at the end of its lane, waiting for room under `Overflow.WAIT`; for the edges only.
 
-        Raises: as `offer_nowait`; under `Overflow.WAIT` only `ActorStopped`.
+        Raises: as `offer_nowait`; under `Overflow.WAIT` never `MailboxFull`.
         If cancelled, the message was not accepted.
         """
-        if self.overflow is not Overflow.WAIT or self._closed or not self.full:
+        fits = len(envelope.frame) <= FRAME_BYTES_MAX
+        if not fits or self.overflow is not Overflow.WAIT or self._closed or not self.full:
             return self.offer_nowait(envelope)
         if self._waiting is None:
             self._waiting = deque()
@@ -161,6 +161,7 @@ class Mailbox(Struct, eq=False):
         if self._signals:
             return self._signals.pop(next(iter(self._signals)))
         if not self._messages:
+            self._messages = None
             return None
         envelope = self._messages.popleft()
         if self._waiting:
@@ -196,9 +197,13 @@ class Mailbox(Struct, eq=False):
             shed=self._shed,
         )
 
-    def _refusal(self, envelope: Envelope) -> MailboxFull | ActorStopped:
+    def _refusal(self, envelope: Envelope) -> NotSent:
         self._refused += 1
-        return ActorStopped(envelope) if self._closed else MailboxFull(envelope, self.depth_max)
+        if self._closed:
+            return ActorStopped(envelope)
+        if len(envelope.frame) > FRAME_BYTES_MAX:
+            return FrameOversized(envelope, FRAME_BYTES_MAX)
+        return MailboxFull(envelope, self.depth_max)
 
     def _reserve(self) -> None:
         assert self._waiting, "a place is reserved for somebody"

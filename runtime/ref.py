@@ -40,7 +40,7 @@ class Port(Protocol):
         ...
 
     async def post(self, envelope: Envelope) -> None:
-        """Accept a message when there is room, if the mailbox's policy is to wait."""
+        """Accept a message when there is room, if the mailbox makes senders wait."""
         ...
 
     def abandon(self, envelope: Envelope) -> None:
@@ -125,7 +125,7 @@ class Ref:
     async def tell(
         self, frame: bytes, *, sender: str = "", attempt: int = 1, deadline: float = 0.0, trace: str = ""
     ) -> None:
-        """Send a frame, waiting for room where the mailbox's policy is to wait; for the edges of the system only.
+        """Send a frame, waiting for room where the mailbox makes senders wait; for the edges of the system only.
 
         Raises: as `tell_nowait`.
         If cancelled, the message was not sent.

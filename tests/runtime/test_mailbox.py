@@ -8,7 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from casework.runtime.errors import ActorStopped, MailboxFull
+from casework.protocols.codec import FRAME_BYTES_MAX
+from casework.runtime.errors import ActorStopped, FrameOversized, MailboxFull
 from casework.runtime.lifecycle import Down, Exit, JobFailed, Stop
 from casework.runtime.mailbox import Envelope, Mailbox, Overflow
 
@@ -221,3 +222,16 @@ class MailboxMachine(RuleBasedStateMachine):
 
 TestMailboxMachine = MailboxMachine.TestCase
 TestMailboxMachine.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+
+
+async def test_a_frame_that_is_too_large_takes_no_place_from_those_who_wait() -> None:
+    mailbox = Mailbox(depth_max=1, overflow=Overflow.WAIT)
+    mailbox.offer_nowait(message())
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            with pytest.raises(FrameOversized):
+                await mailbox.offer(Envelope("a", bytes(FRAME_BYTES_MAX + 1)))
+            group.start_soon(mailbox.offer, message())
+            await anyio.wait_all_tasks_blocked()
+            assert mailbox.take() is not None
+    assert len(mailbox) == 1
