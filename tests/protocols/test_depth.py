@@ -149,3 +149,69 @@ def test_hostile_bytes_take_no_more_memory_than_they_have(frame: bytes) -> None:
     finally:
         tracemalloc.stop()
     assert peak < len(frame) + 65_536
+
+
+TEXT = msgspec.msgpack.encode("Ö" * 40)
+"""Bytes that could open forty containers, and open none."""
+
+
+def table(row: bytes) -> bytes:
+    return b"\xdc\x00\x64" + row * 100
+
+
+def record(fields: dict[str, bytes]) -> bytes:
+    return bytes([0x80 + len(fields)]) + b"".join(msgspec.msgpack.encode(name) + data for name, data in fields.items())
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 60, 64])
+@pytest.mark.parametrize("place", [0, 31, 99])
+def test_one_deep_row_in_a_long_table_is_found(depth: int, place: int) -> None:
+    rows = [record({"payee": TEXT, "lines": b"\x92\x01\x02"})] * 100
+    rows[place] = record({"payee": TEXT, "lines": b"\x91" * (depth - 1) + b"\x90", "note": TEXT})
+    for around, more in ((b"", 0), (b"\x91", 1), (b"\x81\xa1k", 1), (b"\x81\x07", 1), (b"\x91\x91\x91\x91", 4)):
+        assert nests(around + b"\xdc\x00\x64" + b"".join(rows), 2 + max(depth, 1) + more)
+
+
+@given(st.lists(TREES, min_size=1, max_size=12), st.integers(min_value=0, max_value=5), st.booleans())
+def test_the_depth_is_exact_where_values_are_long_enough_to_be_split(
+    trees: list[Written], around: int, named: bool
+) -> None:
+    rows = [record({"text": TEXT, "value": data}) if named else b"\x92" + TEXT + data for data, _ in trees]
+    data = b"\x91" * around + b"\xdc" + len(rows).to_bytes(2) + b"".join(rows)
+    assert nests(data, around + 2 + max(depth for _, depth in trees))
+
+
+def test_a_key_that_comes_twice_hides_no_value() -> None:
+    twice = b"\x82\xa1k" + b"\x92" + TEXT * 2 + b"\xa1k" + TEXT
+    hidden = b"\x82\xa1k" + b"\x92" + TEXT + b"\x91\x91\x91\x90" + b"\xa1k" + TEXT * 2
+    assert nests(twice, 2)
+    assert nests(hidden, 6)
+    assert nests(table(hidden), 7)
+
+
+def test_a_split_value_that_breaks_off_is_judged_up_to_that_place() -> None:
+    deep = b"\x91" * 70 + b"\xc0"
+    assert deeper_than(b"\x93" + TEXT * 2 + deep, 64)
+    assert deeper_than(b"\x94" + TEXT * 2 + deep, 64)
+    assert deeper_than(b"\x94" + TEXT * 2 + deep + b"\xc1", 64)
+    assert not deeper_than(b"\x92" + TEXT * 2 + deep, 64)
+
+
+def test_what_carries_an_artifact_is_judged_as_exactly() -> None:
+    data = b"\x82\xa4data\xc6" + (1 << 20).to_bytes(4) + b"\x91" * (1 << 20) + b"\xa4more" + b"\x91" * 70 + b"\xc0"
+    assert nests(data, 71)
+
+
+@pytest.mark.promise("FRAME-5")
+@pytest.mark.parametrize("around", [b"", b"\x91", b"\x81\xa1k", b"\x91" * 20])
+@pytest.mark.parametrize("row", [b"\x90", b"\x9f" + b"\x07" * 15, b"\x91" + TEXT, record({"note": TEXT})])
+def test_long_tables_take_five_times_their_bytes_at_most(row: bytes, around: bytes) -> None:
+    rows = 200_000 // len(row)
+    frame = around + b"\xdd" + rows.to_bytes(4) + row * rows
+    tracemalloc.start()
+    try:
+        assert not deeper_than(frame, 64)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 5 * len(frame)
