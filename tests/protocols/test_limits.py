@@ -11,8 +11,9 @@ import pytest
 from msgspec import Struct
 
 from casework.protocols import codec, records, wire
-from casework.protocols.codec import FRAME_DEPTH_MAX
+from casework.protocols.codec import FRAME_DEPTH_MAX, VALUE_DEPTH_MAX
 from casework.protocols.errors import CaseworkError, FrameInvalid, FrameTooDeep, FrameTooLarge
+from casework.protocols.shape import levels_of
 from tests.protocols.wire_samples import SAMPLES
 
 T = TypeVar("T")
@@ -25,6 +26,12 @@ class Carrier(Struct, frozen=True, tag="carrier"):
     value: object = None
 
 
+class Holder(Struct, frozen=True):
+    """A value that carries another one."""
+
+    inner: msgspec.Raw = wire.NIL
+
+
 def unpack(frame: bytes) -> object:
     return codec.unpack(frame, object)
 
@@ -35,8 +42,11 @@ DECODERS: dict[str, Reader] = {
     "completed": codec.decode_outcome,
     "call_asked": codec.decode_call_asked,
     "call_answered": codec.decode_call_answered,
+    "noted": codec.decode_entry,
 }
-READERS: list[Reader] = [*DECODERS.values(), codec.plain, codec.plain_entry, unpack]
+READERS: list[Reader] = [*dict.fromkeys(DECODERS.values()), codec.plain, codec.plain_entry, unpack]
+#: Deeper than any stack has room for.
+HOSTILE_VALUE = b"\x91" * 100_000 + b"\xc0"
 NAMES = [reader.__name__ for reader in READERS]
 
 
@@ -119,53 +129,132 @@ def test_no_frame_over_the_limit_is_even_read(reader: Reader) -> None:
 def test_a_value_may_nest_exactly_as_deep_as_the_limit_says_and_not_one_level_more(
     make: Callable[[int], object],
 ) -> None:
-    assert codec.plain(codec.pack(make(FRAME_DEPTH_MAX))) == make(FRAME_DEPTH_MAX)
-    for beyond in map(make, (FRAME_DEPTH_MAX + 1, FRAME_DEPTH_MAX + 2, 200, 100_000)):
-        assert refused(functools.partial(codec.pack, beyond)).depth_max == FRAME_DEPTH_MAX
+    assert codec.plain(codec.pack(make(VALUE_DEPTH_MAX))) == make(VALUE_DEPTH_MAX)
+    for beyond in map(make, (VALUE_DEPTH_MAX + 1, VALUE_DEPTH_MAX + 2, 200, 100_000)):
+        assert refused(functools.partial(codec.pack, beyond)).depth_max == VALUE_DEPTH_MAX
 
 
 @pytest.mark.promise("FRAME-5")
-def test_a_message_may_nest_exactly_as_deep_as_the_limit_says_its_own_map_included() -> None:
+def test_a_message_of_open_shape_may_nest_exactly_as_deep_as_the_limit_says_its_own_map_included() -> None:
     frame = codec.encode(Carrier(value=nested(FRAME_DEPTH_MAX - 1)))
     assert codec.plain_entry(frame)["value"] == nested(FRAME_DEPTH_MAX - 1)
     assert refused(lambda: codec.encode(Carrier(value=nested(FRAME_DEPTH_MAX)))).depth_max == FRAME_DEPTH_MAX
 
 
 @pytest.mark.promise("FRAME-5")
-def test_what_a_raw_field_carries_counts_at_its_place() -> None:
-    codec.encode(records.Noted(text="x", data=codec.pack(nested(FRAME_DEPTH_MAX - 1))))
-    as_deep_as_a_frame = codec.pack(nested(FRAME_DEPTH_MAX))
-    assert refused(lambda: codec.encode(records.Noted(text="x", data=as_deep_as_a_frame))).depth_max == FRAME_DEPTH_MAX
-    unchecked = records.Noted(text="x", data=msgspec.Raw(b"\x91" * 100_000 + b"\xc0"))
-    assert refused(lambda: codec.encode(unchecked)).depth_max == FRAME_DEPTH_MAX
+@pytest.mark.parametrize("sample", SAMPLES, ids=codec.kind_of)
+def test_whatever_is_packed_fits_into_every_message_and_the_frame_is_within_the_limit(sample: Struct) -> None:
+    deepest = codec.pack(nested(VALUE_DEPTH_MAX))
+    raws = [field.name for field in msgspec.structs.fields(sample) if field.type is msgspec.Raw]
+    frame = codec.encode(msgspec.structs.replace(sample, **dict.fromkeys(raws, deepest)))
+    codec.check_frame(frame)
+    assert codec.plain_entry(frame)["type"] == codec.kind_of(sample)
+    for name in raws:
+        assert codec.plain_entry(frame)[name] == nested(VALUE_DEPTH_MAX)
+
+
+@pytest.mark.promise("FRAME-5")
+@pytest.mark.parametrize(
+    "type_", [*records.Entry.__args__, wire.CallAsked, wire.CallAnswered], ids=lambda type_: type_.__name__
+)
+def test_a_frame_of_ours_is_as_deep_as_the_limit_at_most_by_its_shape_alone(type_: type[Struct]) -> None:
+    levels = levels_of(type_, raw_levels=VALUE_DEPTH_MAX)
+    assert levels is not None
+    assert levels <= FRAME_DEPTH_MAX
+
+
+@pytest.mark.promise("FRAME-5")
+def test_what_a_value_carries_in_a_raw_field_counts_at_its_place() -> None:
+    codec.pack(Holder(inner=codec.pack(nested(VALUE_DEPTH_MAX - 1))))
+    as_deep_as_a_value = codec.pack(nested(VALUE_DEPTH_MAX))
+    assert refused(lambda: codec.pack(Holder(inner=as_deep_as_a_value))).depth_max == VALUE_DEPTH_MAX
+    assert refused(lambda: codec.pack([as_deep_as_a_value])).depth_max == VALUE_DEPTH_MAX
 
 
 @pytest.mark.promise("FRAME-5")
 @pytest.mark.parametrize("tag", DECODERS)
-def test_a_frame_is_read_to_exactly_the_limit_in_fields_that_nobody_knows_too(tag: str) -> None:
+def test_a_frame_from_another_process_is_taken_to_exactly_the_limit_in_fields_that_nobody_knows_too(tag: str) -> None:
+    codec.check_frame(frame_with(tag, FRAME_DEPTH_MAX))
     DECODERS[tag](frame_with(tag, FRAME_DEPTH_MAX))
-    assert refused(lambda: DECODERS[tag](frame_with(tag, FRAME_DEPTH_MAX + 1))).depth_max == FRAME_DEPTH_MAX
+    assert refused(lambda: codec.check_frame(frame_with(tag, FRAME_DEPTH_MAX + 1))).depth_max == FRAME_DEPTH_MAX
+
+
+@pytest.mark.promise("FRAME-5")
+@pytest.mark.parametrize("frame", [b"\x00" * (codec.FRAME_BYTES_MAX + 1), b"\x91" * (codec.FRAME_BYTES_MAX + 1)])
+def test_a_frame_from_another_process_is_refused_for_its_size_first(frame: bytes) -> None:
+    with pytest.raises(FrameTooLarge):
+        codec.check_frame(frame)
 
 
 @pytest.mark.promise("FRAME-5")
 @pytest.mark.parametrize("reader", [codec.plain, unpack], ids=["plain", "unpack"])
 def test_a_value_is_read_to_exactly_the_limit(reader: Reader) -> None:
-    assert reader(b"\x91" * FRAME_DEPTH_MAX + b"\x07") is not None
-    assert refused(lambda: reader(b"\x91" * (FRAME_DEPTH_MAX + 1) + b"\x07")).depth_max == FRAME_DEPTH_MAX
-    assert reader(msgspec.Raw(b"\x91" * FRAME_DEPTH_MAX + b"\x07")) is not None
-    assert refused(lambda: reader(msgspec.Raw(b"\x91" * FRAME_DEPTH_MAX + b"\x90"))).depth_max == FRAME_DEPTH_MAX
+    assert reader(b"\x91" * VALUE_DEPTH_MAX + b"\x07") is not None
+    assert refused(lambda: reader(b"\x91" * (VALUE_DEPTH_MAX + 1) + b"\x07")).depth_max == VALUE_DEPTH_MAX
+    assert reader(msgspec.Raw(b"\x91" * VALUE_DEPTH_MAX + b"\x07")) is not None
+    assert refused(lambda: reader(msgspec.Raw(b"\x91" * VALUE_DEPTH_MAX + b"\x90"))).depth_max == VALUE_DEPTH_MAX
+
+
+#: 100,000 arrays where the decoder only skips them: in a `Raw` field, and in one that a newer version may have added.
+SKIPPED = {
+    f"{field} of {tag}": (
+        DECODERS[tag],
+        b"\x82\xa4type" + msgspec.msgpack.encode(tag) + msgspec.msgpack.encode(field) + HOSTILE_VALUE,
+    )
+    for tag, field in [
+        ("noted", "data"),
+        ("task", "inputs"),
+        ("completed", "value"),
+        ("call_asked", "arguments"),
+        ("call_answered", "value"),
+        ("won", "other"),
+        ("call_asked", "other"),
+    ]
+}
+
+
+@pytest.mark.promise("FRAME-5")
+@pytest.mark.parametrize(("reader", "frame"), SKIPPED.values(), ids=SKIPPED)
+def test_hostile_bytes_that_are_only_skipped_are_refused_by_type_under_every_stack(
+    reader: Reader, frame: bytes
+) -> None:
+    deep = sys.getrecursionlimit() - stack_depth() - 2 * FRAME_DEPTH_MAX
+    for levels in (0, deep // 2, deep):
+        assert from_below(levels, lambda: refused(lambda: reader(frame))).depth_max == FRAME_DEPTH_MAX
+
+
+@pytest.mark.promise("FRAME-5")
+def test_hostile_bytes_in_a_raw_field_of_a_value_are_refused_by_type_under_every_stack() -> None:
+    deep = sys.getrecursionlimit() - stack_depth() - 2 * FRAME_DEPTH_MAX
+    for data in (b"\x81\xa5inner", b"\x81\xa5other"):
+        for levels in (0, deep):
+            reader = functools.partial(codec.unpack, data + HOSTILE_VALUE, Holder)
+            assert from_below(levels, lambda: refused(reader)).depth_max == VALUE_DEPTH_MAX  # noqa: B023  # called here
+
+
+@pytest.mark.promise("FRAME-5")
+@pytest.mark.parametrize("depth", [VALUE_DEPTH_MAX + 1, 200])
+def test_a_raw_that_nobody_packed_is_refused_where_somebody_looks_at_it(depth: int) -> None:
+    unchecked = records.Noted(text="x" * 100, data=msgspec.Raw(b"\x91" * depth + b"\xc0"))
+    frame = codec.encode(unchecked)
+    read = codec.decode_entry(frame)
+    assert isinstance(read, records.Noted)
+    assert refused(lambda: codec.check_frame(frame)).depth_max == FRAME_DEPTH_MAX
+    assert refused(lambda: codec.plain_entry(frame)).depth_max == FRAME_DEPTH_MAX
+    assert refused(lambda: codec.plain(read.data)).depth_max == VALUE_DEPTH_MAX
+    assert refused(lambda: codec.unpack(read.data, list)).depth_max == VALUE_DEPTH_MAX
 
 
 @pytest.mark.promise("FRAME-5")
 def test_the_answer_is_the_same_under_a_deep_stack_and_a_shallow_one() -> None:
-    legal, beyond = nested(FRAME_DEPTH_MAX), nested(FRAME_DEPTH_MAX + 1)
-    frame = b"\x91" * FRAME_DEPTH_MAX
+    legal, beyond = nested(VALUE_DEPTH_MAX), nested(VALUE_DEPTH_MAX + 1)
+    frame = b"\x91" * VALUE_DEPTH_MAX
     deep = sys.getrecursionlimit() - stack_depth() - 2 * FRAME_DEPTH_MAX
     for levels in (0, deep // 2, deep):
         assert from_below(levels, lambda: codec.plain(codec.pack(legal))) == legal
-        assert from_below(levels, lambda: refused(lambda: codec.pack(beyond))).depth_max == FRAME_DEPTH_MAX
-        assert from_below(levels, lambda: refused(lambda: codec.pack(nested(100_000)))).depth_max == FRAME_DEPTH_MAX
-        assert from_below(levels, lambda: refused(lambda: codec.plain(frame + b"\x90"))).depth_max == FRAME_DEPTH_MAX
+        assert from_below(levels, lambda: refused(lambda: codec.pack(beyond))).depth_max == VALUE_DEPTH_MAX
+        assert from_below(levels, lambda: refused(lambda: codec.pack(nested(100_000)))).depth_max == VALUE_DEPTH_MAX
+        assert from_below(levels, lambda: refused(lambda: codec.plain(frame + b"\x90"))).depth_max == VALUE_DEPTH_MAX
 
 
 def test_a_stack_without_room_for_a_legal_value_is_told_apart_from_a_value_beyond_the_limit() -> None:
@@ -187,7 +276,7 @@ def test_a_stack_without_room_for_a_legal_value_is_told_apart_from_a_value_beyon
 def test_a_value_that_holds_itself_is_beyond_the_limit() -> None:
     endless: list[object] = []
     endless.append(endless)
-    assert refused(lambda: codec.pack(endless)).depth_max == FRAME_DEPTH_MAX
+    assert refused(lambda: codec.pack(endless)).depth_max == VALUE_DEPTH_MAX
 
 
 HOSTILE = {
@@ -229,13 +318,17 @@ def test_the_error_of_depth_names_the_limit_in_one_line() -> None:
 def test_our_own_messages_stay_far_from_the_limit_of_depth(sample: Struct) -> None:
     # Wrapped so deep that four levels are left, each still passes.
     frame = codec.encode(sample)
-    assert codec.plain(b"\x91" * (FRAME_DEPTH_MAX - 4) + frame)
+    assert codec.plain(b"\x91" * (VALUE_DEPTH_MAX - 4) + frame)
 
 
-def test_a_typed_value_beyond_the_limit_is_refused_for_its_depth_and_not_for_its_type() -> None:
-    assert refused(lambda: codec.unpack(b"\x91" * 100 + b"\xc0", wire.Evidence)).depth_max == FRAME_DEPTH_MAX
-    with pytest.raises(FrameInvalid):
-        codec.unpack(b"\x91" * FRAME_DEPTH_MAX + b"\xc0", wire.Evidence)
+def test_a_typed_value_beyond_the_limit_is_refused_for_its_depth_where_its_type_could_hold_it() -> None:
+    deep = b"\x91" * 100 + b"\xc0"
+    for open_type in (list, dict, object, Carrier):
+        assert refused(functools.partial(codec.unpack, deep, open_type)).depth_max == VALUE_DEPTH_MAX
+    with pytest.raises(FrameInvalid, match="Expected `object`, got `array`"):
+        codec.unpack(deep, wire.Evidence)
+    with pytest.raises(FrameInvalid, match="Expected `int`, got `array`"):
+        codec.unpack(deep, list[int])
 
 
 @pytest.mark.promise("FRAME-5")
