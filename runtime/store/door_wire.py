@@ -7,6 +7,10 @@
 A connection carries one request, so an owner that stops finds nobody waiting on an idle one. Answers are the store's
 own results under their name. These messages hold whole frames and artifacts, so they have a limit and an encoder of
 their own.
+
+They come from another process, so how deep they nest is judged exactly and before anything is made of them, and so is
+every frame that one brings. An answer's result is decoded in a second step as what its name says; of bytes that cannot
+be that, nothing is made either.
 It does not know who serves and who asks.
 """
 
@@ -21,6 +25,8 @@ from anyio.abc import ByteStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 from msgspec import Raw, Struct
 
+from casework.protocols.codec import FRAME_DEPTH_MAX, check_frame
+from casework.protocols.depth import deeper_than
 from casework.protocols.errors import FrameInvalid, FrameTooDeep, FrameTooLarge
 from casework.runtime.store.base import (
     DecideResult,
@@ -133,12 +139,15 @@ def result_of(answered: Answer) -> Result:
 
     Raises:
         FrameInvalid: it holds none that this version knows.
+        FrameTooDeep: its bytes nest deeper than the stack has room for.
     """
     type_ = _RESULTS.get(answered.name)
     if type_ is None:
         raise FrameInvalid("answer", f"no result is named {answered.name!r}")
     try:
         return msgspec.msgpack.decode(answered.value, type=type_)
+    except RecursionError:
+        raise FrameTooDeep from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FrameInvalid("answer", str(error)) from error
 
@@ -155,8 +164,9 @@ class Channel:
         """Send one message.
 
         Raises:
-            FrameTooLarge: nothing was sent.
+            FrameTooLarge, FrameTooDeep: the message, or the frame in it, is beyond the limits; nothing was sent.
         """
+        _check_frame_in(message)
         data = _ENCODER.encode(message)
         if len(data) > MESSAGE_BYTES_MAX:
             raise FrameTooLarge(len(data), MESSAGE_BYTES_MAX)
@@ -166,10 +176,15 @@ class Channel:
         """Receive one request, or None at the end of the connection.
 
         Raises:
-            FrameTooLarge, FrameInvalid, FrameTooDeep: the bytes are no request.
+            FrameTooLarge, FrameTooDeep: the request, or the frame in it, is beyond the limits.
+            FrameInvalid: the bytes are no request.
         """
         data = await self._receive()
-        return None if data is None else _decode(_REQUEST, data, "request")
+        if data is None:
+            return None
+        request: Request = _decode(_REQUEST, data, "request")
+        _check_frame_in(request)
+        return request
 
     async def reply(self) -> Reply | None:
         """Receive one reply, or None at the end of the connection; raises as `request`."""
@@ -201,9 +216,16 @@ def socket_path(database: str) -> tuple[str, str]:
 
 
 def _decode(decoder: msgspec.msgpack.Decoder[T], data: bytes, expected: str) -> T:
+    if deeper_than(data, FRAME_DEPTH_MAX):
+        raise FrameTooDeep(FRAME_DEPTH_MAX)
     try:
         return decoder.decode(data)
     except RecursionError:
         raise FrameTooDeep from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FrameInvalid(expected, str(error)) from error
+
+
+def _check_frame_in(message: Request | Reply) -> None:
+    if isinstance(message, DeliverAsked | DecideAsked):
+        check_frame(message.frame)

@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 from store_support import NOW, TENANT, arrived, decided, evidence, key_of, parked, review
 
-from casework.protocols.codec import digest
-from casework.protocols.errors import FrameInvalid, FrameTooLarge
+from casework.protocols.codec import FRAME_BYTES_MAX, FRAME_DEPTH_MAX, digest
+from casework.protocols.errors import FrameInvalid, FrameTooDeep, FrameTooLarge
 from casework.runtime.errors import StoreUnavailable
 from casework.runtime.seams import World
 from casework.runtime.store import door
@@ -28,8 +29,19 @@ from casework.runtime.store.base import (
 )
 from casework.runtime.store.door import DoorServer
 from casework.runtime.store.door_client import DoorClient
-from casework.runtime.store.door_wire import ARTIFACT_BYTES_MAX, MESSAGE_BYTES_MAX, socket_path
+from casework.runtime.store.door_wire import ARTIFACT_BYTES_MAX, MESSAGE_BYTES_MAX, Answer, result_of, socket_path
 from casework.runtime.store.urls import door_server, open_door, open_store
+
+#: Deeper by one level than a frame may be, and deeper than any stack.
+TOO_DEEP = b"\x91" * FRAME_DEPTH_MAX + b"\x90"
+HOSTILE = b"\x91" * 100_000 + b"\xc0"
+
+
+def delivery(**fields: object) -> bytes:
+    """A request to deliver, with its length before it; `fields` are added or take the place of its own."""
+    asked = {"type": "deliver", "tenant": TENANT, "target": "c", "item_id": "m", "frame": arrived(), **fields}
+    data = msgspec.msgpack.encode(asked)
+    return len(data).to_bytes(4) + data
 
 
 @pytest.fixture
@@ -191,6 +203,11 @@ async def test_a_private_directory_that_others_can_enter_is_not_used(tmp_path: P
         b"\x00\x00\x00\x00",
         b"\x00\x00\x00\x06" + b"\x81\xa4type\xc0"[:6],
         (20_000).to_bytes(4) + b"\x91" * 20_000,
+        delivery(other=msgspec.Raw(TOO_DEEP[1:])),
+        delivery(other=msgspec.Raw(HOSTILE)),
+        delivery(frame=TOO_DEEP),
+        delivery(frame=HOSTILE),
+        delivery(frame=b"\x00" * (FRAME_BYTES_MAX + 1)),
         b"\x00\x00\x00\x0d\x81\xa4type\xa6\x0a\x1b[31m",
     ],
 )
@@ -204,6 +221,40 @@ async def test_bytes_that_are_no_request_close_their_connection_with_one_line(
     [line] = [record.getMessage() for record in caplog.records if record.name == door.__name__]
     assert "was cut off" in line
     assert line.isprintable()
+
+
+@pytest.mark.promise("FRAME-5")
+async def test_a_request_may_nest_exactly_as_deep_as_a_frame(store: Store, server: DoorServer) -> None:
+    deepest = delivery(other=msgspec.Raw(TOO_DEEP[2:]))
+    assert await answer_to(server, deepest) == await answer_to(server, delivery()) != b""
+
+
+@pytest.mark.promise("FRAME-5")
+@pytest.mark.parametrize("frame", [TOO_DEEP, HOSTILE, b"\x00" * (FRAME_BYTES_MAX + 1)], ids=["by one", "far", "size"])
+async def test_a_frame_beyond_the_limits_is_refused_before_it_goes_to_the_door(
+    store: Store, client: DoorClient, frame: bytes
+) -> None:
+    with anyio.fail_after(5):
+        await parked(store, "c", reviews=(review(key_of("c")),))
+        for call in (client.deliver(TENANT, "c", "m1", frame), client.decide("r1", "h1", frame, NOW)):
+            with pytest.raises((FrameTooDeep, FrameTooLarge)):
+                await call
+        assert not await store.inbox(key_of("c"))
+
+
+@pytest.mark.promise("FRAME-5")
+@pytest.mark.parametrize("name", ["Delivered", "DecisionTaken", "Unavailable"])
+@pytest.mark.parametrize("levels", [0, 400])
+def test_an_answer_that_nests_without_end_is_refused_by_type_under_every_stack(name: str, levels: int) -> None:
+    def read(levels: int) -> object:
+        return (
+            result_of(Answer(name=name, value=msgspec.Raw(b"\x81\xa5other" + HOSTILE)))
+            if not levels
+            else read(levels - 1)
+        )
+
+    with pytest.raises(FrameTooDeep):
+        read(levels)
 
 
 @pytest.mark.promise("STORE-17")
