@@ -9,7 +9,7 @@ than the limit allows, and how deep the caller's own stack is does not matter. I
 have closed that those which could still follow are too few. A `Raw` field stands in its frame as the MessagePack that
 it is, so it counts at its place; extension types are leaves.
 
-Cost: 0.2 us for 100 bytes, 0.6 us for 500; 20 us for a table of 100 rows in 7,000 bytes, which is about what encoding
+Cost: 0.2 us for 100 bytes, 0.6 us for 500; 25 us for a table of 100 rows in 7,000 bytes, which is about what encoding
 it costs; and 0.1 us for each value that is walked, so that the worst megabyte takes a quarter of a second. Counting
 takes a copy of the bytes, splitting up to four more, walking nothing.
 The alternative was to let the decoder find out. It follows nesting by recursion and stops where the interpreter's stack
