@@ -15,7 +15,8 @@ import anyio
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.errors import StoreInvalid, StoreUnavailable
 from casework.runtime.flow.case import Flow
-from casework.runtime.flow.casecell import CaseCell, Household
+from casework.runtime.flow.casecell import CaseCell
+from casework.runtime.flow.household import Household
 from casework.runtime.ref import Ref
 from casework.runtime.seams import MICROS, World
 from casework.runtime.staff import Staff

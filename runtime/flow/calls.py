@@ -18,28 +18,15 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from casework.protocols.codec import pack
-from casework.protocols.records import (
-    Call,
-    Decided,
-    Done,
-    Entry,
-    Intent,
-    Review,
-    ReviewAction,
-    Undone,
-    Verdict,
-    Withdrawn,
-)
+from casework.protocols.records import Call, Decided, Done, Intent, ReviewAction, Undone, Verdict, Withdrawn
 from casework.protocols.wire import FailureKind, RiskTier
+from casework.runtime.flow.callhistory import CallHistory, Ended
 from casework.runtime.flow.entries import BY_PERSON
-from casework.runtime.flow.replay import INNER, marked, split_mark
+from casework.runtime.flow.replay import INNER, marked
 from casework.runtime.flow.services import Services
 from casework.runtime.seams import MICROS
 from casework.runtime.staff import CallRequest, CallResult, Grant, Ruling
-from casework.runtime.store.base import Wait, WaitKind
 from casework.runtime.telemetry import SpanHandle
-
-Ended = Call | Done | Undone
 
 
 @dataclass(slots=True, eq=False)
@@ -62,24 +49,13 @@ class Calls:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._works: dict[str, CallWork] = {}
-        self._recorded: dict[str, list[Entry]] = {}
-        # What a person is asked before a call can go on, by the call's step; the call itself may not be under way.
-        self._asked: dict[str, Review] = {}
+        self.history = CallHistory()  #: what the log has of calls
         self._over = False
-
-    def remember(self, step_id: str, entry: Entry) -> None:
-        """Hear a record that belongs to a call."""
-        step, _ = split_mark(step_id)
-        self._recorded.setdefault(step, []).append(entry)
-        if isinstance(entry, Review):
-            self._asked[step] = entry
-        elif not isinstance(entry, Intent):
-            self._asked.pop(step, None)
 
     @property
     def running(self) -> bool:
         """Tell whether any call is under way or about to be."""
-        return any(step_id not in self._asked for step_id in self._works)
+        return any(step_id not in self.history.asked for step_id in self._works)
 
     @property
     def writing(self) -> bool:
@@ -89,41 +65,7 @@ class Calls:
     @property
     def writing_now(self) -> bool:
         """Tell whether any write is being made, or its fate looked up."""
-        return any(work.intent is not None and step not in self._asked for step, work in self._works.items())
-
-    def waits(self) -> list[Wait]:
-        """Name the reviews that calls wait for."""
-        return [Wait(review.id, WaitKind.REVIEW, review.rule) for review in self._asked.values()]
-
-    def waits_for_person(self, step_id: str) -> bool:
-        """Tell whether a call cannot go on without a person."""
-        return step_id in self._asked
-
-    def waiting_below(self, scope: str) -> str:
-        """Give the first call in a scope that cannot go on without a person, or an empty text."""
-        return next((step_id for step_id in self._asked if step_id.startswith(scope)), "")
-
-    def asked_before(self, step_id: str) -> bytes | None:
-        """Give the arguments with which a call was first asked for, here or in an earlier incarnation."""
-        for entry in self._recorded.get(step_id, ()):
-            if isinstance(entry, Call | Intent):
-                return bytes(entry.arguments)
-            if isinstance(entry, Review):
-                return bytes(entry.proposal)
-        return None
-
-    def ended(self, step_id: str) -> Ended | None:
-        """Give the recorded end of a call."""
-        return self._history(step_id)[0]
-
-    def wrote(self, step_id: str) -> bool:
-        """Tell whether any call of a task, in whatever attempt, made a write that is not known to have failed."""
-        return any(
-            isinstance(entry, Intent) and not isinstance(self.ended(step), Undone)
-            for step, entries in self._recorded.items()
-            if step.startswith((f"{step_id}{INNER}", f"{step_id}@"))
-            for entry in entries
-        )
+        return any(work.intent is not None and step not in self.history.asked for step, work in self._works.items())
 
     def begin(self, request: CallRequest, done: Callable[[Ended], None], *, wanted: bool = True) -> None:
         """Take up a call: answer it from the log, recover it, or rule on it. `done` hears the recorded end."""
@@ -132,7 +74,7 @@ class Calls:
         if known is not None:
             known.done, known.wanted = done, wanted
             return
-        ended, intent, decided, asked = self._history(step_id)
+        ended, intent, decided, asked = self.history.told(step_id)
         if ended is not None:
             done(ended)
             return
@@ -153,8 +95,8 @@ class Calls:
     def recover(self) -> None:
         """Find out about every write whose end is not in the log, whether anybody asks for it again or not."""
         key, opened = self._services.key, self._services.opened
-        for step_id in list(self._recorded):
-            ended, intent, _, _ = self._history(step_id)
+        for step_id in self.history.steps():
+            ended, intent, _, _ = self.history.told(step_id)
             if ended is None and intent is not None and step_id not in self._works:
                 grant = Grant(f"flow:{opened.flow}", (intent.tool,), intent.tier, 0, 0, opened.purpose)
                 request = CallRequest(key, step_id, intent.tool, intent.arguments, grant, opened.trace)
@@ -162,13 +104,13 @@ class Calls:
 
     def decided(self, decided: Decided) -> bool:
         """Hear a person's decision; False if no call waits for it. The caller has consumed the message."""
-        step_id = next((step for step, review in self._asked.items() if review.id == decided.review_id), None)
+        step_id = self.history.asked_by_review(decided.review_id)
         if step_id is None:
             return False
-        _, intent, _, _ = self._history(step_id)
+        intent = self.history.told(step_id).intent
         mark = marked(step_id, "approval" if intent is None else "unknown")
         self._services.logbook.write(mark, decided)
-        self.remember(mark, decided)
+        self.history.remember(mark, decided)
         work = self._works.get(step_id)
         if work is None:
             # Its agent is not at work; when it asks again, it finds the decision in the log.
@@ -182,25 +124,24 @@ class Calls:
     def forget(self, step_id: str) -> None:
         """Hear that nobody waits for a call any more; a write under way is still recorded."""
         work = self._works.get(step_id)
-        review = self._asked.get(step_id)
+        review = self.history.asked.get(step_id)
         if work is not None:
             work.done, work.wanted = _nobody, False
-        _, intent, _, _ = self._history(step_id)
-        if intent is not None:
+        if self.history.told(step_id).intent is not None:
             return
         if review is not None:
             withdrawn = Withdrawn(review_id=review.id)
             mark = marked(step_id, "approval")
             self._services.logbook.write(mark, withdrawn)
             self._services.logbook.withdraw(review.id)
-            self.remember(mark, withdrawn)
+            self.history.remember(mark, withdrawn)
         if work is not None and not work.running:
             del self._works[step_id]
 
     def forget_below(self, step_id: str) -> None:
         """Hear that nobody waits for any call of a task any more."""
         scopes = (f"{step_id}{INNER}", f"{step_id}@")
-        for step in [step for step in {**self._works, **self._asked} if step.startswith(scopes)]:
+        for step in [step for step in {**self._works, **self.history.asked} if step.startswith(scopes)]:
             self.forget(step)
 
     def orphan(self) -> None:
@@ -211,25 +152,6 @@ class Calls:
     def close(self) -> None:
         """Hear that the case has ended: nothing is recorded any more."""
         self._over = True
-
-    def _history(self, step_id: str) -> tuple[Ended | None, Intent | None, Decided | None, Review | None]:
-        """Give what the log has of a call: its end, its open intent, the last decision, the review still open."""
-        ended, intent, decided, asked = None, None, None, None
-        for entry in self._recorded.get(step_id, ()):
-            match entry:
-                case Call() | Done() | Undone():
-                    ended = entry
-                case Intent():
-                    intent, decided = entry, None
-                case Review():
-                    asked = entry
-                case Decided():
-                    decided, asked = entry, None
-                case Withdrawn():
-                    asked = None
-                case _:
-                    continue
-        return ended, intent, decided, asked
 
     def _rule(self, work: CallWork, *, approved: bool) -> None:
         ruling = self._services.staff.rule(work.request)
@@ -264,7 +186,7 @@ class Calls:
             ruling.verdict.rule,
             summary=f"{request.grant.caller} wants to call {request.tool}",
         )
-        self.remember(step_id, review)
+        self.history.remember(step_id, review)
 
     def _approved(self, work: CallWork, decided: Decided) -> None:
         if decided.action is ReviewAction.REJECT:
@@ -290,7 +212,7 @@ class Calls:
             edited=work.edited,
         )
         record = services.logbook.write(request.step_id, work.intent)
-        self._recorded.setdefault(request.step_id, []).append(work.intent)
+        self.history.remember(request.step_id, work.intent)
         services.when_durable(record.seq, lambda: self._run_write(work, ruling))
 
     def _run_write(self, work: CallWork, ruling: Ruling) -> None:
@@ -366,7 +288,7 @@ class Calls:
             "effect.unknown",
             summary="Approve if it happened, reject if it did not; it will not be tried again by itself.",
         )
-        self.remember(step_id, review)
+        self.history.remember(step_id, review)
 
     def _settled_by_person(self, work: CallWork, decided: Decided) -> None:
         if decided.action is ReviewAction.REJECT:
@@ -387,7 +309,7 @@ class Calls:
         step_id = work.request.step_id
         # A flow that no longer waits could not be led past the record on replay.
         self._services.logbook.write(step_id if work.wanted else marked(step_id, "late"), entry)
-        self.remember(step_id, entry)
+        self.history.remember(step_id, entry)
         del self._works[step_id]
         if work.span is not None:
             failed = entry.failure if isinstance(entry, Call) else entry.kind if isinstance(entry, Undone) else None

@@ -7,13 +7,11 @@ log is durable can be released: then nothing of it is left in memory.
 It does not know how its node chose it, nor who else is a case.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
-from casework.protocols.codec import decode_outcome, encode, unpack
-from casework.protocols.errors import CaseworkError, ProtocolError
-from casework.protocols.records import Child, Opened, Reported
-from casework.protocols.wire import NIL
+from casework.protocols.codec import decode_outcome, unpack
+from casework.protocols.errors import ProtocolError
+from casework.protocols.records import Child, Opened
 from casework.runtime.behavior import Context
 from casework.runtime.errors import (
     FlowError,
@@ -22,18 +20,15 @@ from casework.runtime.errors import (
     NotSent,
     StoreUnavailable,
 )
-from casework.runtime.flow.case import Case, Flow
 from casework.runtime.flow.cellref import CellRef
-from casework.runtime.flow.engine import Engine
-from casework.runtime.flow.entries import Setting
+from casework.runtime.flow.household import Household
 from casework.runtime.flow.incarnation import Incarnation
 from casework.runtime.flow.logbook import Logbook
+from casework.runtime.flow.messages import report
 from casework.runtime.flow.opening import opening
-from casework.runtime.flow.replay import Logged, decode_log, recorded_draws, replay
+from casework.runtime.flow.reading import Reader, Reading, unread
 from casework.runtime.flow.services import Services
 from casework.runtime.mailbox import Envelope
-from casework.runtime.seams import World
-from casework.runtime.staff import Staff
 from casework.runtime.store.base import (
     Append,
     Appended,
@@ -44,38 +39,17 @@ from casework.runtime.store.base import (
     InboxItem,
     Opening,
     Record,
-    Store,
     Unavailable,
     Wait,
     WaitKind,
 )
-from casework.runtime.telemetry import SpanHandle, Telemetry
-from casework.runtime.timers import Timers
+from casework.runtime.telemetry import SpanHandle
 
 #: Seconds between attempts to reach a store that is unavailable: the first, and the longest.
 RETRY_SECONDS_MIN = 0.05
 RETRY_SECONDS_MAX = 2.0
 #: What a parked case tells its parent about: these cannot end by themselves.
 TOLD = frozenset({WaitKind.EVIDENCE, WaitKind.REVIEW, WaitKind.OPERATOR})
-
-
-@dataclass(slots=True, frozen=True, eq=False)
-class Household:
-    """What all cases of a node share."""
-
-    store: Store
-    staff: Staff
-    flows: Mapping[str, Flow]
-    crew: str
-    world: World
-    timers: Timers
-    telemetry: Telemetry
-    parked: Callable[["CaseCell"], None]
-    """Hear that a case is parked and durable."""
-    ended: Callable[["CaseCell"], None]
-    """Hear that a cell has ended: closed, released, or lost to another incarnation."""
-    busy: Callable[["CaseCell"], None]
-    """Hear that a case which was parked has something to do."""
 
 
 class CaseCell:
@@ -105,21 +79,28 @@ class CaseCell:
     async def started(self, context: Context) -> None:
         """Replay the log, take up what it left open, and read the inbox."""
         self._context = context
-        log, inner, engine, opened, reason = self._replay()
-        services = self._services(opened, log[0].record.hash if log else b"")
-        flow = self._house.flows.get(self._row.flow)
+        reading = self._reading_of_log()
+        opened, flow = reading.opened, self._house.flows.get(self._row.flow)
+        services = self._services(opened, reading.identity)
         self._incarnation = Incarnation(
-            engine, services, lambda child: self._opening(child, opened), flow.tools if flow else ()
+            reading.engine, services, lambda child: self._opening(child, opened), flow.tools if flow else ()
         )
         self._records = ()
         self._span = self._house.telemetry.case_run(opened.flow, self.key.case_id, opened.trace)
-        if reason:
-            self._incarnation.halt(reason)
+        if reading.reason:
+            self._incarnation.halt(reading.reason)
         else:
-            self._guarded(lambda: self._incarnation.begin(inner))
+            self._guarded(lambda: self._incarnation.begin(reading.inner))
         self._began = True
         self._read()
         self._flush()
+
+    def _reading_of_log(self) -> Reading:
+        if self._poison:
+            # Not even replayed: that may be what breaks the cell.
+            return Reading(unread(self._row), reason=self._poison)
+        house = self._house
+        return Reader(house.flows, house.world, house.staff.policy_hash).read(self._row, self._records)
 
     async def receive(self, context: Context, envelope: Envelope) -> None:
         """Handle one message: an agent's outcome, or an event of this process. Never waits."""
@@ -182,56 +163,6 @@ class CaseCell:
             run()
         except (ProtocolError, FlowError, ValueError) as error:
             self._incarnation.halt(f"{type(error).__name__}: {error}")
-
-    def _replay(self) -> tuple[list[Logged], list[Logged], Engine | None, Opened, str]:
-        """Lead a fresh engine through the log; the last part of the answer says why there is none."""
-        blank = Opened(flow=self._row.flow, version=self._row.version, source_hash=self._row.source_hash, crew="")
-        log: list[Logged] = []
-        opened = blank
-        engine: Engine | None = None
-        if self._poison:
-            # Not even replayed: that may be what breaks the cell.
-            return log, [], None, opened, self._poison
-        try:
-            log = decode_log(self._records)
-            first = log[0].entry
-            opened = first if isinstance(first, Opened) else blank
-            flow = self._flow()
-            declared: type[object] = flow.inputs
-            engine = Engine(flow.function(Case(*self.key), unpack(opened.inputs, declared)), self._setting(opened, log))
-            return log, replay(engine, log), engine, opened, ""
-        except (CaseworkError, IndexError) as error:
-            if engine is not None:
-                engine.close()
-            return log, [], None, opened, f"{type(error).__name__}: {error}"
-
-    def _flow(self) -> Flow:
-        row, flow = self._row, self._house.flows.get(self._row.flow)
-        if flow is None:
-            raise FlowUnknown(row.flow, row.version, "the crew has no flow of that name")
-        if (flow.version, flow.source_hash) != (row.version, row.source_hash):
-            was, now = f"{row.version}/{row.source_hash}", f"{flow.version}/{flow.source_hash}"
-            raise FlowUnknown(row.flow, row.version, f"the case was opened with {was}, the crew now has {now}")
-        return flow
-
-    def _setting(self, opened: Opened, log: Sequence[Logged]) -> Setting:
-        world = self._house.world
-
-        def fresh(kind: str) -> object:
-            if kind == "now":
-                return world.clock.wall_micros()
-            return world.randomness.stream("flow").random() if kind == "random" else world.ids.new()
-
-        return Setting(
-            key=self.key,
-            flow=opened.flow,
-            purpose=opened.purpose or opened.flow,
-            trace=opened.trace,
-            policy_hash=self._house.staff.policy_hash,
-            identity=log[0].record.hash,
-            now=world.clock.wall_micros,
-            draw=recorded_draws(log, fresh),
-        )
 
     def _services(self, opened: Opened, identity: bytes) -> Services:
         house = self._house
@@ -323,18 +254,7 @@ class CaseCell:
             same = logbook.status is CaseStatus.PARKED and before == {wait.key for wait in told}
             if status is not CaseStatus.PARKED or not told or same:
                 return
-        message_id = f"reported:{self.key.case_id}:{logbook.written}"
-        reported = Reported(
-            message_id=message_id,
-            case_id=self.key.case_id,
-            status=status,
-            result=closed.result if closed else "",
-            needs=tuple(wait.key for wait in told),
-            reasons=tuple(wait.reason for wait in told),
-            kinds=tuple(wait.kind for wait in told),
-            value=closed.value if closed else NIL,
-        )
-        logbook.send(InboxItem(self.key._replace(case_id=parent), message_id, "reported", encode(reported)))
+        logbook.send(report(self.key, parent, logbook.written, told, closed))
 
     async def _append(self, append: Append) -> None:
         delay = RETRY_SECONDS_MIN

@@ -8,12 +8,9 @@ It does not know how records become durable, nor in which actor it lives.
 
 from collections.abc import Callable, Sequence
 
-from casework.protocols.codec import FRAME_BYTES_MAX, pack
-from casework.protocols.errors import FrameTooLarge
 from casework.protocols.records import (
     Arrived,
     Cancel,
-    CaseResult,
     Child,
     Closed,
     Decided,
@@ -29,14 +26,15 @@ from casework.protocols.records import (
     Withdrawn,
 )
 from casework.protocols.wire import Outcome, RiskTier, Task
-from casework.runtime.errors import CaseCancelled, FlowError, ForeignAwait
-from casework.runtime.flow.calls import Calls, Ended
-from casework.runtime.flow.engine import Engine, Pending
-from casework.runtime.flow.entries import fits
+from casework.runtime.errors import FlowError, ForeignAwait
+from casework.runtime.flow.callhistory import Ended
+from casework.runtime.flow.calls import Calls
+from casework.runtime.flow.engine import Engine
 from casework.runtime.flow.messages import expired, message, read_message
 from casework.runtime.flow.operations import CallTool, Delegate, NextReport, Park
 from casework.runtime.flow.replay import INNER, Logged, marked, split_mark
 from casework.runtime.flow.services import Services
+from casework.runtime.flow.standing import ERROR_CHARS_MAX, closing, first_waiting, waits_of
 from casework.runtime.flow.tasks import RESUMED, TASK_MARKS, Tasks
 from casework.runtime.seams import MICROS
 from casework.runtime.staff import CallRequest, Grant
@@ -45,10 +43,6 @@ from casework.runtime.timers import Alarm
 
 #: Calls that a flow itself may make in one case.
 FLOW_CALLS_MAX = 10_000
-#: Bytes of a flow's result at most: the records and messages that carry it must fit into a frame.
-RESULT_BYTES_MAX = FRAME_BYTES_MAX - 65_536
-#: Characters of an error that go into the log.
-ERROR_CHARS_MAX = 300
 
 
 class Incarnation:
@@ -84,7 +78,7 @@ class Incarnation:
             if mark in TASK_MARKS or within:
                 self._earlier.setdefault(outer.partition("@")[0], []).append(logged)
             if mark not in TASK_MARKS:
-                self._calls.remember(logged.record.step_id, logged.entry)
+                self._calls.history.remember(logged.record.step_id, logged.entry)
         # Before the flow may end: a write that nobody asks for any more must not stay unknown unseen.
         self._calls.recover()
         self.settle()
@@ -164,8 +158,8 @@ class Incarnation:
         if self.halted:
             return (Wait(self._operator, WaitKind.OPERATOR, self.halted),)
         assert self._engine is not None, "an incarnation without an engine is halted"
-        waits = [wait for pending in self._engine.pending.values() for wait in _waits(pending)]
-        return (*waits, *self._calls.waits(), *self._tasks.waits())
+        waits = [wait for pending in self._engine.pending.values() for wait in waits_of(pending)]
+        return (*waits, *self._calls.history.waits(), *self._tasks.waits())
 
     @property
     def _operator(self) -> str:
@@ -230,11 +224,11 @@ class Incarnation:
         return bool(fresh)
 
     def _begin_call(self, step_id: str, operation: CallTool) -> None:
-        before = self._calls.asked_before(step_id)
+        before = self._calls.history.arguments(step_id)
         if before is not None and before != bytes(operation.arguments):
             self.halt(f"ReplayMismatch: the flow now calls {step_id} with other arguments than the log says")
             return
-        ended = self._calls.ended(step_id)
+        ended = self._calls.history.told(step_id).ended
         if ended is not None:
             # It ended while the case was halted, and was recorded aside.
             self._feed(step_id, ended)
@@ -313,7 +307,7 @@ class Incarnation:
             case Arrived(key=key):
                 return self._take_arrival(engine, item, entry, key)
             case Reported():
-                step_id = _first(engine, NextReport, entry)
+                step_id = first_waiting(engine.pending, NextReport, entry)
                 if step_id is None:
                     return False
                 self._consume(item)
@@ -324,7 +318,7 @@ class Incarnation:
         return True
 
     def _take_arrival(self, engine: Engine, item: InboxItem, entry: Arrived, key: str) -> bool:
-        step_id = _first(engine, Park, entry)
+        step_id = first_waiting(engine.pending, Park, entry)
         if step_id is not None:
             self._consume(item)
             self._feed(step_id, entry, item.frame)
@@ -362,39 +356,7 @@ class Incarnation:
             return
         if self._inbox:
             self._late(f"{len(self._inbox)} messages were not read before the case closed")
-        if error is None:
-            value = pack(engine.value)
-            if len(bytes(value)) > RESULT_BYTES_MAX:
-                raise FrameTooLarge(len(bytes(value)), RESULT_BYTES_MAX)
-            closed = Closed(result=CaseResult.COMPLETED, value=value)
-        else:
-            result = CaseResult.CANCELLED if isinstance(error, CaseCancelled) else CaseResult.FAILED
-            closed = Closed(result=result, error=str(error)[:ERROR_CHARS_MAX])
+        closed = closing(engine.value, error)
         self._services.logbook.write("case", closed)
         self.closed = closed
         self._calls.close()
-
-
-def _first(engine: Engine, operation: type, entry: Entry) -> str | None:
-    """Find the oldest waiting step of a kind that a record can end."""
-    for pending in engine.pending.values():
-        if isinstance(pending.operation, operation) and fits(pending.operation, entry):
-            return pending.step_id
-    return None
-
-
-def _waits(pending: Pending) -> list[Wait]:
-    """Name what a waiting step waits for, if it is something from outside."""
-    match pending.operation, pending.entry:
-        case Park(key, reason), _:
-            return [Wait(key, WaitKind.EVIDENCE, reason)]
-        case _, Review() as review:
-            wait = Wait(review.id, WaitKind.REVIEW, review.rule)
-            # Its end by time must wake a case that is not in memory.
-            return [wait, Wait(pending.step_id, WaitKind.TIMER, "", review.expires)] if review.expires else [wait]
-        case _, Timer(due=due):
-            return [Wait(pending.step_id, WaitKind.TIMER, "", due)]
-        case NextReport(), _:
-            return [Wait(pending.step_id, WaitKind.CHILD, "a report of a child case")]
-        case _:
-            return []

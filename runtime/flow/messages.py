@@ -3,10 +3,24 @@
 It does not know when anything is sent, nor who waits for it.
 """
 
+from collections.abc import Sequence
+
 from casework.protocols.codec import decode_entry, encode
 from casework.protocols.errors import ProtocolError
-from casework.protocols.records import Arrived, Cancel, Decided, Entry, Review, ReviewAction, Sent, Stopped
-from casework.runtime.store.base import CaseKey, InboxItem
+from casework.protocols.records import (
+    Arrived,
+    Cancel,
+    Closed,
+    Decided,
+    Entry,
+    Reported,
+    Review,
+    ReviewAction,
+    Sent,
+    Stopped,
+)
+from casework.protocols.wire import NIL
+from casework.runtime.store.base import CaseKey, CaseStatus, InboxItem, Wait
 
 
 def message(sender: CaseKey, entry: Sent | Stopped, seq: int) -> InboxItem:
@@ -18,6 +32,22 @@ def message(sender: CaseKey, entry: Sent | Stopped, seq: int) -> InboxItem:
         return InboxItem(receiver, message_id, "arrived", encode(arrived))
     message_id = f"cancel:{sender.case_id}:{seq}"
     return InboxItem(receiver, message_id, "cancel", encode(Cancel(message_id=message_id, by=by, reason=entry.reason)))
+
+
+def report(sender: CaseKey, parent: str, seq: int, told: Sequence[Wait], closed: Closed | None) -> InboxItem:
+    """Make what a case tells its parent when `seq` records are written: what it waits for, or how it closed."""
+    message_id = f"reported:{sender.case_id}:{seq}"
+    reported = Reported(
+        message_id=message_id,
+        case_id=sender.case_id,
+        status=CaseStatus.PARKED if closed is None else CaseStatus.CLOSED,
+        result=closed.result if closed else "",
+        needs=tuple(wait.key for wait in told),
+        reasons=tuple(wait.reason for wait in told),
+        kinds=tuple(wait.kind for wait in told),
+        value=closed.value if closed else NIL,
+    )
+    return InboxItem(sender._replace(case_id=parent), message_id, "reported", encode(reported))
 
 
 def read_message(item: InboxItem) -> Entry | None:

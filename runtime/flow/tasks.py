@@ -32,7 +32,8 @@ from casework.protocols.wire import (
     Outcome,
     Task,
 )
-from casework.runtime.flow.calls import Calls, Ended
+from casework.runtime.flow.callhistory import Ended
+from casework.runtime.flow.calls import Calls
 from casework.runtime.flow.replay import INNER, Logged, marked, split_mark
 from casework.runtime.flow.services import Services
 from casework.runtime.seams import MICROS
@@ -126,7 +127,7 @@ class Tasks:
         for logged in earlier:
             _relive(work, logged)
         if not work.idle:
-            work.suspended_by = self._calls.waiting_below(work.scope)
+            work.suspended_by = self._calls.history.waiting_below(work.scope)
         if not work.idle:
             self._dispatch(work)
 
@@ -168,14 +169,14 @@ class Tasks:
             answer(encode(CallAnswered(failure=FailureKind.REFUSED, message="the task has moved on")))
             return
         step_id = _inner_id(work, asked.tool)
-        before = self._calls.asked_before(step_id)
+        before = self._calls.history.arguments(step_id)
         if before is not None and before != bytes(asked.arguments):
             self._diverged(work, step_id)
             return
         request = self._request(work, step_id, asked)
         work.spent.setdefault(step_id, 0)
         self._calls.begin(request, lambda ended: self._answered(work, step_id, ended, answer))
-        if self._calls.waits_for_person(step_id):
+        if step_id in self._calls.history.asked:
             self._suspend(work, step_id)
 
     def decided(self, decided: Decided) -> bool:
@@ -194,7 +195,7 @@ class Tasks:
     def wake(self) -> None:
         """Send suspended tasks on their way again whose call a person has decided."""
         for work in self._works.values():
-            if work.suspended_by and not self._calls.waits_for_person(work.suspended_by):
+            if work.suspended_by and work.suspended_by not in self._calls.history.asked:
                 work.suspended_by = ""
                 self._dispatch(work)
 
@@ -255,7 +256,7 @@ class Tasks:
         work.last_failure = failed
         retry = services.staff.retry(work.task, failed, work.attempt)
         left = work.task.deadline - services.world.clock.wall_micros()
-        wrote = self._calls.wrote(work.step_id)
+        wrote = self._calls.history.wrote(work.step_id)
         again = retry.again and not wrote and work.attempt < work.task.attempts
         if again and left > retry.delay_seconds * MICROS:
             services.logbook.write(marked(work.step_id, ATTEMPT, work.attempt), failed, frame)
@@ -347,7 +348,7 @@ class Tasks:
 
     def _diverged(self, work: TaskWork, step_id: str) -> None:
         """An agent asks for something else than it did before: a new attempt, unless it has written."""
-        if self._calls.wrote(work.step_id):
+        if self._calls.history.wrote(work.step_id):
             self._services.halt(f"partial: the agent of {work.step_id} diverged at {step_id} after a write")
             return
         message = f"the agent asked for something else at {step_id} than the log says"

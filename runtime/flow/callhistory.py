@@ -1,0 +1,94 @@
+"""What the log has of each call of a case: how it was asked for, its intent, its end, what a person said of it.
+
+It is told every record of a call, those of earlier incarnations and those written now, and answers questions; it
+changes nothing. It does not know which calls are under way.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from casework.protocols.records import Call, Decided, Done, Entry, Intent, Review, Undone, Withdrawn
+from casework.runtime.flow.replay import INNER, split_mark
+from casework.runtime.store.base import Wait, WaitKind
+
+Ended = Call | Done | Undone
+
+
+class Told(NamedTuple):
+    """What the log has of one call."""
+
+    ended: Ended | None = None
+    intent: Intent | None = None
+    decided: Decided | None = None  #: the last decision of a person since the intent, or before there was one
+    asked: Review | None = None  #: the review that is still open
+
+
+class CallHistory:
+    """The calls of one case, as its log has them."""
+
+    def __init__(self) -> None:
+        self._recorded: dict[str, list[Entry]] = {}
+        #: What a person is asked before a call can go on, by the call's step; the call may not be under way itself.
+        self.asked: dict[str, Review] = {}
+
+    def remember(self, step_id: str, entry: Entry) -> None:
+        """Hear a record that belongs to a call."""
+        step, _ = split_mark(step_id)
+        self._recorded.setdefault(step, []).append(entry)
+        if isinstance(entry, Review):
+            self.asked[step] = entry
+        elif not isinstance(entry, Intent):
+            self.asked.pop(step, None)
+
+    def steps(self) -> Iterable[str]:
+        """Give the steps of all calls, oldest first; more may be remembered meanwhile."""
+        return list(self._recorded)
+
+    def waits(self) -> list[Wait]:
+        """Name the reviews that calls wait for."""
+        return [Wait(review.id, WaitKind.REVIEW, review.rule) for review in self.asked.values()]
+
+    def asked_by_review(self, review_id: str) -> str | None:
+        """Give the step of the call that a review is about, while it is open."""
+        return next((step for step, review in self.asked.items() if review.id == review_id), None)
+
+    def waiting_below(self, scope: str) -> str:
+        """Give the first call in a scope that cannot go on without a person, or an empty text."""
+        return next((step_id for step_id in self.asked if step_id.startswith(scope)), "")
+
+    def arguments(self, step_id: str) -> bytes | None:
+        """Give the arguments with which a call was first asked for."""
+        for entry in self._recorded.get(step_id, ()):
+            if isinstance(entry, Call | Intent):
+                return bytes(entry.arguments)
+            if isinstance(entry, Review):
+                return bytes(entry.proposal)
+        return None
+
+    def wrote(self, step_id: str) -> bool:
+        """Tell whether any call of a task, in whatever attempt, made a write that is not known to have failed."""
+        return any(
+            isinstance(entry, Intent) and not isinstance(self.told(step).ended, Undone)
+            for step, entries in self._recorded.items()
+            if step.startswith((f"{step_id}{INNER}", f"{step_id}@"))
+            for entry in entries
+        )
+
+    def told(self, step_id: str) -> Told:
+        """Give what the log has of a call."""
+        ended, intent, decided, asked = None, None, None, None
+        for entry in self._recorded.get(step_id, ()):
+            match entry:
+                case Call() | Done() | Undone():
+                    ended = entry
+                case Intent():
+                    intent, decided = entry, None
+                case Review():
+                    asked = entry
+                case Decided():
+                    decided, asked = entry, None
+                case Withdrawn():
+                    asked = None
+                case _:
+                    continue
+        return Told(ended, intent, decided, asked)

@@ -1,0 +1,37 @@
+"""What all cases of a node share: the store, the staff, the flows, and how the node hears of a case.
+
+A record of references, made once per node. It does not know what a case does with them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from casework.runtime.flow.case import Flow
+from casework.runtime.seams import World
+from casework.runtime.staff import Staff
+from casework.runtime.store.base import Store
+from casework.runtime.telemetry import Telemetry
+from casework.runtime.timers import Timers
+
+if TYPE_CHECKING:
+    from casework.runtime.flow.casecell import CaseCell
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class Household:
+    """What all cases of a node share."""
+
+    store: Store
+    staff: Staff
+    flows: Mapping[str, Flow]
+    crew: str
+    world: World
+    timers: Timers
+    telemetry: Telemetry
+    parked: "Callable[[CaseCell], None]"
+    """Hear that a case is parked and durable."""
+    ended: "Callable[[CaseCell], None]"
+    """Hear that a cell has ended: closed, released, or lost to another incarnation."""
+    busy: "Callable[[CaseCell], None]"
+    """Hear that a case which was parked has something to do."""

@@ -1,0 +1,61 @@
+"""What a running case stands at, as pure functions: which step a message ends, what it waits for, how it closed.
+
+It does not know how the case got there.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from casework.protocols.codec import FRAME_BYTES_MAX, pack
+from casework.protocols.errors import FrameTooLarge
+from casework.protocols.records import CaseResult, Closed, Entry, Review, Timer
+from casework.runtime.errors import CaseCancelled
+from casework.runtime.flow.engine import Pending
+from casework.runtime.flow.entries import fits
+from casework.runtime.flow.operations import NextReport, Park
+from casework.runtime.store.base import Wait, WaitKind
+
+#: Bytes of a flow's result at most: the records and messages that carry it must fit into a frame.
+RESULT_BYTES_MAX: Final = FRAME_BYTES_MAX - 65_536
+#: Characters of an error that go into the log.
+ERROR_CHARS_MAX: Final = 300
+
+
+def first_waiting(pending: Mapping[str, Pending], operation: type, entry: Entry) -> str | None:
+    """Find the oldest waiting step of a kind that a record can end."""
+    for step in pending.values():
+        if isinstance(step.operation, operation) and fits(step.operation, entry):
+            return step.step_id
+    return None
+
+
+def waits_of(pending: Pending) -> list[Wait]:
+    """Name what a waiting step waits for, if it is something from outside."""
+    match pending.operation, pending.entry:
+        case Park(key, reason), _:
+            return [Wait(key, WaitKind.EVIDENCE, reason)]
+        case _, Review() as review:
+            wait = Wait(review.id, WaitKind.REVIEW, review.rule)
+            # Its end by time must wake a case that is not in memory.
+            return [wait, Wait(pending.step_id, WaitKind.TIMER, "", review.expires)] if review.expires else [wait]
+        case _, Timer(due=due):
+            return [Wait(pending.step_id, WaitKind.TIMER, "", due)]
+        case NextReport(), _:
+            return [Wait(pending.step_id, WaitKind.CHILD, "a report of a child case")]
+        case _:
+            return []
+
+
+def closing(value: object, error: Exception | None) -> Closed:
+    """Make a case's last record of what its flow returned, or raised.
+
+    Raises:
+        FrameTooLarge: the value is larger than records and messages may carry.
+    """
+    if error is not None:
+        result = CaseResult.CANCELLED if isinstance(error, CaseCancelled) else CaseResult.FAILED
+        return Closed(result=result, error=str(error)[:ERROR_CHARS_MAX])
+    packed = pack(value)
+    if len(bytes(packed)) > RESULT_BYTES_MAX:
+        raise FrameTooLarge(len(bytes(packed)), RESULT_BYTES_MAX)
+    return Closed(result=CaseResult.COMPLETED, value=packed)
