@@ -3,8 +3,8 @@
 Units: microseconds to spawn one, and bytes of resident memory (RSS of a fresh process, read before and after) for each
 of so many idle actors (the number of operations), name, ref and behavior included, the collector on. At ten times as
 many: the same again, and how long one of them takes to wake and answer an ask, of 100 from all over: the median and the
-slowest. Logical addresses are compared at the first size: each is woken by an ask, and when all have been passivated for
-want of work, memory is read, and some are woken a second time.
+slowest. Logical addresses are compared at the first size: each is woken by an ask, and when all have been passivated
+for want of work, memory is read, and some are woken a second time.
 """
 
 import statistics
