@@ -32,6 +32,7 @@ from casework.protocols.depth import deeper_than
 from casework.protocols.errors import FrameInvalid, FrameTooDeep, FrameTooLarge, FrameUnknown
 from casework.protocols.records import Entry
 from casework.protocols.shape import levels_of
+from casework.protocols.upcast import UPCASTS, Fields, name_of
 from casework.protocols.wire import CallAnswered, CallAsked, Outcome, Task
 
 T = TypeVar("T")
@@ -54,6 +55,9 @@ HASH_BYTES: Final = 32
 TYPES_MAX: Final = 1_024
 
 _ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic", decimal_format="string")
+#: Keeps the order in which a map was read, so that what an upcast leaves alone keeps its bytes.
+_AS_READ: Final = msgspec.msgpack.Encoder()
+_FIELDS: Final = msgspec.msgpack.Decoder(Fields)
 _ENTRY: Final = msgspec.msgpack.Decoder[Entry](Entry)
 _TASK: Final = msgspec.msgpack.Decoder(Task)
 _OUTCOME: Final = msgspec.msgpack.Decoder[Outcome](Outcome)
@@ -174,10 +178,10 @@ def check_frame(frame: bytes) -> None:
 
 
 def decode_entry(frame: bytes) -> Entry:
-    """Decode a log record's frame.
+    """Decode a log record's frame, of whatever release.
 
     Raises:
-        FrameUnknown: a tag that this version does not know.
+        FrameUnknown: a tag that this version does not know, or a version of it.
         FrameTooLarge, FrameInvalid: as `unpack`.
         FrameTooDeep: deeper than the stack has room for, in bytes that are only skipped.
     """
@@ -207,10 +211,10 @@ def decode_call_answered(frame: bytes) -> CallAnswered:
 
 
 def kind_of(message: Struct) -> str:
-    """Give a message's tag: the kind under which it stands in the log."""
+    """Give the kind under which a message stands in the log: its tag, without the version of its type."""
     tag = type(message).__struct_config__.tag
     assert isinstance(tag, str), "every message type is tagged"
-    return tag
+    return name_of(tag)
 
 
 def digest(data: bytes | Raw) -> bytes:
@@ -236,7 +240,21 @@ def _decode(decoder: msgspec.msgpack.Decoder[T], frame: bytes | Raw, expected: s
         raise _too_deep_to_read(frame, FRAME_DEPTH_MAX) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         wrong_tag = "Invalid value '" in str(error) and "$.type" in str(error)
+        older = _lifted(frame, expected) if wrong_tag else None
+        if older is not None:
+            return _decode(decoder, older, expected)
         raise (FrameUnknown if wrong_tag else FrameInvalid)(expected, str(error)) from error
+
+
+def _lifted(frame: bytes | Raw, expected: str) -> bytes | None:
+    """Give a frame of an older version of its type in today's; None if it is no such frame."""
+    lifted = UPCASTS.lifted(_decode(_FIELDS, frame, expected))
+    if lifted is None:
+        return None
+    try:
+        return _AS_READ.encode(lifted)
+    except _UNENCODABLE as error:
+        raise FrameInvalid(expected, f"its upcast has no faithful bytes: {error}") from error
 
 
 def _plain(frame: bytes | Raw, expected: str) -> Plain:
