@@ -35,14 +35,12 @@ BURST_MAX: Final = 64
 
 
 @final
-class Cell(Life):
+class Cell(Life, eq=False, gc=False):
     """One actor: its intake and its turns."""
-
-    __slots__ = ()
 
     def post_nowait(self, envelope: Envelope) -> None:
         """Accept a message, or refuse it by a `NotSent`."""
-        tally = self._kernel.tally
+        tally = self.kernel.tally
         tally.sent += 1
         try:
             shed = self.mailbox.offer_nowait(envelope)
@@ -52,13 +50,13 @@ class Cell(Life):
         tally.accepted += 1
         if not self._scheduled:
             self._scheduled = True
-            self._kernel.pool.run(self)
+            self.kernel.pool.run(self)
         if shed is not None:
             self._bury(shed, "shed for a younger message")
 
     async def post(self, envelope: Envelope) -> None:
         """Accept a message when there is room, if it waits for that; if cancelled, it was not accepted."""
-        tally = self._kernel.tally
+        tally = self.kernel.tally
         try:
             shed = await self.mailbox.offer(envelope)
         except NotSent:
@@ -82,7 +80,7 @@ class Cell(Life):
         If cancelled by the job's scope, the handler at work was killed or abandoned; the turn is not over.
         """
         self._job = job
-        mailbox, kernel = self.mailbox, self._kernel
+        mailbox, kernel = self.mailbox, self.kernel
         tally, now, messages = kernel.tally, kernel.sweep.monotonic, kernel.messages
         left = BURST_MAX
         while True:
@@ -122,8 +120,8 @@ class Cell(Life):
         """The turn is over: there is nothing left to do."""
         self._job = None
         self._scheduled = False
-        if self._home is not None and self.phase is Phase.RUNNING and not self._own:
-            self._home.idle(self)
+        if self.home is not None and self.phase is Phase.RUNNING and not self._own:
+            self.home.idle(self)
 
     async def _attend(self, job: Job) -> bool:
         """Look at what is more urgent than the mailbox; False when the turn must not go on in this scope."""
@@ -140,14 +138,14 @@ class Cell(Life):
 
     def _drop(self, envelope: Envelope) -> None:
         """Drop a message unread: it is too late, or nobody waits for the answer."""
-        self._kernel.tally.expired += 1
+        self.kernel.tally.expired += 1
         if envelope.reply is not None:
             envelope.reply.fail(Expired(envelope))
 
     async def _failed(self, envelope: Envelope, error: BaseException, span: Span | None) -> None:
         """The boundary: what a handler raises goes to the asker and to supervision; a cancellation goes on."""
         self.current = None
-        self._kernel.tally.failed += 1
+        self.kernel.tally.failed += 1
         foreseen = isinstance(error, Exception)
         if span is not None:
             self._traced(span, type(error).__name__ if foreseen else "cancelled")
@@ -182,8 +180,8 @@ class Cell(Life):
                 await self._call("signalled", signal)
 
     def _trace(self, envelope: Envelope) -> Span:
-        assert self._kernel.messages is not None, "somebody traces messages"
-        span = self._kernel.messages.message(kind_of(self.address), envelope.trace, asked=envelope.reply is not None)
+        assert self.kernel.messages is not None, "somebody traces messages"
+        span = self.kernel.messages.message(kind_of(self.address), envelope.trace, asked=envelope.reply is not None)
         self.trace = span.traceparent
         return span
 

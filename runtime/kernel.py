@@ -285,7 +285,8 @@ class Kernel:
 
     def failed(self, address: str, error: BaseException) -> None:
         """A cell's failure arrives here once, besides supervision and the asker."""
-        _LOG.warning("%s failed: %s: %s", address, type(error).__name__, error)
+        # Not the error itself: a handler that keeps records would keep the whole actor.
+        _LOG.warning("%s failed: %s: %s", address, type(error).__name__, str(error))
         if self.hooks is not None:
             self.hooks.cell_failed(address, error)
 

@@ -67,11 +67,12 @@ class MailboxStatistics(NamedTuple):
 
 
 @final
-class Mailbox(Struct, eq=False):
+class Mailbox(Struct, eq=False, gc=False):
     """Two lanes: signals first, then messages in the order of their acceptance.
 
     A Struct, though it is no message, for it is made four times as fast; and its deques are there only while they hold
-    something, for an empty one takes 624 bytes: an idle actor is to cost next to nothing.
+    something, for an empty one takes 624 bytes: an idle actor is to cost next to nothing. The garbage collector does
+    not look at it: closing it breaks the circles that messages in it may be part of.
     """
 
     depth_max: int = MAILBOX_DEPTH_MAX

@@ -1,5 +1,7 @@
 """The actor system: names, families of actors, escalation, drain, and nothing lost on the way."""
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import anyio
@@ -11,6 +13,7 @@ from casework.runtime.behavior import Context
 from casework.runtime.errors import Draining, Escalated, MailboxFull, NameTaken, Stopping
 from casework.runtime.lifecycle import ChildEnded, Down
 from casework.runtime.mailbox import Envelope, Overflow
+from casework.runtime.ref import Ref
 from casework.runtime.supervision import Restart, RestartLimit
 
 
@@ -306,3 +309,45 @@ async def test_an_idle_actor_has_no_job() -> None:
             for ref in refs:
                 assert await ref.ask(b"x", timeout_seconds=5) == b"x"
             assert len(anyio.get_running_tasks()) <= before + 1
+
+
+@pytest.mark.parametrize("end", ["stop", "escalate", "kill", "leave the system"])
+async def test_nothing_is_left_of_an_actor_that_ended_though_it_knew_itself(end: str) -> None:
+    class Known:
+        """Something that only the actor keeps alive."""
+
+    async def life() -> weakref.ref[Known]:
+        known = Known()
+        refs: list[Ref] = []
+
+        class Selfish:
+            def __init__(self, thing: Known) -> None:
+                self.thing = thing
+                self.refs = refs
+
+            async def started(self, context: Context) -> None:
+                self.context = context
+
+            async def receive(self, context: Context, envelope: Envelope) -> None:
+                self.envelope = envelope
+                raise ValueError(self)
+
+        heard: list[str] = []
+        async with ActorSystem(
+            restart_limit=RestartLimit(intensity=0), on_escalation=lambda escalated: heard.append(escalated.address)
+        ) as system:
+            refs.append(system.spawn("selfish", lambda: Selfish(known), restart=Restart.TRANSIENT))
+            await system.wait_quiet()
+            if end == "stop":
+                refs[0].stop()
+            elif end == "kill":
+                refs[0].kill()
+            elif end == "escalate":
+                refs[0].tell_nowait(b"")
+            await system.wait_quiet()
+        return weakref.ref(known)
+
+    with anyio.fail_after(5):
+        known = await life()
+    gc.collect()
+    assert known() is None
