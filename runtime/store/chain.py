@@ -29,7 +29,7 @@ def chained(previous: bytes, key: CaseKey, record: Record) -> bytes:
         record.kind.encode(),
         record.step_id.encode(),
         record.at.to_bytes(8),
-        digest(record.frame),
+        record.frame_hash if record.frame_hash and not record.frame else digest(record.frame),
     )
     hasher = hashlib.sha256()
     for part in parts:

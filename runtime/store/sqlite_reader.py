@@ -16,7 +16,8 @@ import anyio
 
 from casework.runtime.errors import StoreInvalid, StoreUnavailable
 from casework.runtime.seams import World
-from casework.runtime.store import queries
+from casework.runtime.store import queries, sqlite_archive
+from casework.runtime.store.archive import Transfer
 from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, Record, ReviewRow
 from casework.runtime.store.connections import connect_reader, store_error
 
@@ -88,6 +89,10 @@ class SqliteReader:
     async def setting(self, name: str) -> str | None:
         """Give a remembered setting of this store."""
         return await self._ask(queries.setting, name)
+
+    async def transfer(self, key: CaseKey) -> Transfer | None:
+        """Give all of one case."""
+        return await self._ask(sqlite_archive.transfer, key)
 
     async def _ask(
         self, query: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs

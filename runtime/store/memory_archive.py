@@ -1,0 +1,116 @@
+"""Whole cases into and out of the store in memory, and retention.
+
+It holds the cases and the reviews, for these calls are about all of them at once; each call is a synchronous core
+behind one checkpoint. It does not know how a case goes on.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import anyio.lowlevel
+import msgspec
+
+from casework.runtime.store.archive import (
+    BringInResult,
+    BroughtIn,
+    InboxEntry,
+    NotClosed,
+    Retained,
+    RetainResult,
+    Transfer,
+    assert_transfer,
+    without_frame,
+)
+from casework.runtime.store.base import CaseExists, CaseKey, CaseRow, CaseStatus, InboxItem, Record, ReviewRow
+
+
+@dataclass(slots=True, eq=False)
+class MemoryCase:
+    """One case, as the store in memory has it."""
+
+    number: int
+    row: CaseRow
+    records: list[Record]
+    seen: int = 0
+    unread: dict[str, InboxItem] = field(default_factory=dict[str, InboxItem])
+    # Every id that ever came, with the target it was addressed to: kept for the life of the case.
+    had: dict[str, str] = field(default_factory=dict[str, str])
+
+
+class MemoryArchive:
+    """The part of the store in memory that deals with whole cases."""
+
+    def __init__(self) -> None:
+        self._cases: dict[CaseKey, MemoryCase] = {}
+        self._reviews: dict[str, ReviewRow] = {}
+        self._position = 0
+        self._heard: Callable[[Sequence[CaseKey]], None] | None = None
+
+    async def transfer(self, key: CaseKey) -> Transfer | None:
+        """Give all of one case."""
+        await anyio.lowlevel.checkpoint()
+        case = self._cases.get(key)
+        if case is None:
+            return None
+        inbox = tuple(_entry(case, item_id, target) for item_id, target in case.had.items())
+        reviews = [review for review in self._reviews.values() if review.key == key]
+        reviews.sort(key=lambda review: (review.opened_at, review.id))
+        return Transfer(case.row, tuple(case.records), inbox, tuple(reviews))
+
+    async def bring_in(self, transfers: Sequence[Transfer]) -> BringInResult:
+        """Take in whole cases, all or none."""
+        for transfer in transfers:
+            assert_transfer(transfer)
+        await anyio.lowlevel.checkpoint()
+        there = next((self._cases[each.row.key].row for each in transfers if each.row.key in self._cases), None)
+        if there is not None:
+            return CaseExists(there)
+        for transfer in transfers:
+            self._insert(transfer)
+        self._announce(each.row.key for each in transfers if each.row.status is not CaseStatus.CLOSED)
+        return BroughtIn(tuple(transfer.row.key for transfer in transfers))
+
+    async def retain(self, keys: Sequence[CaseKey], account: Transfer) -> RetainResult:
+        """Drop what closed cases contained, and bring in the account of it."""
+        assert_transfer(account)
+        await anyio.lowlevel.checkpoint()
+        cases = {key: self._cases[key] for key in keys if key in self._cases}
+        ongoing = [key for key in keys if key not in cases or cases[key].row.status is not CaseStatus.CLOSED]
+        if ongoing:
+            return NotClosed(tuple(ongoing))
+        there = self._cases.get(account.row.key)
+        if there is not None:
+            return CaseExists(there.row)
+        frames = sum(bool(record.frame) for case in cases.values() for record in case.records)
+        for case in cases.values():
+            case.records = [without_frame(record) for record in case.records]
+            case.unread.clear()
+        for review in [review for review in self._reviews.values() if review.key in cases]:
+            del self._reviews[review.id]
+        self._insert(account)
+        return Retained(frames)
+
+    def _insert(self, transfer: Transfer) -> None:
+        row = msgspec.structs.replace(transfer.row, node="", claims=0)
+        case = self._cases[row.key] = MemoryCase(len(self._cases), row, list(transfer.records))
+        for entry in transfer.inbox:
+            self._position += 1
+            case.had[entry.id] = entry.target
+            if entry.kind:
+                case.unread[entry.id] = InboxItem(row.key, entry.id, entry.kind, entry.frame, self._position)
+            if entry.seen:
+                case.seen = self._position
+        for review in transfer.reviews:
+            self._reviews.setdefault(review.id, review)
+
+    def _announce(self, keys: Iterable[CaseKey]) -> None:
+        unique = tuple(dict.fromkeys(keys))
+        if unique and self._heard is not None:
+            self._heard(unique)
+
+
+def _entry(case: MemoryCase, item_id: str, target: str) -> InboxEntry:
+    item = case.unread.get(item_id)
+    if item is None:
+        return InboxEntry(item_id, target)
+    return InboxEntry(item_id, target, item.kind, item.frame, seen=item.position <= case.seen)
