@@ -17,10 +17,12 @@ from casework.runtime.errors import StoreInvalid, StoreUnavailable
 from casework.runtime.flow.case import Flow
 from casework.runtime.flow.casecell import CaseCell
 from casework.runtime.flow.household import Household
+from casework.runtime.lease import LEASE_SECONDS, Lease
 from casework.runtime.ref import Ref
 from casework.runtime.seams import MICROS, World
 from casework.runtime.staff import Staff
 from casework.runtime.store.base import CaseKey, CaseRow, Record, Store
+from casework.runtime.store.rules import SUSPECT_CLAIMS, SUSPECT_MICROS
 from casework.runtime.supervision import Restart
 from casework.runtime.telemetry import Telemetry
 from casework.runtime.timers import Timers
@@ -35,8 +37,9 @@ LINGER_SECONDS: Final = 1.0
 FAILURES_MAX: Final = 3
 #: Messages that may wait for one case.
 CASE_MAILBOX_MAX: Final = 20_000
-#: Seconds that a node's lease lasts, and between renewals.
-LEASE_SECONDS: Final = 4.0
+#: Claims in a row without a new record after which a case has killed its process often enough.
+CLAIMS_MAX: Final = 3
+#: Seconds between renewals of the node's lease.
 RENEW_SECONDS: Final = 1.0
 #: Seconds until a store that is unavailable is asked again.
 RETRY_SECONDS: Final = 0.5
@@ -56,6 +59,7 @@ class Node:
 
     def __init__(self, household: Callable[["Node"], Household], system: ActorSystem) -> None:
         self._house = household(self)
+        self._lease = self._house.lease
         self._system = system
         self.name = self._house.world.ids.new()
         self._cells: dict[CaseKey, CaseCell] = {}
@@ -68,6 +72,7 @@ class Node:
         self._claimed = 0
         self._ended = 0
         self._draining = False
+        self._over = False
         # How often in a row a case broke its cell, and how long its log was then: a new record begins the count anew.
         self._failures: dict[CaseKey, tuple[int, int]] = {}
         self._lost: list[CaseKey] = []
@@ -133,6 +138,8 @@ class Node:
                     cell.release()
                 await changed.wait()
         # The lease ends now: what is still held here is free for whoever comes next.
+        self._over = True
+        self._lease.over()
         with anyio.move_on_after(timeout_seconds), suppress(StoreUnavailable):
             await self._house.store.renew(self.name, until=0)
 
@@ -152,6 +159,10 @@ class Node:
         """Hear that a parked case has something to do again."""
         self._notify()
 
+    def cleared(self) -> None:
+        """Hear that a suspect has a new record: the next one may come."""
+        self._wake.set()
+
     def ended(self, cell: CaseCell) -> None:
         """Hear that a cell has ended."""
         if self._cells.get(cell.key) is cell:
@@ -161,7 +172,8 @@ class Node:
             # Something may have come while the store took it back.
             self._expected.add(cell.key)
         elif not self._draining:
-            self._failed(cell.key, cell.durable)
+            if not cell.anew:
+                self._failed(cell.key, cell.durable)
             self._starting.add(cell.key)
             self._lost.append(cell.key)
         self._ended += 1
@@ -196,14 +208,18 @@ class Node:
             room = ACTIVE_MAX - self._working()
             if room <= 0:
                 return
+            # Under a lease that may be over, what it claims would be free again at once.
+            term = await self._lease.wait_fresh()
             rows = await house.store.claim(self.name, limit=room, now=house.world.clock.wall_micros())
             keys = [row.key for row in rows]
             self._claimed += len(rows)
             self._starting.update(keys)
             # Should the store fail now, they are held but have no cell: then they are taken again.
             self._lost.extend(keys)
+            if any(row.claims > SUSPECT_CLAIMS for row in rows):
+                house.timers.after(SUSPECT_MICROS / MICROS, self._look)
             for row in rows:
-                await self._activate(row)
+                await self._activate(row, term)
                 self._lost.remove(row.key)
             expected.difference_update(keys)
             self._expected.difference_update(keys)
@@ -221,9 +237,10 @@ class Node:
         """Take again what this node holds and lost track of."""
         while self._lost and not self._draining:
             key = self._lost[-1]
+            term = self._lease.term
             row = await self._house.store.reclaim(self.name, key)
             if row is not None:
-                await self._activate(row)
+                await self._activate(row, term)
             self._lost.remove(key)
             self._starting.discard(key)
 
@@ -234,15 +251,24 @@ class Node:
         self._alarm_due = 0
         self._wake.set()
 
-    async def _activate(self, row: CaseRow) -> None:
+    def _poison(self, row: CaseRow) -> str:
+        """Say why a case must not run again, if it must not."""
         failures, _ = self._failures.get(row.key, (0, 0))
-        poison = f"poison: it failed {failures} times in a row" if failures >= FAILURES_MAX else ""
+        if failures >= FAILURES_MAX:
+            return f"poison: it failed {failures} times in a row"
+        if row.claims > CLAIMS_MAX:
+            times = row.claims - 1
+            return f"poison: {times} processes that worked on it ended before it had a new record"
+        return ""
+
+    async def _activate(self, row: CaseRow, term: int) -> None:
+        poison = self._poison(row)
         records: Sequence[Record] = ()
         try:
             records = await self._house.store.records(row.key)
         except StoreInvalid as error:
             poison = str(error)
-        cell = CaseCell(row, records, self._house, poison=poison)
+        cell = CaseCell(row, records, self._house, term=term, poison=poison)
         self._cells[row.key] = cell
         self._starting.discard(row.key)
         self._spawn(row, cell)
@@ -260,10 +286,12 @@ class Node:
             await self._renew_once()
 
     async def _renew_once(self) -> None:
-        if not self._draining:
+        if not self._over:
+            asked = self._lease.moment()
             # A store that is unavailable renews nobody else's lease either; the next time is soon.
             with suppress(StoreUnavailable):
                 await self._house.store.renew(self.name, until=self._lease_end())
+                self._lease.renewed(asked)
 
 
 def household(
@@ -280,9 +308,11 @@ def household(
             world=world,
             timers=Timers(world.clock),
             telemetry=telemetry,
+            lease=Lease(world.clock),
             parked=node.parked,
             ended=node.ended,
             busy=node.busy,
+            cleared=node.cleared,
         )
 
     return make

@@ -232,6 +232,8 @@ class Calls:
         before = work.intent.call_before if work.intent else 0
 
         async def perform() -> None:
+            if work.intent is not None and not await services.entitled():
+                return
             result = await services.staff.perform(request, idempotency_key=key, call_before=before)
             services.tell(lambda: self._performed(work, ruling, result))
 
@@ -267,6 +269,9 @@ class Calls:
         request = replace(work.request, arguments=intent.arguments)
 
         async def look_up() -> None:
+            # It may be made again under its key.
+            if not await services.entitled():
+                return
             result = await services.staff.look_up(request, idempotency_key=intent.key, call_before=intent.call_before)
             services.tell(lambda: self._looked_up(work, result))
 

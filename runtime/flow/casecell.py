@@ -43,6 +43,7 @@ from casework.runtime.store.base import (
     Wait,
     WaitKind,
 )
+from casework.runtime.store.rules import SUSPECT_CLAIMS
 from casework.runtime.telemetry import SpanHandle
 
 #: Seconds between attempts to reach a store that is unavailable: the first, and the longest.
@@ -55,11 +56,19 @@ TOLD = frozenset({WaitKind.EVIDENCE, WaitKind.REVIEW, WaitKind.OPERATOR})
 class CaseCell:
     """The behavior of a case's actor."""
 
-    def __init__(self, row: CaseRow, records: Sequence[Record], household: Household, *, poison: str = "") -> None:
-        """Make the cell of a claimed case; `poison` says why it must not run again, if it must not."""
+    def __init__(
+        self, row: CaseRow, records: Sequence[Record], household: Household, *, term: int, poison: str = ""
+    ) -> None:
+        """Make the cell of a case that was claimed in a term of the node's lease.
+
+        `poison` says why it must not run again, if it must not.
+        """
         self.key = row.key
         self.parked = False  #: parked and durable, with nothing under way
         self.released = False  #: given back to the store, or owned by another incarnation now
+        self.anew = False  #: ended for its log to be read anew
+        self._suspect = row.claims > SUSPECT_CLAIMS
+        self._term = term
         self._poison = poison
         self._row = row
         self._records = records
@@ -179,6 +188,7 @@ class CaseCell:
             job=self._context.start_soon,
             tell=self._tell,
             when_durable=lambda seq, run: self._held.append((seq, run)),
+            entitled=self._entitled,
             look=self._read,
             halt=self._halt,
         )
@@ -225,6 +235,10 @@ class CaseCell:
         incarnation, logbook = self._incarnation, self._logbook
         status, waits = incarnation.status, incarnation.waits()
         if logbook.empty and status is logbook.status and waits == logbook.waits:
+            if incarnation.anew:
+                self.anew = True
+                self._end()
+                return
             if status is CaseStatus.PARKED and not self.parked and not self._reading:
                 self.parked = True
                 self._house.parked(self)
@@ -280,11 +294,14 @@ class CaseCell:
     def _appended(self, append: Append, result: AppendResult) -> None:
         self._appending = False
         if not isinstance(result, Appended):
-            # Fenced: another incarnation has it. Conflict, Unknown: what is in the store is read again.
+            # Fenced: another node or incarnation has it. Conflict, Unknown: what is in the store is read again.
             self.released = isinstance(result, Fenced)
             self._end()
             return
         self._logbook.confirm(append)
+        if self._suspect and append.records:
+            self._suspect = False
+            self._house.cleared()
         for record in append.records:
             self._house.telemetry.recorded(record.kind)
         if append.status is CaseStatus.CLOSED:
@@ -296,6 +313,28 @@ class CaseCell:
         if append.release:
             self.released = True
             self._end()
+
+    async def _entitled(self) -> bool:
+        """Wait until this case may have an effect; after a lease that may have been over, look who has it now."""
+        lease, delay = self._house.lease, RETRY_SECONDS_MIN
+        while True:
+            term = await lease.wait_fresh()
+            if term == self._term:
+                return True
+            try:
+                row = await self._house.store.case(self.key)
+            except StoreUnavailable:
+                delay = await self._pause(delay)
+                continue
+            if row is None or (row.epoch, row.node) != (self._row.epoch, self._row.node):
+                self._tell(self._lose)
+                return False
+            self._term = term
+
+    def _lose(self) -> None:
+        """End the cell of a case that another node has."""
+        self.released = True
+        self._end()
 
     def _end(self) -> None:
         self._ending = True

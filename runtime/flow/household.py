@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from casework.runtime.flow.case import Flow
+from casework.runtime.lease import Lease
 from casework.runtime.seams import World
 from casework.runtime.staff import Staff
 from casework.runtime.store.base import Store
@@ -29,9 +30,12 @@ class Household:
     world: World
     timers: Timers
     telemetry: Telemetry
+    lease: Lease
     parked: "Callable[[CaseCell], None]"
     """Hear that a case is parked and durable."""
     ended: "Callable[[CaseCell], None]"
     """Hear that a cell has ended: closed, released, or lost to another incarnation."""
     busy: "Callable[[CaseCell], None]"
     """Hear that a case which was parked has something to do."""
+    cleared: Callable[[], None]
+    """Hear that a suspect has a new record, and so did not kill the process."""

@@ -65,7 +65,9 @@ class Incarnation:
         self._inbox: dict[str, tuple[InboxItem, Entry | None]] = {}
         self._consumed: set[str] = set()
         self.inbox_seen = 0  #: highest inbox position that was read
+        self._heard = False
         self.halted = ""  #: why it goes no further, once it does not
+        self.anew = False  #: whether it ends when all is durable, for its log to be read anew
         self.closed: Closed | None = None  #: its last record, once there is one
 
     def begin(self, inner: Sequence[Logged]) -> None:
@@ -108,7 +110,11 @@ class Incarnation:
         for item in items:
             self.inbox_seen = max(self.inbox_seen, item.position)
             if item.id not in self._consumed and item.id not in self._inbox:
-                self._inbox[item.id] = item, read_message(item)
+                entry = read_message(item)
+                self._inbox[item.id] = item, entry
+                # What came before this incarnation has had its try already.
+                self.anew = self.anew or (self._heard and self._tries_again(entry))
+        self._heard = True
         self.settle()
         if complete:
             overdue, self._overdue = self._overdue, set()
@@ -160,6 +166,9 @@ class Incarnation:
         assert self._engine is not None, "an incarnation without an engine is halted"
         waits = [wait for pending in self._engine.pending.values() for wait in waits_of(pending)]
         return (*waits, *self._calls.history.waits(), *self._tasks.waits())
+
+    def _tries_again(self, entry: Entry | None) -> bool:
+        return bool(self.halted) and isinstance(entry, Arrived) and entry.key == self._operator
 
     @property
     def _operator(self) -> str:

@@ -40,7 +40,8 @@ class Services:
     """Run a function as the case's next message; the only way back in from a job or an alarm."""
     when_durable: Callable[[int, Callable[[], None]], None]
     """Run a function once the record with that sequence number is durable."""
-
+    entitled: Callable[[], Awaitable[bool]]
+    """Wait until the case may have an effect on the world; False if it is another node's by now."""
     look: Callable[[], None]
     """Have the inbox read again."""
     halt: Callable[[str], None]

@@ -76,6 +76,10 @@ class CaseRow(Struct, frozen=True):
     opened_at: int
     changed_at: int
     waits: tuple[Wait, ...] = ()
+    claims: int = 0
+    """How often it was claimed since its last record, release or clean end of a node; many mean that it kills."""
+    chapter: int = 0
+    """Sequence number of the record with which its replay begins."""
 
 
 class Record(Struct, frozen=True):
@@ -89,6 +93,8 @@ class Record(Struct, frozen=True):
     frame: bytes
     hash: bytes = b""
     """Its place in the chain, given by the store when it is appended; what an append carries here is ignored."""
+    frame_hash: bytes = b""
+    """Hash of a frame that retention dropped: `frame` is empty then. Else empty."""
 
 
 class InboxItem(Struct, frozen=True):
@@ -146,6 +152,10 @@ class Append(Struct, frozen=True):
     result: str = ""
     waits: tuple[Wait, ...] | None = None
     """The case's waits from now on; None leaves them."""
+    chapter: int | None = None
+    """Where its replay begins from now on; None leaves it."""
+    pinned: tuple[str, str] | None = None
+    """Version and source hash of its flow from now on; None leaves them."""
     consumed: tuple[str, ...] = ()
     """Ids of inbox items that `records` hold; they never come again."""
     sends: tuple[InboxItem, ...] = ()
@@ -322,15 +332,26 @@ class Store(StoreReader, StoreDoor, Protocol):
 
         Claimable is a case without a living node that is OPEN, or PARKED with an inbox item beyond what it has
         seen, or PARKED with a timer due at `now`.
+
+        Each claim by a node that did not have the case before counts in the row's `claims`, until the case is
+        appended to (records or a release) or its node ends cleanly. A suspect, with `rules.SUSPECT_CLAIMS` of them,
+        comes alone: at most one in a call, before the others, and none while the node holds one that it took less
+        than `rules.SUSPECT_MICROS` ago and that has no new record since.
         """
         ...
 
     async def reclaim(self, node: str, key: CaseKey) -> CaseRow | None:
-        """Take a case again that this node holds but has lost track of, with epoch + 1; None if it holds it not."""
+        """Take a case again that this node holds but has lost track of, with epoch + 1; None if it holds it not.
+
+        That does not count as a claim.
+        """
         ...
 
     async def renew(self, node: str, *, until: int) -> None:
-        """Say that a node lives until then. A node that never renewed, or whose time is over, does not live."""
+        """Say that a node lives until then. A node that never renewed, or whose time is over, does not live.
+
+        `until` 0 is its clean end: its claims of what it still holds count no longer.
+        """
         ...
 
     async def append(self, append: Append) -> AppendResult:

@@ -48,7 +48,8 @@ _STANDING: Final = """
     SELECT no, epoch, next_seq, node, head, changed_at FROM "case" WHERE tenant = ? AND case_id = ?
 """
 _ADVANCE: Final = """
-    UPDATE "case" SET next_seq = ?, node = ?, status = ?, result = ?, head = ?, changed_at = ? WHERE no = ?
+    UPDATE "case" SET next_seq = ?, node = ?, status = ?, result = ?, head = ?, changed_at = ?, claims = claims * ?
+    WHERE no = ?
 """
 _WAITING: Final = """
     SELECT DISTINCT c.no, c.case_id FROM wait w JOIN "case" c ON c.no = w.case_no
@@ -68,9 +69,12 @@ _CLAIMABLE: Final = """
         UNION
         SELECT w.case_no FROM wait w JOIN "case" p ON p.no = w.case_no
         WHERE w.kind = 'timer' AND w.due <= ? AND p.status = 'parked'
-    ) AND node NOT IN (SELECT name FROM node)
+    ) AND node NOT IN (SELECT name FROM node) AND (claims >= ?) = ?
     ORDER BY opened_at, no LIMIT ?
 """
+#: The index of suspects is used where its own condition is repeated.
+_SUSPECTS: Final = 'SELECT 1 FROM "case" WHERE claims >= 2 LIMIT 1'
+_WATCHED: Final = 'SELECT 1 FROM "case" WHERE claims >= 2 AND claims > ? AND node = ? AND changed_at > ? LIMIT 1'
 
 
 def append(connection: sqlite3.Connection, append: Append, arrived: list[CaseKey]) -> Appended | Fenced | Conflict:
@@ -87,11 +91,15 @@ def append(connection: sqlite3.Connection, append: Append, arrived: list[CaseKey
     if append.records:
         changed_at = append.records[-1].at
     kept = "" if append.release or ended else node
-    connection.execute(
-        _ADVANCE, (next_seq + len(append.records), kept, append.status, append.result, head, changed_at, number)
-    )
+    next_seq += len(append.records)
+    counts = not (append.records or append.release)
+    connection.execute(_ADVANCE, (next_seq, kept, append.status, append.result, head, changed_at, counts, number))
     if append.release:
         connection.execute('UPDATE "case" SET seen = ? WHERE no = ?', (append.inbox_seen, number))
+    if append.chapter is not None:
+        connection.execute('UPDATE "case" SET chapter = ? WHERE no = ?', (append.chapter, number))
+    if append.pinned is not None:
+        connection.execute('UPDATE "case" SET version = ?, source_hash = ? WHERE no = ?', (*append.pinned, number))
     waits = () if ended else append.waits
     if waits is not None:
         _await(connection, number, waits)
@@ -153,10 +161,15 @@ def decide(
 def claim(connection: sqlite3.Connection, node: str, limit: int, now: int) -> Sequence[CaseRow]:
     """Take up to `limit` cases for a node, each with epoch + 1, oldest first."""
     connection.execute("DELETE FROM node WHERE until <= ?", (now,))
-    numbers = [number for (number,) in connection.execute(_CLAIMABLE, (now, limit)).fetchall()]
+    numbers: list[int] = []
+    if connection.execute(_SUSPECTS).fetchone() is not None:
+        since = now - rules.SUSPECT_MICROS
+        if connection.execute(_WATCHED, (rules.SUSPECT_CLAIMS, node, since)).fetchone() is None:
+            numbers += _claimable(connection, now, min(limit, 1), suspects=True)
+    numbers += _claimable(connection, now, limit - len(numbers), suspects=False)
     connection.executemany(
-        'UPDATE "case" SET epoch = epoch + 1, node = ?, changed_at = ? WHERE no = ?',
-        [(node, now, number) for number in numbers],
+        'UPDATE "case" SET epoch = epoch + 1, node = ?, changed_at = ?, claims = claims + (node <> ?) WHERE no = ?',
+        [(node, now, node, number) for number in numbers],
     )
     return [queries.case_by_number(connection, number) for number in numbers]
 
@@ -172,6 +185,8 @@ def reclaim(connection: sqlite3.Connection, node: str, key: CaseKey) -> CaseRow 
 def renew(connection: sqlite3.Connection, node: str, until: int) -> None:
     """Say that a node lives until then."""
     connection.execute("INSERT OR REPLACE INTO node VALUES (?, ?)", (node, until))
+    if until == 0:
+        connection.execute('UPDATE "case" SET claims = 0 WHERE node = ?', (node,))
 
 
 def forget_nodes(connection: sqlite3.Connection) -> None:
@@ -192,6 +207,11 @@ def put_artifact(connection: sqlite3.Connection, sha256: str, data: bytes) -> No
     """
     rules.assert_content(sha256, data)
     connection.execute("INSERT OR IGNORE INTO artifact VALUES (?, ?)", (sha256, data))
+
+
+def _claimable(connection: sqlite3.Connection, now: int, limit: int, *, suspects: bool) -> list[int]:
+    rows = connection.execute(_CLAIMABLE, (now, rules.SUSPECT_CLAIMS, suspects, limit)).fetchall()
+    return [number for (number,) in rows]
 
 
 def _log(connection: sqlite3.Connection, number: int, key: CaseKey, records: Iterable[Record], head: bytes) -> bytes:

@@ -5,8 +5,7 @@ nothing. What it holds outlives `aclose`, so a second runtime can go on over the
 It does not know what a record means.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import final
 
 import anyio.lowlevel
@@ -37,31 +36,18 @@ from casework.runtime.store.base import (
     WaitKind,
 )
 from casework.runtime.store.chain import GENESIS, chained
-
-
-@dataclass(slots=True, eq=False)
-class _Case:
-    number: int
-    row: CaseRow
-    records: list[Record]
-    seen: int = 0
-    unread: dict[str, InboxItem] = field(default_factory=dict[str, InboxItem])
-    # Every id that ever came, with the target it was addressed to: kept for the life of the case.
-    had: dict[str, str] = field(default_factory=dict[str, str])
+from casework.runtime.store.memory_archive import MemoryArchive, MemoryCase
 
 
 @final
-class MemoryStore:
+class MemoryStore(MemoryArchive):
     """A `Store` that keeps everything in this process."""
 
     def __init__(self) -> None:
-        self._cases: dict[CaseKey, _Case] = {}
-        self._reviews: dict[str, ReviewRow] = {}
+        super().__init__()
         self._artifacts: dict[str, bytes] = {}
         self._settings: dict[str, str] = {}
         self._leases: dict[str, int] = {}
-        self._position = 0
-        self._heard: Callable[[Sequence[CaseKey]], None] | None = None
 
     @property
     def url(self) -> str:
@@ -211,9 +197,15 @@ class MemoryStore:
         self._leases = {name: until for name, until in self._leases.items() if until > now}
         free = [case for case in self._cases.values() if case.row.node not in self._leases and _wanted(case, now)]
         free.sort(key=lambda case: (case.row.opened_at, case.number))
-        for case in free[:limit]:
-            case.row = msgspec.structs.replace(case.row, epoch=case.row.epoch + 1, node=node, changed_at=now)
-        return [case.row for case in free[:limit]]
+        suspects = [case for case in free if rules.suspected(case.row)]
+        if any(case.row.node == node and rules.watched(case.row, now) for case in self._cases.values()):
+            suspects = []
+        chosen = [*suspects[:1], *(case for case in free if not rules.suspected(case.row))][:limit]
+        for case in chosen:
+            row = case.row
+            claims = row.claims + (row.node != node)
+            case.row = msgspec.structs.replace(row, epoch=row.epoch + 1, node=node, changed_at=now, claims=claims)
+        return [case.row for case in chosen]
 
     async def reclaim(self, node: str, key: CaseKey) -> CaseRow | None:
         """Take a case again that this node holds but has lost track of, with epoch + 1; None if it holds it not."""
@@ -229,6 +221,10 @@ class MemoryStore:
         """Say that a node lives until then."""
         await anyio.lowlevel.checkpoint()
         self._leases[node] = until
+        if until == 0:
+            for case in self._cases.values():
+                if case.row.node == node:
+                    case.row = msgspec.structs.replace(case.row, claims=0)
 
     async def append(self, append: Append) -> AppendResult:
         """Append to one case; if cancelled, nothing happened."""
@@ -257,7 +253,7 @@ class MemoryStore:
 
     # The synchronous core.
 
-    def _log(self, case: _Case, append: Append) -> None:
+    def _log(self, case: MemoryCase, append: Append) -> None:
         row = case.row
         head = row.head
         for record in append.records:
@@ -265,6 +261,7 @@ class MemoryStore:
             case.records.append(msgspec.structs.replace(record, hash=head))
         ended = append.status is CaseStatus.CLOSED
         waits = row.waits if append.waits is None else append.waits
+        version, source_hash = append.pinned or (row.version, row.source_hash)
         case.row = msgspec.structs.replace(
             row,
             next_seq=row.next_seq + len(append.records),
@@ -274,6 +271,10 @@ class MemoryStore:
             head=head,
             changed_at=append.records[-1].at if append.records else row.changed_at,
             waits=() if ended else waits,
+            claims=0 if append.records or append.release else row.claims,
+            chapter=row.chapter if append.chapter is None else append.chapter,
+            version=version,
+            source_hash=source_hash,
         )
         if append.release:
             case.seen = append.inbox_seen
@@ -306,7 +307,9 @@ class MemoryStore:
             opened_at=opening.record.at,
             changed_at=opening.record.at,
         )
-        self._cases[opening.key] = _Case(len(self._cases), row, [msgspec.structs.replace(opening.record, hash=head)])
+        self._cases[opening.key] = MemoryCase(
+            len(self._cases), row, [msgspec.structs.replace(opening.record, hash=head)]
+        )
         return True
 
     def _put(self, item: InboxItem, *, target: str = "") -> bool:
@@ -318,7 +321,7 @@ class MemoryStore:
         case.had[item.id] = target
         return True
 
-    def _receivers(self, tenant: str, target: str) -> list[_Case]:
+    def _receivers(self, tenant: str, target: str) -> list[MemoryCase]:
         named = self._cases.get(CaseKey(tenant, target))
         if named is not None and named.row.status is not CaseStatus.CLOSED:
             return [named]
@@ -328,13 +331,8 @@ class MemoryStore:
             if case.row.key.tenant == tenant and any(wait.key == target for wait in case.row.waits)
         ]
 
-    def _announce(self, keys: Iterable[CaseKey]) -> None:
-        unique = tuple(dict.fromkeys(keys))
-        if unique and self._heard is not None:
-            self._heard(unique)
 
-
-def _wanted(case: _Case, now: int) -> bool:
+def _wanted(case: MemoryCase, now: int) -> bool:
     if case.row.status is not CaseStatus.PARKED:
         return case.row.status is CaseStatus.OPEN
     unread = any(item.position > case.seen for item in case.unread.values())

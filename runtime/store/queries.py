@@ -5,9 +5,10 @@ function may need several statements for one answer. Raises ValueError for value
 It does not know who reads.
 """
 
+import re
 import sqlite3
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 from casework.runtime.store.base import (
     CaseKey,
@@ -23,7 +24,7 @@ from casework.runtime.store.rules import storable
 
 _CASE: Final = (
     "SELECT no, tenant, case_id, epoch, next_seq, node, status, result, flow, version, source_hash, crew, parent, "
-    'head, opened_at, changed_at FROM "case"'
+    'head, opened_at, changed_at, claims, chapter FROM "case"'
 )
 _REVIEW: Final = (
     "SELECT r.id, c.tenant, c.case_id, r.step_id, r.title, r.state, r.opened_at, r.expires, r.proposal_hash, "
@@ -35,6 +36,9 @@ _DUE: Final = """
     SELECT min(w.due) FROM wait w JOIN "case" c ON c.no = w.case_no
     WHERE w.kind = 'timer' AND c.status = 'parked' AND c.node NOT IN (SELECT name FROM node)
 """
+
+#: What stands in place of a frame that retention dropped.
+DROPPED: Final = re.compile("[0-9a-f]{64}")
 
 
 def case_number(connection: sqlite3.Connection, key: CaseKey) -> int | None:
@@ -79,7 +83,7 @@ def records(connection: sqlite3.Connection, key: CaseKey, from_seq: int) -> Sequ
         "SELECT seq, epoch, kind, step_id, at, frame, hash FROM record WHERE case_no = ? AND seq >= ? ORDER BY seq",
         (case_number(connection, key), from_seq),
     )
-    return [Record(*row) for row in rows.fetchall()]
+    return [_record(*row) for row in rows.fetchall()]
 
 
 def reviews(connection: sqlite3.Connection, state: str | None) -> Sequence[ReviewRow]:
@@ -124,6 +128,13 @@ def next_due(connection: sqlite3.Connection) -> int | None:
     return None if due is None else int(due)
 
 
+def _record(seq: int, epoch: int, kind: str, step_id: str, at: int, frame: bytes | str, hash_: bytes) -> Record:
+    if isinstance(frame, str) and DROPPED.fullmatch(frame):
+        # Retention dropped the frame, and left its hash in its place.
+        return Record(seq, epoch, kind, step_id, at, b"", hash_, bytes.fromhex(frame))
+    return Record(seq, epoch, kind, step_id, at, cast("bytes", frame), hash_)
+
+
 def _waits(connection: sqlite3.Connection, number: int) -> tuple[Wait, ...]:
     rows = connection.execute("SELECT key, kind, reason, due FROM wait WHERE case_no = ? ORDER BY place", (number,))
     return tuple(_wait(row) for row in rows.fetchall())
@@ -136,7 +147,7 @@ def _wait(row: Sequence[object]) -> Wait:
 
 def _case_row(row: tuple[object, ...], waits: tuple[Wait, ...]) -> CaseRow:
     _, tenant, case_id, epoch, next_seq, node, status, result, flow, version, source_hash, crew, parent, *rest = row
-    head, opened_at, changed_at = rest
+    head, opened_at, changed_at, claims, chapter = rest
     return CaseRow(
         key=CaseKey(str(tenant), str(case_id)),
         epoch=_integer(epoch),
@@ -153,6 +164,8 @@ def _case_row(row: tuple[object, ...], waits: tuple[Wait, ...]) -> CaseRow:
         opened_at=_integer(opened_at),
         changed_at=_integer(changed_at),
         waits=waits,
+        claims=_integer(claims),
+        chapter=_integer(chapter),
     )
 
 

@@ -26,6 +26,11 @@ from casework.runtime.store.base import (
 #: Epochs, sequence numbers and times stay below this: databases count in signed 64 bits.
 INTEGER_MAX: Final = (1 << 63) - 1
 
+#: Claims in a row without a new record after which a case is suspected of killing its process.
+SUSPECT_CLAIMS: Final = 2
+#: How long a suspect is watched before its node is given another one, in microseconds.
+SUSPECT_MICROS: Final = 10_000_000
+
 OPEN: Final = "open"
 DECIDED: Final = "decided"
 WITHDRAWN: Final = "withdrawn"
@@ -59,6 +64,16 @@ def append_refusal(append: Append, *, epoch: int, next_seq: int, node: str) -> F
     if append.next_seq != next_seq:
         return Conflict(next_seq)
     return None
+
+
+def suspected(row: CaseRow) -> bool:
+    """Say whether a free case is suspected of killing its process."""
+    return row.claims >= SUSPECT_CLAIMS
+
+
+def watched(row: CaseRow, now: int) -> bool:
+    """Say whether a case that a node holds was given to it as a suspect, and has not been cleared since."""
+    return row.claims > SUSPECT_CLAIMS and row.changed_at > now - SUSPECT_MICROS
 
 
 def arrival_kind(frame: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The tables of a SQLite store, version 1.
+"""The tables of a SQLite store, version 1, and what each later version adds.
 
 The log is an append-only rowid table with a narrow integer unique index: a clustered text key would dirty one page
 for each case in a commit. A case is known inside by its number, so no other table repeats its text key. The inbox
@@ -94,4 +94,11 @@ TABLES: Final = (
     "CREATE TABLE artifact (sha256 TEXT NOT NULL UNIQUE, data BLOB NOT NULL)",
     "CREATE TABLE node (name TEXT NOT NULL PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE setting (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+)
+
+#: Version 2: how often a case was claimed in vain, and where its replay begins.
+CLAIMS_AND_CHAPTERS: Final = (
+    'ALTER TABLE "case" ADD COLUMN claims INTEGER NOT NULL DEFAULT 0',
+    'ALTER TABLE "case" ADD COLUMN chapter INTEGER NOT NULL DEFAULT 0',
+    'CREATE INDEX case_suspect ON "case" (node) WHERE claims >= 2',
 )

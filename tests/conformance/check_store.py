@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Sequence
 
 import anyio
 import pytest
+from store_archive import ArchiveConformance
+from store_claims import ClaimConformance
 from store_log import LogConformance
 from store_messages import MessageConformance
 from store_support import (
@@ -53,7 +55,7 @@ from casework.runtime.store.verify import verify
 
 
 @bounded
-class StoreConformance(LogConformance, MessageConformance):
+class StoreConformance(LogConformance, MessageConformance, ClaimConformance, ArchiveConformance):
     """The promises of `casework.runtime.store.base`, case by case."""
 
     @pytest.fixture

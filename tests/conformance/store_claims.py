@@ -1,0 +1,109 @@
+"""What every store promises about claims that lead to nothing: they are counted, and suspects come alone.
+
+It does not know which store is tested.
+"""
+
+from collections.abc import Sequence
+
+import pytest
+from store_support import NODE, NOW, claimed, evidence, key_of, note, opening, parked, there
+
+from casework.runtime.store import rules
+from casework.runtime.store.base import Append, Appended, CaseRow, CaseStatus, Store
+
+#: Longer than any lease that these cases give.
+LATER = 10_000
+
+
+async def dies(store: Store, times: int, *, limit: int = 10, since: int = NOW) -> Sequence[CaseRow]:
+    """Have so many nodes, one after another, claim what is free and end without a word; give the last one's rows."""
+    rows: Sequence[CaseRow] = ()
+    for number in range(times):
+        now = since + number * LATER
+        await store.renew(f"dying-{since}-{number}", until=now + 1_000)
+        rows = await store.claim(f"dying-{since}-{number}", limit=limit, now=now)
+    return rows
+
+
+class ClaimConformance:
+    """Claims in vain, case by case."""
+
+    @pytest.mark.promise("NODE-3")
+    async def test_each_claim_without_a_record_counts(self, store: Store) -> None:
+        await store.open_case(opening(key_of("a")))
+        assert (await there(store, "a")).claims == 0
+        for times in (1, 2, 3, 4):
+            (row,) = await dies(store, 1, since=NOW + times * 10 * LATER)
+            assert row.claims == times
+        assert (await there(store, "a")).claims == 4
+
+    async def test_a_record_begins_the_count_of_claims_anew(self, store: Store) -> None:
+        await store.open_case(opening(key_of("a")))
+        (row,) = await dies(store, 2)
+        assert await store.append(Append(row.key, row.epoch, 1, (note(1, row.epoch),))) == Appended()
+        assert (await there(store, "a")).claims == 0
+
+    async def test_a_release_begins_the_count_of_claims_anew(self, store: Store) -> None:
+        await store.open_case(opening(key_of("a")))
+        (row,) = await dies(store, 2)
+        append = Append(row.key, row.epoch, 1, (), status=CaseStatus.PARKED, release=True)
+        assert await store.append(append) == Appended()
+        assert (await there(store, "a")).claims == 0
+
+    @pytest.mark.promise("NODE-3")
+    async def test_the_clean_end_of_a_node_begins_the_count_of_claims_anew(self, store: Store) -> None:
+        await claimed(store, "a")
+        await store.renew(NODE, until=0)
+        assert (await there(store, "a")).claims == 0
+
+    async def test_a_node_that_takes_its_own_cases_again_does_not_count_them(self, store: Store) -> None:
+        row = await claimed(store, "a")
+        await store.reclaim(NODE, row.key)
+        (again,) = await store.claim(NODE, limit=1, now=NOW + LATER)
+        assert (again.epoch, again.claims) == (3, 1)
+
+    @pytest.mark.promise("NODE-3")
+    async def test_suspects_come_alone_and_before_the_others(self, store: Store) -> None:
+        for name in ("a", "b"):
+            await store.open_case(opening(key_of(name)))
+        await dies(store, rules.SUSPECT_CLAIMS)
+        await store.open_case(opening(key_of("c")))
+        now = NOW + rules.SUSPECT_CLAIMS * LATER
+        await store.renew(NODE, until=now + 2 * rules.SUSPECT_MICROS)
+        rows = await store.claim(NODE, limit=10, now=now)
+        assert [row.key.case_id for row in rows] == ["a", "c"]
+        assert await store.claim(NODE, limit=10, now=now + 1) == []
+        await store.renew("node-2", until=now + 1_000)
+        assert [row.key.case_id for row in await store.claim("node-2", limit=1, now=now + 1)] == ["b"]
+
+    async def test_the_next_suspect_comes_once_the_one_before_has_a_record(self, store: Store) -> None:
+        for name in ("a", "b"):
+            await store.open_case(opening(key_of(name)))
+        await dies(store, rules.SUSPECT_CLAIMS)
+        now = NOW + rules.SUSPECT_CLAIMS * LATER
+        await store.renew(NODE, until=now + 2 * rules.SUSPECT_MICROS)
+        (row,) = await store.claim(NODE, limit=10, now=now)
+        assert await store.append(Append(row.key, row.epoch, 1, (note(1, row.epoch, at=now),))) == Appended()
+        assert [row.key.case_id for row in await store.claim(NODE, limit=10, now=now + 1)] == ["b"]
+
+    async def test_the_next_suspect_comes_once_the_one_before_was_watched_long_enough(self, store: Store) -> None:
+        for name in ("a", "b"):
+            await store.open_case(opening(key_of(name)))
+        await dies(store, rules.SUSPECT_CLAIMS)
+        now = NOW + rules.SUSPECT_CLAIMS * LATER
+        await store.renew(NODE, until=now + 2 * rules.SUSPECT_MICROS)
+        await store.claim(NODE, limit=10, now=now)
+        rows = await store.claim(NODE, limit=10, now=now + rules.SUSPECT_MICROS)
+        assert [row.key.case_id for row in rows] == ["b"]
+
+    async def test_an_append_says_where_replay_begins_and_which_flow_a_case_is_pinned_to(self, store: Store) -> None:
+        row = await claimed(store, "a")
+        assert (row.chapter, row.version, row.source_hash) == (0, "1", "abc")
+        append = Append(row.key, 1, 1, (note(1),), chapter=1, pinned=("2", "def"))
+        assert await store.append(append) == Appended()
+        assert await store.append(Append(row.key, 1, 2, (note(2),))) == Appended()
+        row = await there(store, "a")
+        assert (row.chapter, row.version, row.source_hash) == (1, "2", "def")
+
+    async def test_a_parked_case_is_no_suspect(self, store: Store) -> None:
+        assert (await parked(store, "a", evidence("receipt"))).claims == 0
