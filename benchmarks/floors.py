@@ -37,14 +37,18 @@ class Server:
             frame, answer = queue.popleft()
             answer.set_result(ENCODER.encode(DECODER.decode(frame)))
 
-    async def ask(self) -> None:
-        """Ask once."""
+    def send(self) -> "asyncio.Future[bytes]":
+        """Ask once, and give where the answer will be."""
         answer = self.loop.create_future()
         self.queue.append((ENCODER.encode(QUESTION), answer))
         waiter = self.waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-        DECODER.decode(await answer)
+        return answer
+
+    async def ask(self) -> None:
+        """Ask once."""
+        DECODER.decode(await self.send())
 
 
 async def ask_futures(operations: int) -> float:
@@ -98,16 +102,20 @@ async def ask_events(operations: int) -> float:
     return seconds
 
 
-async def fan_out(operations: int, *, servers: int, jobs: int) -> float:
-    """Ask many servers, so many jobs at once."""
+async def fan_out(operations: int, *, servers: int, asks: int, jobs: bool) -> float:
+    """Ask many servers, so many asks at once: in a job each, or all sent and then all awaited."""
     async with anyio.create_task_group() as group:
         parked = [Server() for _ in range(servers)]
         for server in parked:
             group.start_soon(server.serve)
         await asyncio.sleep(0)
         begun = perf_counter()
-        for size in backends.rounds(operations, jobs):
-            await asyncio.gather(*(parked[number % servers].ask() for number in range(size)))
+        for size in backends.rounds(operations, asks):
+            if jobs:
+                await asyncio.gather(*(parked[number % servers].ask() for number in range(size)))
+            else:
+                for answer in [parked[number % servers].send() for number in range(size)]:
+                    DECODER.decode(await answer)
         seconds = perf_counter() - begun
         group.cancel_scope.cancel()
     return seconds

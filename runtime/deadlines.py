@@ -7,18 +7,23 @@ It does not know what was asked.
 """
 
 import heapq
-from typing import Final, final
+from typing import Final, Protocol, final
 
 import anyio
 
-from casework.runtime.errors import AskFailed, Expired
-from casework.runtime.mailbox import Envelope
-from casework.runtime.reply import Reply
 from casework.runtime.seams import Clock
 
 #: How much later than its deadline an ask may end.
 TICK_SECONDS: Final = 0.02
 _TICKS_EACH_SECOND: Final = 1 / TICK_SECONDS
+
+
+class Waiting(Protocol):
+    """What waits until it is taken from its bucket, or its time is up."""
+
+    def expire(self) -> None:
+        """Hear that time is up; must be fast and must not raise."""
+        ...
 
 
 @final
@@ -28,7 +33,7 @@ class DeadlineSweep:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.monotonic = clock.monotonic
-        self._buckets: dict[int, dict[Envelope, Reply]] = {}
+        self._buckets: dict[int, dict[Waiting, None]] = {}
         self._due: list[int] = []
         self._asleep: anyio.CancelScope | None = None
         self._wake: anyio.Event | None = None
@@ -38,15 +43,15 @@ class DeadlineSweep:
         """Count the asks that wait now."""
         return sum(map(len, self._buckets.values()))
 
-    def add(self, envelope: Envelope, reply: Reply) -> dict[Envelope, Reply]:
-        """Have `reply` failed when the envelope's deadline passes; give the bucket from which to take it before."""
-        tick = int(envelope.deadline * _TICKS_EACH_SECOND) + 1
+    def add(self, waiting: Waiting, deadline: float) -> dict[Waiting, None]:
+        """Have it hear when the deadline passes; give the bucket from which to take it before."""
+        tick = int(deadline * _TICKS_EACH_SECOND) + 1
         bucket = self._buckets.get(tick)
         if bucket is None:
             bucket = self._buckets[tick] = {}
             heapq.heappush(self._due, tick)
             self._hurry(tick)
-        bucket[envelope] = reply
+        bucket[waiting] = None
         return bucket
 
     async def run(self) -> None:
@@ -54,7 +59,8 @@ class DeadlineSweep:
         while True:
             now = self.clock.monotonic()
             while self._due and self._due[0] * TICK_SECONDS <= now:
-                self._expire(self._buckets.pop(heapq.heappop(self._due)))
+                for waiting in self._buckets.pop(heapq.heappop(self._due)):
+                    waiting.expire()
             if not self._due:
                 self._wake = anyio.Event()
                 await self._wake.wait()
@@ -70,10 +76,3 @@ class DeadlineSweep:
             self._wake = None
         elif self._asleep is not None and tick < self._sleeps_until:
             self._asleep.cancel()
-
-    def _expire(self, bucket: dict[Envelope, Reply]) -> None:
-        for envelope, reply in bucket.items():
-            if reply.taken:
-                reply.fail(AskFailed(envelope.receiver, "no answer before the deadline"))
-            else:
-                reply.fail(Expired(envelope))

@@ -5,10 +5,13 @@ as there is one. `tell_nowait` is for actors; `tell` may wait for room and is fo
 It does not know what an actor does, nor what a frame means.
 """
 
-from collections.abc import Callable
-from typing import Final, Protocol, final
+from collections.abc import Callable, Generator
+from typing import Any, Final, Protocol, final
 
-from casework.runtime.deadlines import DeadlineSweep
+from msgspec import Struct
+
+from casework.runtime.deadlines import DeadlineSweep, Waiting
+from casework.runtime.errors import AskFailed, Expired
 from casework.runtime.lifecycle import Exit, Phase
 from casework.runtime.mailbox import Envelope
 from casework.runtime.parking import Parked
@@ -157,31 +160,34 @@ class Ref:
 
         If cancelled or too late, a message not yet begun is dropped, and a handler that is at work on it is cancelled.
         """
-        switchboard = self._switchboard
-        sweep = switchboard.sweep
-        due = sweep.monotonic() + timeout_seconds
-        reply = Reply(switchboard.new_parked())
-        envelope = Envelope(self.address, frame, sender, 1, min(due, deadline) if deadline else due, trace, reply)
-        port = self._port
-        if port is None or port.phase is _STOPPED or switchboard.draining:
-            port = self._reach(envelope)
-        waiting = sweep.add(envelope, reply)
+        asked = self._ask(frame, timeout_seconds, sender, deadline, trace)
+        port = asked.port
         try:
             if port.waits:
-                await port.post(envelope)
+                await port.post(asked.envelope)
             else:
-                port.post_nowait(envelope)
-            answer = await reply.parked
+                port.post_nowait(asked.envelope)
+            # As `await asked`, without a generator in between: most asks are made here.
+            answer = await asked.reply.parked
         except BaseException:
-            reply.abandon()
-            port.abandon(envelope)
+            asked.abandon()
             raise
-        finally:
-            waiting.pop(envelope, None)
-        if reply.error is not None:
-            port.abandon(envelope)
-            raise reply.error
-        return answer
+        return asked.answered(answer)
+
+    def ask_nowait(
+        self, frame: bytes, *, timeout_seconds: float, sender: str = "", deadline: float = 0.0, trace: str = ""
+    ) -> "Asked":
+        """Send a frame at once and give what to await for its answer: for asking many without a job for each.
+
+        Raises: as `tell_nowait`; awaiting the answer raises as `ask`.
+        """
+        asked = self._ask(frame, timeout_seconds, sender, deadline, trace)
+        try:
+            asked.port.post_nowait(asked.envelope)
+        except BaseException:
+            asked.abandon()
+            raise
+        return asked
 
     def stop(self) -> None:
         """Let the actor end after its running handler; nothing happens if it has ended."""
@@ -201,6 +207,19 @@ class Ref:
         if port is not None:
             await port.wait_phase(_STOPPED)
 
+    def _ask(self, frame: bytes, timeout_seconds: float, sender: str, deadline: float, trace: str) -> "Asked":
+        switchboard = self._switchboard
+        sweep = switchboard.sweep
+        due = sweep.monotonic() + timeout_seconds
+        reply = Reply(switchboard.new_parked())
+        envelope = Envelope(self.address, frame, sender, 1, min(due, deadline) if deadline else due, trace, reply)
+        port = self._port
+        if port is None or port.phase is _STOPPED or switchboard.draining:
+            port = self._reach(envelope)
+        asked = Asked(envelope, reply, port)
+        asked.waiting = sweep.add(asked, envelope.deadline)
+        return asked
+
     def _find(self) -> Port | None:
         port = self._port
         if port is None or port.phase is _STOPPED:
@@ -216,3 +235,42 @@ class Ref:
         # A name may pass to another actor while the first one lives, so what a name stands for is looked up each time.
         self._port = port if port is not None and port.address == self.address else None
         return port
+
+
+@final
+class Asked(Struct, eq=False, gc=False):
+    """An ask that was sent; `await` it for the frame of its answer, or do not: at its deadline it is forgotten."""
+
+    envelope: Envelope
+    reply: Reply
+    port: Port
+    waiting: dict[Waiting, None] = {}
+    """Where its deadline is kept."""
+
+    def __await__(self) -> Generator[Any, None, bytes]:
+        """Wait for the answer; raises, and heeds a cancellation, as `Ref.ask` says."""
+        try:
+            answer = yield from self.reply.parked.__await__()
+        except BaseException:
+            self.abandon()
+            raise
+        return self.answered(answer)
+
+    def answered(self, answer: bytes) -> bytes:
+        """Take the answer, or raise the error that came instead."""
+        self.waiting.pop(self, None)
+        if self.reply.error is not None:
+            raise self.reply.error
+        return answer
+
+    def expire(self) -> None:
+        """Time is up: who awaits it is told, and a handler that is at work on it is cancelled."""
+        envelope, reply = self.envelope, self.reply
+        reply.fail(AskFailed(envelope.receiver, "no answer before the deadline") if reply.taken else Expired(envelope))
+        self.port.abandon(envelope)
+
+    def abandon(self) -> None:
+        """Wait no more: a message not yet begun is dropped, and a handler that is at work on it is cancelled."""
+        self.waiting.pop(self, None)
+        self.reply.abandon()
+        self.port.abandon(self.envelope)

@@ -8,7 +8,7 @@ import pytest
 from casework.protocols.codec import FRAME_BYTES_MAX
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.behavior import Context
-from casework.runtime.errors import AskFailed, Draining, Expired, FrameOversized
+from casework.runtime.errors import AskFailed, Draining, Expired, FrameOversized, MailboxFull
 from casework.runtime.mailbox import Envelope, Overflow
 from casework.runtime.ref import Ref
 from casework.runtime.seams import World
@@ -193,3 +193,59 @@ async def test_what_a_handler_learns_of_its_message_is_gone_outside_of_it() -> N
             ref.tell_nowait(b"", deadline=1e12, trace="00-" + "1" * 32 + "-" + "2" * 16 + "-01")
             await system.wait_quiet()
     assert seen == [(0.0, ""), (1e12, "00-" + "1" * 32 + "-" + "2" * 16 + "-01")]
+
+
+async def test_many_are_asked_at_once_without_a_job_for_each() -> None:
+    kept: list[Envelope] = []
+    with anyio.fail_after(5):
+        async with ActorSystem() as system:
+            refs = [system.spawn(f"a-{number}", lambda: Keeper(kept)) for number in range(10)]
+            pending = [ref.ask_nowait(bytes([number]), timeout_seconds=5) for number, ref in enumerate(refs * 5)]
+            assert [await asked for asked in pending] == [bytes([number]) for number in range(50)]
+            assert await pending[0] == bytes([0])
+            assert system.statistics().asks_waiting == 0
+
+
+@pytest.mark.promise("KERNEL-6")
+@pytest.mark.parametrize("end", ["who awaits it is cancelled", "it is abandoned"])
+async def test_an_ask_that_was_sent_is_cancelled_with_who_wants_it(end: str) -> None:
+    waits = Waits()
+    with anyio.fail_after(5):
+        async with ActorSystem() as system:
+            asked = system.spawn("a", lambda: waits).ask_nowait(b"", timeout_seconds=60)
+
+            async def wait() -> None:
+                await asked
+
+            await waits.entered.wait()
+            if end == "it is abandoned":
+                asked.abandon()
+            else:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(wait)
+                    await anyio.wait_all_tasks_blocked()
+                    group.cancel_scope.cancel()
+            await waits.cancelled.wait()
+            await system.wait_quiet()
+            assert system.statistics().asks_waiting == 0
+            assert system.statistics().restarts == 0
+
+
+@pytest.mark.promise("KERNEL-3", "KERNEL-5")
+async def test_an_ask_that_is_refused_or_never_awaited_leaves_nothing_behind(
+    hand_world: World, hand_clock: Any
+) -> None:
+    waits = Waits()
+    with anyio.fail_after(5):
+        async with ActorSystem(hand_world) as system:
+            ref = system.spawn("a", lambda: waits, mailbox_depth_max=1)
+            ref.ask_nowait(b"", timeout_seconds=2)
+            await waits.entered.wait()
+            ref.tell_nowait(b"")
+            with pytest.raises(MailboxFull):
+                ref.ask_nowait(b"", timeout_seconds=2)
+            assert system.statistics().asks_waiting == 1
+            hand_clock.forward(2.1)
+            await waits.cancelled.wait()
+            assert system.statistics().asks_waiting == 0
+            ref.kill()
