@@ -156,3 +156,6 @@ def _prepare(*, debug: bool) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine(debug=debug))
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, handlers=[handler])
+    if not debug:
+        # True of every command on many systems, and no danger to a file that only the command writes.
+        logging.getLogger("casework.runtime.store.sqlite_version").setLevel(logging.ERROR)

@@ -6,8 +6,12 @@ touched. It does not know what is in the tables.
 """
 
 import enum
+import os
 import os.path
 import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
@@ -16,8 +20,8 @@ from casework.runtime.store.migrations import SCHEMA_VERSION, migrate, version_o
 
 #: How long a statement waits for another connection's lock.
 BUSY_MILLISECONDS: Final = 5_000
-#: Pages in the write-ahead log before it is written back.
-CHECKPOINT_PAGES: Final = 1_000
+#: How long cutting off the log waits for readers while others wait for the writer.
+TRUNCATE_MILLISECONDS: Final = 200
 #: Prepared statements kept by a connection.
 STATEMENTS_KEPT: Final = 256
 
@@ -47,6 +51,37 @@ _BROKEN: Final = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
+
+
+def _connected(uri: str) -> sqlite3.Connection:
+    # Whoever holds the connection sees to it that one thread uses it at a time.
+    return sqlite3.connect(
+        uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS_KEPT
+    )
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class Binding:
+    """How a store reaches SQLite and asks about its files; a test may put another file system underneath."""
+
+    connect: Callable[[str], sqlite3.Connection] = _connected
+    """Open the file that a URI names, without a transaction of its own making."""
+    exists: Callable[[str], bool] = os.path.exists
+    size: Callable[[str], int] = _size
+    """Give the bytes of a file, 0 for one that is not there; never opens it."""
+    version: tuple[int, ...] = sqlite3.sqlite_version_info
+    """The version of SQLite itself."""
+
+
+#: SQLite as this Python has it, on the machine's files.
+MACHINE: Final = Binding()
 
 
 def primary_code(error: sqlite3.Error) -> int:
@@ -81,7 +116,7 @@ def connect_reader(path: str, url: str) -> sqlite3.Connection:
         StoreNewer: a newer version wrote it.
         StoreUnavailable: it cannot be read just now.
     """
-    connection, version = _read_only(path, url)
+    connection, version = _read_only(path, url, MACHINE)
     if version < SCHEMA_VERSION:
         connection.close()
         why = "nothing was stored yet" if version == 0 else f"it is of version {version}; let its owner open it once"
@@ -89,45 +124,71 @@ def connect_reader(path: str, url: str) -> sqlite3.Connection:
     return connection
 
 
-def connect_owner(path: str, url: str) -> sqlite3.Connection:
+def connect_owner(path: str, url: str, binding: Binding = MACHINE) -> sqlite3.Connection:
     """Open a file for its one writer, and create or migrate it; the caller owns the file's lock.
 
     Raises: as `connect_reader`, but a missing file is made.
     """
-    if os.path.exists(path):
-        _read_only(path, url)[0].close()
+    if binding.exists(path):
+        _look(path, url, binding)
     try:
-        connection = _connect(f"file:{quote(os.path.abspath(path))}?mode=rwc")
+        connection = _connect(path, "rwc", binding)
     except sqlite3.Error as error:
-        raise StoreUnavailable(url, f"it cannot be opened for writing ({error})") from error
+        raise _opening_error(url, error) from error
     try:
+        version_of(connection, url)
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         if mode != "wal":
             raise StoreUnavailable(url, "its file system has no shared memory; keep it on a local disk")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = OFF")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        # The writer does it between commits, where nobody waits for it and its errors are heard.
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        # After a failed sync the system may show us a log that never reached the disk, and will not write it again.
+        # Written back into the file, what we see is what is there, before anything new rests on it.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         migrate(connection, url)
     except sqlite3.Error as error:
-        connection.close()
-        raise StoreUnavailable(url, f"it cannot be opened for writing ({error})") from error
+        _close(connection)
+        raise _opening_error(url, error) from error
     except StoreError:
-        connection.close()
+        _close(connection)
         raise
     return connection
 
 
-def checkpoint(connection: sqlite3.Connection) -> None:
-    """Write the log back into the file and cut it off, unless a reader is in the way."""
-    connection.execute("PRAGMA busy_timeout = 200")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+def truncate(connection: sqlite3.Connection) -> bool:
+    """Write the log back into the file and cut it off; False where a reader is in the way."""
+    connection.execute(f"PRAGMA busy_timeout = {TRUNCATE_MILLISECONDS}")
+    try:
+        busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+    return not busy
 
 
-def _read_only(path: str, url: str) -> tuple[sqlite3.Connection, int]:
-    if not os.path.exists(path):
+def write_back(connection: sqlite3.Connection) -> None:
+    """Write as much of the log back into the file as readers allow, without waiting for them."""
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def _look(path: str, url: str, binding: Binding) -> None:
+    """Refuse a file that is not ours, without touching it; raises as `connect_reader`."""
+    try:
+        _close(_read_only(path, url, binding)[0])
+    except StoreUnavailable as error:
+        cause = error.__cause__
+        # Whoever made the file was stopped halfway, and only a connection that writes may take that back: the next
+        # one does, and then looks again.
+        if not isinstance(cause, sqlite3.Error) or primary_code(cause) != sqlite3.SQLITE_READONLY:
+            raise
+
+
+def _read_only(path: str, url: str, binding: Binding) -> tuple[sqlite3.Connection, int]:
+    if not binding.exists(path):
         raise StoreInvalid(url, "there is no such file")
     try:
-        connection = _connect(f"file:{quote(os.path.abspath(path))}?mode=ro")
+        connection = _connect(path, "ro", binding)
     except sqlite3.Error as error:
         raise StoreUnavailable(url, f"it cannot be opened ({error})") from error
     try:
@@ -135,18 +196,31 @@ def _read_only(path: str, url: str) -> tuple[sqlite3.Connection, int]:
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         return connection, version_of(connection, url)
     except sqlite3.Error as error:
-        connection.close()
+        _close(connection)
         raise store_error(url, error) from error
     except StoreError:
-        connection.close()
+        _close(connection)
         raise
 
 
-def _connect(uri: str) -> sqlite3.Connection:
-    # Whoever holds the connection sees to it that one thread uses it at a time.
-    connection = sqlite3.connect(
-        uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS_KEPT
-    )
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
-    connection.execute("PRAGMA trusted_schema = OFF")
+def _connect(path: str, mode: str, binding: Binding) -> sqlite3.Connection:
+    connection = binding.connect(f"file:{quote(os.path.abspath(path))}?mode={mode}")
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+        connection.execute("PRAGMA trusted_schema = OFF")
+    except sqlite3.Error:
+        _close(connection)
+        raise
     return connection
+
+
+def _close(connection: sqlite3.Connection) -> None:
+    # A disk that failed may fail again; the first error is the one to tell.
+    with suppress(sqlite3.Error):
+        connection.close()
+
+
+def _opening_error(url: str, error: sqlite3.Error) -> StoreError:
+    if primary_code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return store_error(url, error)
+    return StoreUnavailable(url, f"it cannot be opened for writing ({error})")

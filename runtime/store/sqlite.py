@@ -11,7 +11,8 @@ from typing import TypeVar, final
 
 from casework.runtime.errors import StoreInvalid, StoreUnavailable
 from casework.runtime.seams import World
-from casework.runtime.store import changes, queries, rules
+from casework.runtime.store import changes, queries, rules, sqlite_archive
+from casework.runtime.store.archive import BringInResult, RetainResult, Transfer, assert_transfer
 from casework.runtime.store.base import (
     Append,
     AppendResult,
@@ -28,7 +29,10 @@ from casework.runtime.store.base import (
     Unavailable,
     Unknown,
 )
+from casework.runtime.store.connections import MACHINE, Binding
 from casework.runtime.store.lock import FileLock
+from casework.runtime.store.sqlite_upkeep import SqliteStatistics
+from casework.runtime.store.sqlite_version import warn_of
 from casework.runtime.store.sqlite_writer import OutcomeUnknown, SqliteWriter
 
 T = TypeVar("T")
@@ -38,17 +42,20 @@ T = TypeVar("T")
 class SqliteStore:
     """A `Store` in one file."""
 
-    def __init__(self, url: str, path: str, world: World, lock: FileLock) -> None:
+    def __init__(self, url: str, path: str, world: World, lock: FileLock, *, binding: Binding = MACHINE) -> None:
         """Use `open`."""
         self._url = url
         self._path = path
         self._lock = lock
         self._heard: Callable[[Sequence[CaseKey]], None] | None = None
-        self._writer = SqliteWriter(path, url, world, self._announce)
+        self._writer = SqliteWriter(path, url, world, self._announce, binding=binding)
 
     @classmethod
-    async def open(cls, url: str, path: str, world: World) -> "SqliteStore":
+    async def open(cls, url: str, path: str, world: World, *, binding: Binding = MACHINE) -> "SqliteStore":
         """Take the file's ownership and open it; a missing file is made.
+
+        A file that is older than its owner remembers is opened all the same, and says so in its settings: see
+        `casework.runtime.store.generation`.
 
         Raises:
             StoreOwned: another process owns it.
@@ -58,10 +65,10 @@ class SqliteStore:
 
         If cancelled, nothing is held.
         """
-        store = cls(url, path, world, FileLock.acquire(f"{path}.lock", url))
+        store = cls(url, path, world, FileLock.acquire(f"{path}.lock", url), binding=binding)
+        warn_of(binding.version)
         try:
             await store._writer.start()
-            await store._writer.change(lambda connection, _: changes.forget_nodes(connection))
         except BaseException:
             await store.aclose()
             raise
@@ -76,6 +83,10 @@ class SqliteStore:
     def path(self) -> str:
         """Name its file."""
         return self._path
+
+    def statistics(self) -> SqliteStatistics:
+        """Count what was written and how long the write-ahead log is."""
+        return self._writer.statistics()
 
     def on_arrival(self, heard: Callable[[Sequence[CaseKey]], None]) -> None:
         """Call `heard` on the event loop after each commit that gave cases an item or opened them."""
@@ -208,6 +219,23 @@ class SqliteStore:
     async def remember(self, name: str, value: str) -> None:
         """Set a setting of this store; raises StoreUnavailable."""
         await self._writer.change(lambda connection, _: changes.remember(connection, name, value))
+
+    # The archive.
+
+    async def transfer(self, key: CaseKey) -> Transfer | None:
+        """Give all of one case."""
+        return await self._read(sqlite_archive.transfer, key)
+
+    async def bring_in(self, transfers: Sequence[Transfer]) -> BringInResult:
+        """Take in whole cases, all or none; if cancelled, they may or may not be here."""
+        for each in transfers:
+            assert_transfer(each)
+        return await self._typed(lambda connection, arrived: sqlite_archive.bring_in(connection, transfers, arrived))
+
+    async def retain(self, keys: Sequence[CaseKey], account: Transfer) -> RetainResult:
+        """Drop what closed cases contained, and bring in the account of it; if cancelled, it may be done or not."""
+        assert_transfer(account)
+        return await self._typed(lambda connection, _: sqlite_archive.retain(connection, keys, account))
 
     async def _read(self, query: Callable[..., T], *args: object) -> T:
         try:

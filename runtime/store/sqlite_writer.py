@@ -6,14 +6,15 @@
 
 Calls made in one round of the loop are handed over together. A read sees exactly what is durable, and no second
 connection ever writes or checkpoints. A call whose waiter was cancelled is carried out all the same. When the disk
-fails the thread stops trusting it: whatever was in doubt is answered `OutcomeUnknown`, all later calls are refused,
-and only a new process finds out by reading.
+fails the thread stops trusting it and closes the file: whatever was in doubt is answered `OutcomeUnknown`, all later
+calls are refused, and only opening it anew finds out by reading.
 It does not know what the calls do.
 """
 
 import queue
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final, Generic, TypeVar, final
 
@@ -24,7 +25,9 @@ from casework.runtime.seams import World
 from casework.runtime.store import changes
 from casework.runtime.store.base import Append, Appended, CaseKey, Conflict, Fenced
 from casework.runtime.store.batch import BATCH_MAX, Group, coalesce
-from casework.runtime.store.connections import Fault, checkpoint, connect_owner, fault_of, store_error
+from casework.runtime.store.connections import MACHINE, Binding, Fault, connect_owner, fault_of, store_error
+from casework.runtime.store.sqlite_generation import Keeper
+from casework.runtime.store.sqlite_upkeep import SqliteStatistics, Upkeep
 from casework.runtime.wakeup import Wakeup
 
 T = TypeVar("T")
@@ -71,12 +74,22 @@ class _Call(Generic[T]):
 class SqliteWriter:
     """The writer thread of one file, seen from the event loop."""
 
-    def __init__(self, path: str, url: str, world: World, heard: Callable[[Sequence[CaseKey]], None]) -> None:
+    def __init__(
+        self,
+        path: str,
+        url: str,
+        world: World,
+        heard: Callable[[Sequence[CaseKey]], None],
+        *,
+        binding: Binding = MACHINE,
+    ) -> None:
         """Prepare; `heard` is called in the loop with those whose inbox grew or who were opened."""
         self._path = path
         self._url = url
         self._world = world
         self._heard = heard
+        self._binding = binding
+        self._upkeep = Upkeep(path, binding)
         self._wakeup = Wakeup()
         self._gathered: list[_Call[object]] = []
         self._calls: queue.SimpleQueue[list[_Call[object]] | None] = queue.SimpleQueue()
@@ -97,6 +110,10 @@ class SqliteWriter:
         self._world.offload.thread("casework-sqlite-writer", partial(self._body, opened))
         self._started = True
         await opened.result()
+
+    def statistics(self) -> SqliteStatistics:
+        """Count what the thread has done."""
+        return self._upkeep.statistics()
 
     async def append(self, append: Append) -> Appended | Fenced | Conflict:
         """Append to one case together with whatever else is queued."""
@@ -136,8 +153,8 @@ class SqliteWriter:
         return self._ended.is_set() or not self._started
 
     async def _submit(self, call: _Call[T]) -> T:
-        if self._closing:
-            raise StoreUnavailable(self._url, "it was closed")
+        if self._closing or self._ended.is_set():
+            raise StoreUnavailable(self._url, self._broken or "it was closed")
         # Whoever else is ready in this round of the loop comes along: handed over one by one, the first of a hundred
         # would have a commit of its own and the others the next.
         if not self._gathered:
@@ -154,28 +171,55 @@ class SqliteWriter:
 
     def _body(self, opened: _Call[object]) -> None:
         try:
-            connection = connect_owner(self._path, self._url)
+            connection = connect_owner(self._path, self._url, self._binding)
+            self._begin(connection)
         except StoreError as error:
             opened.error = error
             self._wake([opened], (), ended=True)
             return
+        except BaseException as error:
+            # Whoever waits for the file must hear of a mistake of ours as well.
+            opened.error = StoreUnavailable(self._url, f"it cannot be opened ({type(error).__name__}: {error})")
+            self._wake([opened], (), ended=True)
+            raise
         self._wake([opened], ())
         try:
             while self._round(connection):
                 pass
             if not self._broken:
-                checkpoint(connection)
+                self._upkeep.end()
         except sqlite3.Error as error:
             # Only cutting off the log is left, which the next owner does as well.
             self._broken = str(error)
         finally:
-            connection.close()
+            _close(connection)
             self._wake([], (), ended=True)
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """End the leases of nodes that are gone, and see whether this is the store that its owner remembers."""
+        keeper = Keeper(connection, self._path, self._url)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            changes.forget_nodes(connection)
+            keeper.begin(self._world.ids.new())
+            connection.execute("COMMIT")
+            self._upkeep.begin(connection, keeper)
+        except sqlite3.Error as error:
+            _close(connection)
+            raise StoreUnavailable(self._url, f"it cannot be written ({error})") from error
 
     def _round(self, connection: sqlite3.Connection) -> bool:
         calls, more = self._drained()
         for start in range(0, len(calls), BATCH_MAX):
             self._serve(connection, calls[start : start + BATCH_MAX])
+        if more and not self._broken:
+            try:
+                self._upkeep.look(idle=self._calls.empty())
+            except sqlite3.Error as error:
+                self._break(error)
+        if self._broken:
+            # Nothing more is written to a disk that failed; whoever opens the file next recovers it.
+            _close(connection)
         return more
 
     def _serve(self, connection: sqlite3.Connection, calls: list[_Call[object]]) -> None:
@@ -191,7 +235,10 @@ class SqliteWriter:
 
     def _drained(self) -> tuple[list[_Call[object]], bool]:
         calls: list[_Call[object]] = []
-        gathered = self._calls.get()
+        try:
+            gathered = self._calls.get(timeout=self._upkeep.again_seconds)
+        except queue.Empty:
+            return calls, True
         while gathered is not None:
             calls += gathered
             if len(calls) >= BATCH_MAX:
@@ -230,6 +277,7 @@ class SqliteWriter:
                     return []
                 calls = _without(calls, culprits, error)
             else:
+                self._upkeep.committed()
                 return arrived
         self._refuse(calls)
         return []
@@ -262,12 +310,15 @@ class SqliteWriter:
         """Answer a whole batch whose transaction did not end well."""
         fault = fault_of(error) if isinstance(error, sqlite3.Error) else Fault.OURS
         if fault is Fault.BROKEN:
-            # A failed sync may have dropped pages that it will not miss next time: this connection must not go on.
-            self._broken = f"its disk failed ({error}); stop, look at the disk, and start again"
+            self._break(error)
         unknown = committing and fault is not Fault.PASSING
         kind = OutcomeUnknown if unknown else StoreUnavailable
         for call in calls:
             call.error = kind(self._url, f"the commit failed ({error})")
+
+    def _break(self, error: Exception) -> None:
+        # A failed sync may have dropped pages that it will not miss next time: this connection must not go on.
+        self._broken = f"its disk failed ({error}); stop, look at the disk, and start again"
 
     def _refuse(self, calls: list[_Call[object]]) -> None:
         for call in calls:
@@ -296,6 +347,11 @@ class SqliteWriter:
             self._ended.set()
         if arrived:
             self._heard(arrived)
+
+
+def _close(connection: sqlite3.Connection) -> None:
+    with suppress(sqlite3.Error):
+        connection.close()
 
 
 def _without(calls: list[_Call[object]], culprits: list[_Call[object]], error: Exception) -> list[_Call[object]]:

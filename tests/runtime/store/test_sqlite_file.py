@@ -94,7 +94,7 @@ async def test_a_store_says_in_its_header_whose_it_is(tmp_path: Path, url: str) 
     await (await open_store(url, World())).aclose()
     with closing(sqlite3.connect(tmp_path / "cases.db")) as connection:
         assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
@@ -139,7 +139,7 @@ async def test_a_relative_url_is_below_the_current_directory(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     store = await open_store("sqlite:///odd #?%41 name.db", World())
     await store.aclose()
-    assert os.listdir(tmp_path) == ["odd #?%41 name.db"]
+    assert sorted(os.listdir(tmp_path)) == ["odd #?%41 name.db", "odd #?%41 name.db.generation"]
 
 
 @pytest.mark.promise("STORE-13")
@@ -149,11 +149,11 @@ async def test_a_second_owner_in_the_same_process_is_refused(store: Store, url: 
     assert isinstance(await store.open_case(opening(key_of("c"))), CaseOpened)
 
 
-async def test_a_closed_store_leaves_one_file_and_refuses_calls(tmp_path: Path, store: Store) -> None:
+async def test_a_closed_store_leaves_its_file_and_its_memory_and_refuses_calls(tmp_path: Path, store: Store) -> None:
     await claimed(store, "c")
     await store.aclose()
     await store.aclose()
-    assert os.listdir(tmp_path) == ["cases.db"]
+    assert sorted(os.listdir(tmp_path)) == ["cases.db", "cases.db.generation"]
     assert isinstance(await store.append(Append(key_of("c"), 1, 1, (note(1),))), Unavailable)
     with pytest.raises(StoreUnavailable, match="closed"):
         await store.cases()
