@@ -21,6 +21,11 @@
         │   ├── StoreOwned           the world: another process owns the file
         │   ├── StoreNewer           the world: written by a newer version
         │   └── StoreInvalid         the world: this is no store, or it cannot be opened
+        ├── ExportError
+        │   ├── ExportInvalid            theirs: what should be an export is none, or is not as it was written
+        │   ├── ExportOngoing            ours: a case that goes on elsewhere is not taken over by accident
+        │   └── ArchiveMissing           ours: a store that cannot give or take whole cases
+        ├── CaseThere                ours: such a case is here already
         ├── NotAwaited               theirs: a delivery to a case that waits for several things, or none
         ├── ReviewError
         │   ├── ReviewUnknown            theirs: there is no such review
@@ -191,6 +196,48 @@ class StoreNewer(StoreError):
 
 class StoreInvalid(StoreError):
     """The file is no Casework store, or the URL names none."""
+
+
+class ExportError(RuntimeFault):
+    """Root of what can go wrong when cases leave a store or come into one."""
+
+
+class ExportInvalid(ExportError):
+    """What should be an export is none, or is not as it was written; nothing was taken in."""
+
+    def __init__(self, findings: tuple[str, ...]) -> None:
+        first, *others = findings
+        more = f" (and {len(others)} more)" if others else ""
+        super().__init__(f"nothing was imported: {first}{more}")
+        self.findings = findings
+        """Everything that is wrong with it, at least one."""
+
+
+class ExportOngoing(ExportError):
+    """An exported case has not ended, so it may go on where it came from as well; nothing was taken in."""
+
+    def __init__(self, case_id: str) -> None:
+        super().__init__(
+            f"nothing was imported: case {case_id} has not ended, and would go on here as well as where it came from; "
+            "take it over only if it goes on nowhere else"
+        )
+        self.case_id = case_id
+
+
+class ArchiveMissing(ExportError):
+    """The store cannot give or take whole cases."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"{url}: this kind of store cannot give or take whole cases")
+        self.url = url
+
+
+class CaseThere(RuntimeFault):
+    """A case of that id is here already; nothing was changed."""
+
+    def __init__(self, case_id: str) -> None:
+        super().__init__(f"case {case_id} is here already, and a log is never replaced; nothing was changed")
+        self.case_id = case_id
 
 
 class NotAwaited(RuntimeFault):

@@ -32,7 +32,9 @@ GENESIS: Final = bytes(32)
 #: Arrays and maps inside one another that are followed in a frame; Casework makes none deeper than 64.
 DEPTH_MAX: Final = 128
 #: Columns of a case that its first record repeats.
-OPENED_COLUMNS: Final = ("flow", "version", "source_hash", "crew", "parent")
+OPENED_COLUMNS: Final = ("flow", "crew", "parent")
+#: Columns that the last record which has them says.
+PINS: Final = ("version", "source_hash")
 INTEGER_MAX: Final = (1 << 63) - 1
 
 
@@ -110,17 +112,9 @@ def chained(previous: bytes, key: tuple[str, str], record: tuple[int, int, str, 
     """Give a record's hash: over the one before it, tenant, case, seq, epoch, kind, step id, at and frame's hash."""
     seq, epoch, kind, step_id, at = record
     hasher = hashlib.sha256()
-    for part in (
-        previous,
-        key[0].encode(),
-        key[1].encode(),
-        seq.to_bytes(8, "big"),
-        epoch.to_bytes(8, "big"),
-        kind.encode(),
-        step_id.encode(),
-        at.to_bytes(8, "big"),
-        frame_hash,
-    ):
+    numbers = [number.to_bytes(8, "big") for number in (seq, epoch, at)]
+    texts = [text.encode() for text in (*key, kind, step_id)]
+    for part in (previous, *texts[:2], *numbers[:2], *texts[2:], numbers[2], frame_hash):
         # Length first, for two neighbours must not be able to trade bytes.
         hasher.update(len(part).to_bytes(4, "big"))
         hasher.update(part)
@@ -194,6 +188,11 @@ def _column_findings(case: Mapping[str, object], records: Sequence[Mapping[str, 
         for column in OPENED_COLUMNS:
             if case.get(column) != opened.get(column, ""):
                 yield 0, f"the case says another {column} than this record"
+        # A later record may have moved the case to other code.
+        pinning = [seq for seq, record in enumerate(records) if {*PINS} <= _object(record.get("content")).keys()]
+        pinned = _object(records[pinning[-1]].get("content")) if pinning else {}
+        if any(case.get(column) != pinned.get(column) for column in PINS):
+            yield pinning[-1] if pinning else 0, "the case says another version or source of its flow than this record"
     if (case.get("status") == "closed") is not (last.get("kind") == "closed"):
         yield len(records) - 1, f"the log ends with {last.get('kind')}, but the case says it is {case.get('status')}"
     if last.get("kind") == "closed" and closed and case.get("result") != closed.get("result"):

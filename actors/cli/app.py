@@ -38,6 +38,21 @@ _COMMANDS: Final = (
         "casework.actors.cli.reading:trace",
         "Write a case's trace as a file that the Jaeger UI opens by upload.",
     ),
+    (
+        "export",
+        "casework.actors.cli.exporting:export",
+        "Write a case as open JSON that anybody can read and check without Casework.",
+    ),
+    (
+        "import",
+        "casework.actors.cli.exporting:import_",
+        "Take exported cases into a store that does not have them, after everything in the file was checked.",
+    ),
+    (
+        "retain",
+        "casework.actors.cli.exporting:retain",
+        "Drop for good what long closed cases contained; their hashes stay and still verify.",
+    ),
     ("serve", "casework.actors.cli.serving:serve", "Run a crew as a service, with metrics and health over HTTP."),
 )
 _REVIEW_COMMANDS: Final = (
