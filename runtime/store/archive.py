@@ -38,7 +38,7 @@ class InboxEntry(Struct, frozen=True):
     frame: bytes = b""
     """As in `InboxItem`; empty once it was consumed."""
     seen: bool = True
-    """Whether the case has read it, so that it does not wake for it again; what was consumed was read."""
+    """Whether a case that rests has read it, so that it does not wake for it again; true of what was consumed."""
 
 
 class Transfer(Struct, frozen=True):

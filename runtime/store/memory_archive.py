@@ -98,8 +98,7 @@ class MemoryArchive:
             case.had[entry.id] = entry.target
             if entry.kind:
                 case.unread[entry.id] = InboxItem(row.key, entry.id, entry.kind, entry.frame, self._position)
-            if entry.seen:
-                case.seen = self._position
+                case.seen = self._position if entry.seen else case.seen
         for review in transfer.reviews:
             self._reviews.setdefault(review.id, review)
 

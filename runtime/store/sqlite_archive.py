@@ -135,7 +135,7 @@ def _insert(connection: sqlite3.Connection, transfer: Transfer) -> None:
         inserted = connection.execute(
             _INSERT_ENTRY, (number, entry.id, entry.target, entry.kind, entry.frame, not entry.kind)
         )
-        if entry.seen:
+        if entry.kind and entry.seen:
             connection.execute('UPDATE "case" SET seen = ? WHERE no = ?', (inserted.lastrowid, number))
 
 
