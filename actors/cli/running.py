@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -26,7 +27,7 @@ from casework.protocols.records import Arrived
 from casework.runtime.runtime import Runtime
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseStatus, Store, StoreReader
-from casework.runtime.store.urls import open_store
+from casework.runtime.store.urls import open_store, wait_settled
 
 #: Where a crew writes, unless `--out` or the store's memory says otherwise.
 OUT: Final = "out"
@@ -113,7 +114,7 @@ async def _work(errand: Errand, store: Store, interrupts: Interrupts, *, json_: 
     async with Runtime(crew, store, tenant=settings["tenant"], settings=settings) as runtime:
         with interrupts.scope:
             await _take(runtime, store, intake, settings["tenant"])
-            await _watched(runtime.wait_idle, store)
+            await _watched(partial(wait_settled, store, runtime.wait_idle, World()), store)
     problems = list(dict.fromkeys([*(str(problem) for problem in intake.problems), *await _noted(store)]))
     after = await standing(store)
     _tell(after, problems, json_=json_)

@@ -1,8 +1,9 @@
 """What the writing sub-commands share: working until nothing can go on, and writing to a store that another may own.
 
-A store has one owner. If a process owns it, what is written goes through that process's socket and it resumes the
-case; if none does, this process becomes the owner, writes, and works with the crew that the store remembers until
-nothing can go on. Either way the writing is durable before anything else is tried.
+A SQLite store has one owner. If a process owns it, what is written goes through that process's socket and it resumes
+the case; if none does, this process becomes the owner, writes, and works with the crew that the store remembers until
+nothing can go on. A PostgreSQL store has none: it is written to directly, and if no node lives this process becomes
+one. Either way the writing is durable before anything else is tried.
 It does not know what is written.
 """
 
@@ -25,7 +26,7 @@ from casework.runtime.errors import StoreOwned, StoreUnavailable
 from casework.runtime.runtime import Runtime
 from casework.runtime.seams import World
 from casework.runtime.store.base import Store, StoreDoor, StoreReader
-from casework.runtime.store.urls import open_door, open_reader, open_store
+from casework.runtime.store.urls import open_door, open_reader, open_store, wait_settled
 
 T = TypeVar("T")
 
@@ -149,7 +150,7 @@ async def _resume(store: Store) -> bool:
     async def work(interrupts: Interrupts) -> bool:
         async with Runtime(crew, store, tenant=settings["tenant"], settings=settings) as runtime:
             with interrupts.scope:
-                await runtime.wait_idle()
+                await wait_settled(store, runtime.wait_idle, World())
         if interrupts.heard:
             raise Quit(Exit.INTERRUPTED, "interrupted; what was delivered or decided is recorded")
         return True

@@ -1,26 +1,52 @@
-"""From a store's URL to the store: `memory:`, `sqlite:///relative.db`, `sqlite:////absolute/path.db`.
+"""From a store's URL to the store: `memory:`, `sqlite:///relative.db`, `sqlite:////absolute/path.db`, `postgresql://`.
 
-Whoever opens a store owns it; a reader looks on; a door writes through the owner. It does not know what a store does.
+Whoever opens a SQLite store owns it; a reader looks on; a door writes through the owner. A PostgreSQL store has no
+owner: every process opens it and writes for itself. It does not know what a store does.
 """
 
 import os.path
-from typing import TYPE_CHECKING, Final
+from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final, Protocol
 
-from casework.runtime.errors import StoreInvalid
+from anyio.abc import TaskStatus
+
+from casework.runtime.errors import StoreInvalid, StoreUnavailable
 from casework.runtime.seams import World
-from casework.runtime.store.base import Store, StoreReader
+from casework.runtime.store.base import Store, StoreDoor, StoreReader
 from casework.runtime.store.memory import MemoryStore
+from casework.runtime.store.postgres_url import POSTGRES, PostgresAddress, masked, postgres_address
 
 if TYPE_CHECKING:
-    from casework.runtime.store.door import DoorServer
-    from casework.runtime.store.door_client import DoorClient
+    from casework.runtime.store.postgres import PostgresStore
 
 MEMORY: Final = "memory:"
 SQLITE: Final = "sqlite:///"
+#: Seconds between two looks at whether a store that others work on has come to rest.
+LOOK_SECONDS: Final = 0.2
+
+
+class StoreService(Protocol):
+    """What runs beside a store for as long as a runtime works on it."""
+
+    settled: Callable[[], Awaitable[None]] | None
+    """Waits until the runtime has nothing to do; set by the runtime."""
+
+    async def serve(self, *, task_status: TaskStatus[None] = ...) -> None:
+        """Serve until cancelled."""
+        ...
+
+
+class Door(StoreDoor, Protocol):
+    """A way to write where others do the work."""
+
+    async def settle(self, timeout_seconds: float) -> bool:
+        """Wait until they have nothing to do; False if they still had when the time was over."""
+        ...
 
 
 async def open_store(url: str, world: World) -> Store:
-    """Open a store as its owner; a missing SQLite file is made, its directory is not.
+    """Open a store to work on it; a missing SQLite file or PostgreSQL schema is made, a directory is not.
 
     Raises:
         StoreInvalid: the URL names no store, or the file is none.
@@ -32,6 +58,8 @@ async def open_store(url: str, world: World) -> Store:
     """
     if url == MEMORY:
         return MemoryStore()
+    if url.startswith(POSTGRES):
+        return await _open_postgres(url, world)
     path = sqlite_path(url)
     from casework.runtime.store.sqlite import SqliteStore
 
@@ -48,30 +76,42 @@ async def open_reader(url: str, world: World) -> StoreReader:
 
     If cancelled, nothing stays open.
     """
+    if url.startswith(POSTGRES):
+        address = _driven(url)
+        from casework.runtime.store.postgres_reader import PostgresReader
+
+        return await PostgresReader.open(address)
     path = sqlite_path(_outliving(url))
     from casework.runtime.store.sqlite_reader import SqliteReader
 
     return await SqliteReader.open(url, path, world)
 
 
-async def open_door(url: str, world: World) -> "DoorClient":
-    """Find the process that owns a store, to write through it.
+async def open_door(url: str, world: World) -> Door:
+    """Find who works on a store, to write where they will see it: a SQLite file's owner, a PostgreSQL store's nodes.
 
     Raises:
         StoreInvalid: the URL names no store that others can reach.
-        StoreUnavailable: no process owns it.
+        StoreUnavailable: nobody works on it.
 
     If cancelled, nothing stays open.
     """
-    del world  # a socket is waited for in the loop; the seam stands here as with every way to a store
+    if url.startswith(POSTGRES):
+        address = _driven(url)
+        from casework.runtime.store.postgres_door import PostgresDoor
+
+        return await PostgresDoor.open(address, world)
     path = sqlite_path(_outliving(url))
     from casework.runtime.store.door_client import DoorClient
 
     return await DoorClient.open(url, path)
 
 
-def door_server(store: Store) -> "DoorServer | None":
-    """Give what serves this store to other processes, or None where no other process could find it."""
+def door_server(store: Store) -> StoreService | None:
+    """Give what joins this store with other processes, or None where no other process could find it."""
+    shared = _shared(store)
+    if shared is not None:
+        return shared.ear
     from casework.runtime.store.sqlite import SqliteStore
 
     if not isinstance(store, SqliteStore):
@@ -81,6 +121,20 @@ def door_server(store: Store) -> "DoorServer | None":
     return DoorServer(store, store.path)
 
 
+async def wait_settled(store: Store, idle: Callable[[], Awaitable[None]], world: World) -> None:
+    """Wait until no case of a store can go on without something from outside, whoever holds it.
+
+    `idle` waits for the runtime of this process, which is all there is unless others may work on the store as well:
+    they may be at it, or have been killed and hold their cases until their lease is over.
+    A store that cannot be asked just now is waited for.
+    """
+    shared = _shared(store)
+    await idle()
+    while shared is not None and await _unsettled(shared):
+        await world.clock.sleep(LOOK_SECONDS)
+        await idle()
+
+
 def sqlite_path(url: str) -> str:
     """Give the absolute path of a SQLite URL's file.
 
@@ -88,7 +142,8 @@ def sqlite_path(url: str) -> str:
         StoreInvalid: the URL names no file, or one that cannot be there.
     """
     if not url.startswith(SQLITE):
-        raise StoreInvalid(url, f"no such kind of store; write {SQLITE}FILE (four slashes before an absolute path)")
+        ways = f"write {SQLITE}FILE (four slashes before an absolute path), or {POSTGRES}USER@HOST/DATABASE"
+        raise StoreInvalid(masked(url), f"no such kind of store; {ways}")
     path = url.removeprefix(SQLITE)
     if not path or "\0" in path:
         raise StoreInvalid(url, f"it names no file; write {SQLITE}FILE")
@@ -104,3 +159,33 @@ def _outliving(url: str) -> str:
     if url == MEMORY:
         raise StoreInvalid(url, f"it lives inside one process and nobody else can see it; use {SQLITE}FILE")
     return url
+
+
+async def _unsettled(store: "PostgresStore") -> bool:
+    try:
+        return await store.unsettled()
+    except StoreUnavailable:
+        return True
+
+
+async def _open_postgres(url: str, world: World) -> Store:
+    address = _driven(url)
+    from casework.runtime.store.postgres import PostgresStore
+
+    return await PostgresStore.open(address, world)
+
+
+def _driven(url: str) -> PostgresAddress:
+    address = postgres_address(url)
+    if find_spec("asyncpg") is None:
+        raise StoreInvalid(address.shown, "PostgreSQL needs an extra: pip install 'casework[postgres]'")
+    return address
+
+
+def _shared(store: Store) -> "PostgresStore | None":
+    # Not imported to be asked: who has not opened such a store need not have its driver.
+    if not store.url.startswith(POSTGRES):
+        return None
+    from casework.runtime.store.postgres import PostgresStore
+
+    return store if isinstance(store, PostgresStore) else None

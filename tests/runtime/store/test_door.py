@@ -59,7 +59,7 @@ async def store(url: str) -> AsyncIterator[Store]:
 @pytest.fixture
 async def server(store: Store) -> AsyncIterator[DoorServer]:
     server = door_server(store)
-    assert server is not None
+    assert isinstance(server, DoorServer)
     async with anyio.create_task_group() as group:
         await group.start(server.serve)
         yield server
@@ -68,7 +68,9 @@ async def server(store: Store) -> AsyncIterator[DoorServer]:
 
 @pytest.fixture
 async def client(server: DoorServer, url: str) -> DoorClient:
-    return await open_door(url, World())
+    client = await open_door(url, World())
+    assert isinstance(client, DoorClient)
+    return client
 
 
 def present(path: str) -> bool:
@@ -131,7 +133,7 @@ async def test_a_frame_that_is_no_delivery_is_refused_through_the_door(store: St
 @pytest.mark.promise("STORE-17")
 async def test_the_socket_is_for_its_user_alone_and_goes_with_its_owner(store: Store, url: str) -> None:
     server = door_server(store)
-    assert server is not None
+    assert isinstance(server, DoorServer)
     async with anyio.create_task_group() as group:
         await group.start(server.serve)
         made = os.lstat(server.path)
@@ -146,7 +148,7 @@ async def test_the_socket_is_for_its_user_alone_and_goes_with_its_owner(store: S
 
 async def test_a_socket_that_a_killed_owner_left_is_replaced(store: Store, url: str) -> None:
     server = door_server(store)
-    assert server is not None
+    assert isinstance(server, DoorServer)
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(server.path)
     os.mkdir(f"{server.path}.new")
@@ -165,7 +167,7 @@ async def test_a_database_with_a_long_path_has_its_socket_in_a_private_directory
     url = f"sqlite:///{directory}/cases.db"
     store = await open_store(url, World())
     server = door_server(store)
-    assert server is not None
+    assert isinstance(server, DoorServer)
     with anyio.fail_after(5):
         async with anyio.create_task_group() as group:
             await group.start(server.serve)
@@ -183,7 +185,7 @@ async def test_a_private_directory_that_others_can_enter_is_not_used(tmp_path: P
     os.makedirs(directory)
     store = await open_store(f"sqlite:///{directory}/cases.db", World())
     server = door_server(store)
-    assert server is not None
+    assert isinstance(server, DoorServer)
     private = socket_path(f"{directory}/cases.db")[1]
     os.mkdir(private, 0o755)
     with pytest.raises(StoreUnavailable, match="not private"):

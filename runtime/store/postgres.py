@@ -1,0 +1,286 @@
+"""The store in PostgreSQL: any number of processes open it, and each reads and writes for itself.
+
+What is written goes through one connection of this process in batches, what is read through a few others. Nobody owns
+the store, so leases end only by the database's time. Those who work on cases run its ear beside them.
+It does not know statements or transactions, only which call goes where.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, cast, final
+
+import anyio
+
+from casework.runtime.errors import StoreError, StoreUnavailable
+from casework.runtime.seams import World
+from casework.runtime.store import rules
+from casework.runtime.store.base import (
+    Append,
+    AppendResult,
+    CaseKey,
+    CaseRow,
+    CaseStatus,
+    DecideResult,
+    DeliverResult,
+    InboxItem,
+    Opening,
+    OpenResult,
+    Record,
+    ReviewRow,
+    Unavailable,
+    Unknown,
+)
+from casework.runtime.store.postgres_calls import Artifact, Asked, Claim, Decision, Delivery, Reclaim, Renewal, Setting
+from casework.runtime.store.postgres_ear import PostgresEar
+from casework.runtime.store.postgres_link import Link
+from casework.runtime.store.postgres_reader import PostgresReader
+from casework.runtime.store.postgres_url import PostgresAddress
+from casework.runtime.store.postgres_writer import PostgresWriter
+
+#: How long a hint to the others may take; they look by themselves if it is not given.
+HINT_SECONDS_MAX: Final = 2.0
+
+_HINT: Final = "SELECT pg_notify($1, $2)"
+#: Whether any case can go on without something from outside, whoever holds it.
+_UNSETTLED: Final = """
+    SELECT EXISTS (SELECT 1 FROM "case" WHERE status = 'open')
+        OR EXISTS (SELECT 1 FROM inbox i JOIN "case" p ON p.no = i.case_no
+                   WHERE NOT i.consumed AND p.status = 'parked' AND i.position > p.seen)
+"""
+_NODES: Final = """
+    SELECT count(*) FROM node WHERE until > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+"""
+
+
+@final
+class PostgresStore:
+    """A `Store` in one schema of a database."""
+
+    def __init__(self, address: PostgresAddress, world: World) -> None:
+        """Use `open`."""
+        self._address = address
+        self._heard: Callable[[Sequence[CaseKey]], None] | None = None
+        self._nodes: list[str] = []
+        self._reader = PostgresReader(address)
+        self._writer = PostgresWriter(address, world, self._arrived)
+        self.ear = PostgresEar(address, world, self._announce, self._nodes)  #: to be served by whoever works on cases
+        self._hinting = False
+        self._hint_wanted = False
+
+    @classmethod
+    async def open(cls, address: PostgresAddress, world: World) -> "PostgresStore":
+        """Open a schema; one that is missing is made.
+
+        Raises:
+            StoreInvalid: the URL is wrong, the schema is somebody else's, or the event loop is not asyncio's.
+            StoreNewer: a newer version made it; it was not touched.
+            StoreUnavailable: it cannot be reached just now.
+
+        If cancelled, nothing stays open.
+        """
+        store = cls(address, world)
+        try:
+            await store._writer.start()
+        except BaseException:
+            await store.aclose()
+            raise
+        return store
+
+    @property
+    def url(self) -> str:
+        """Name the store, without its password."""
+        return self._address.shown
+
+    def on_arrival(self, heard: Callable[[Sequence[CaseKey]], None]) -> None:
+        """Call `heard` on the event loop after each commit that gave cases an item or opened them.
+
+        Those of other processes are heard while `ear` is served.
+        """
+        self._heard = heard
+
+    async def aclose(self) -> None:
+        """Finish the batch that is under way and close all connections; if cancelled, this happens all the same."""
+        await self._writer.aclose()
+        await self._reader.aclose()
+
+    async def unsettled(self) -> bool:
+        """Say whether any case, of whatever process, can go on without something from outside; as `case` raises."""
+        return bool(await self._reader.ask(_value, _UNSETTLED))
+
+    async def attended(self) -> bool:
+        """Say whether any node of whatever process lives; as `case` raises."""
+        return bool(await self._reader.ask(_value, _NODES))
+
+    # What anybody may read.
+
+    async def case(self, key: CaseKey) -> CaseRow | None:
+        """Give one case with its waits."""
+        return await self._reader.case(key)
+
+    async def cases(
+        self, tenant: str | None = None, *, status: CaseStatus | None = None, parent: str | None = None
+    ) -> Sequence[CaseRow]:
+        """Give cases with their waits, ordered by tenant and case id."""
+        return await self._reader.cases(tenant, status=status, parent=parent)
+
+    async def records(self, key: CaseKey, from_seq: int = 0) -> Sequence[Record]:
+        """Give a case's log from `from_seq` on, in order."""
+        return await self._reader.records(key, from_seq)
+
+    async def reviews(self, *, state: str | None = None) -> Sequence[ReviewRow]:
+        """Give reviews, oldest first."""
+        return await self._reader.reviews(state=state)
+
+    async def review(self, review_id: str) -> ReviewRow | None:
+        """Give one review."""
+        return await self._reader.review(review_id)
+
+    async def artifact(self, sha256: str) -> bytes | None:
+        """Give the bytes stored under their content hash."""
+        return await self._reader.artifact(sha256)
+
+    async def setting(self, name: str) -> str | None:
+        """Give a remembered setting of this store."""
+        return await self._reader.setting(name)
+
+    async def inbox(self, key: CaseKey) -> Sequence[InboxItem]:
+        """Give what waits for a case, in order of insertion."""
+        return await self._reader.inbox(key)
+
+    async def next_due(self) -> int | None:
+        """Give the earliest due moment of the timers of parked cases that no node holds under a lease."""
+        return await self._reader.next_due()
+
+    # What somebody who does not own a case may write.
+
+    async def deliver(self, tenant: str, target: str, item_id: str, frame: bytes) -> DeliverResult:
+        """Put a frame into the inbox of case `target`, or of every case that waits for key `target`.
+
+        Raises:
+            FrameInvalid: the frame is no `arrived` and no `cancel`.
+
+        If cancelled, it may or may not have been delivered.
+        """
+        call = Delivery(tenant, target, item_id, rules.arrival_kind(frame), frame)
+        answer = await self._ask(call)
+        assert isinstance(answer, DeliverResult), "each call has its own kinds of answers"
+        return answer
+
+    async def decide(self, review_id: str, proposal_hash: str, frame: bytes, now: int) -> DecideResult:
+        """Decide an open review by compare-and-set.
+
+        Raises:
+            FrameInvalid: the frame is no `decided` frame for this review.
+
+        If cancelled, it may or may not have been decided.
+        """
+        rules.decision_of(review_id, frame)
+        answer = await self._ask(Decision(review_id, proposal_hash, frame, now))
+        assert isinstance(answer, DecideResult), "each call has its own kinds of answers"
+        return answer
+
+    async def put_artifact(self, sha256: str, data: bytes) -> None:
+        """Keep bytes under their content hash; again is harmless.
+
+        Raises:
+            FrameInvalid: the hash is another.
+            StoreUnavailable: it cannot be written just now, or it is not known whether it was.
+        """
+        rules.assert_content(sha256, data)
+        await self._do(Artifact(sha256, data))
+
+    # What the holder of a case may do.
+
+    async def open_case(self, opening: Opening) -> OpenResult:
+        """Open a case; durable when it returns."""
+        rules.assert_opening(opening)
+        answer = await self._ask(opening)
+        assert isinstance(answer, OpenResult), "each call has its own kinds of answers"
+        return answer
+
+    async def claim(self, node: str, *, limit: int, now: int) -> Sequence[CaseRow]:
+        """Take up to `limit` cases for a node, each with epoch + 1, oldest first.
+
+        A case that another process is just writing to is passed over; the next claim finds it.
+
+        Raises:
+            StoreUnavailable: it cannot be written just now, or it is not known whether it was.
+
+        If cancelled, cases may have been claimed; they are claimable again once the node's lease is over.
+        """
+        assert node, "a node has a name"
+        # What a batch answers to a claim is always this.
+        return cast("Sequence[CaseRow]", await self._do(Claim(node, limit, now)))
+
+    async def reclaim(self, node: str, key: CaseKey) -> CaseRow | None:
+        """Take a case again that this node holds but has lost track of, with epoch + 1; None if it holds it not.
+
+        Raises:
+            StoreUnavailable: it cannot be written just now, or it is not known whether it was.
+
+        If cancelled, the epoch may have grown; reclaim again.
+        """
+        assert node, "a node has a name"
+        row = await self._do(Reclaim(node, key))
+        assert row is None or isinstance(row, CaseRow), "a claim again has one case or none"
+        return row
+
+    async def renew(self, node: str, *, until: int) -> None:
+        """Say that a node lives until then; raises StoreUnavailable. A lease given up at once is told to the others."""
+        if node not in self._nodes:
+            self._nodes.append(node)
+        await self._do(Renewal(node, until))
+        if until == 0:
+            self._hint_wanted = True
+            await self._hint()
+
+    async def append(self, append: Append) -> AppendResult:
+        """Append to one case; durable when it returns `Appended`. If cancelled, treat it as `Unknown`."""
+        rules.assert_append(append)
+        answer = await self._ask(append)
+        assert isinstance(answer, AppendResult), "each call has its own kinds of answers"
+        return answer
+
+    async def remember(self, name: str, value: str) -> None:
+        """Set a setting of this store; raises StoreUnavailable."""
+        await self._do(Setting(name, value))
+
+    async def _ask(self, asked: Asked) -> object:
+        answer = await self._writer.ask(asked)
+        if self._hint_wanted:
+            await self._hint()
+        return answer
+
+    async def _do(self, asked: Asked) -> object:
+        answer = await self._writer.ask(asked)
+        if isinstance(answer, Unavailable | Unknown):
+            raise StoreUnavailable(self.url, answer.why)
+        return answer
+
+    def _arrived(self, keys: Sequence[CaseKey]) -> None:
+        self._hint_wanted = True
+        self._announce(keys)
+
+    def _announce(self, keys: Sequence[CaseKey]) -> None:
+        if self._heard is not None:
+            self._heard(keys)
+
+    async def _hint(self) -> None:
+        """Tell the other processes to look; one hint at a time, the next speaks for all who came meanwhile."""
+        if self._hinting:
+            return
+        self._hinting = True
+        try:
+            with anyio.move_on_after(HINT_SECONDS_MAX, shield=True):
+                while self._hint_wanted:
+                    self._hint_wanted = False
+                    await self._reader.ask(_value, _HINT, self._address.channel, self.ear.name)
+        except StoreError:
+            # Without the hint they find it when they look next.
+            pass
+        finally:
+            self._hinting = False
+
+
+async def _value(link: Link, query: str, *args: object) -> object:
+    found: object = await link.fetchval(query, *args)
+    return found

@@ -1,0 +1,75 @@
+"""What callers ask of a PostgreSQL store to write, as records that wait for their batch.
+
+An append and an opening stand for themselves; everything else has a record here.
+It does not know how any of it is carried out.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from casework.runtime.store.base import Append, CaseKey, Opening
+
+
+@dataclass(slots=True, frozen=True)
+class Delivery:
+    """Put an item into the inbox of a case, or of every case that waits for a key."""
+
+    tenant: str
+    target: str
+    item_id: str
+    kind: str
+    frame: bytes
+
+
+@dataclass(slots=True, frozen=True)
+class Decision:
+    """Decide an open review by compare-and-set."""
+
+    review_id: str
+    proposal_hash: str
+    frame: bytes
+    now: int
+
+
+@dataclass(slots=True, frozen=True)
+class Claim:
+    """Take cases for a node."""
+
+    node: str
+    limit: int
+    now: int
+
+
+@dataclass(slots=True, frozen=True)
+class Reclaim:
+    """Take a case again that a node holds."""
+
+    node: str
+    key: CaseKey
+
+
+@dataclass(slots=True, frozen=True)
+class Renewal:
+    """Say that a node lives until then."""
+
+    node: str
+    until: int
+
+
+@dataclass(slots=True, frozen=True)
+class Setting:
+    """Set a setting of the store."""
+
+    name: str
+    value: str
+
+
+@dataclass(slots=True, frozen=True)
+class Artifact:
+    """Keep bytes under their content hash."""
+
+    sha256: str
+    data: bytes
+
+
+Asked: TypeAlias = Append | Opening | Delivery | Decision | Claim | Reclaim | Renewal | Setting | Artifact

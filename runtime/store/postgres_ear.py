@@ -1,0 +1,132 @@
+"""Hears what other processes wrote to a PostgreSQL store, for whoever works on its cases.
+
+Each process that gave a case something says so by NOTIFY, without saying what: a hint, which may be lost. So the
+store is looked at after each hint, after each new connection, when the lease of another node ends, and every
+`POLL_SECONDS` at least. The hints of our own process are passed over, for it told its listener itself.
+It does not know what the listener does.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, final
+
+import anyio
+from anyio.abc import TaskStatus
+
+from casework.runtime.errors import StoreError
+from casework.runtime.seams import MICROS, World
+from casework.runtime.store.base import CaseKey
+from casework.runtime.store.postgres_link import DRIVER_ERRORS, Link, Purpose, connect, part
+from casework.runtime.store.postgres_url import PostgresAddress
+
+#: Seconds between two looks when nothing is heard.
+POLL_SECONDS: Final = 20.0
+#: Seconds until a server that is away is tried again, at first and at most.
+RETRY_SECONDS_MIN: Final = 0.1
+RETRY_SECONDS_MAX: Final = 2.0
+#: Cases that one look tells of at most; a listener that is told of some looks for all.
+NEWS_MAX: Final = 1_000
+
+#: Nobody's key: a listener that hears it looks for work, as with any key it does not know.
+NOBODY: Final = CaseKey("", "")
+
+_NEWS: Final = """
+    WITH clock AS MATERIALIZED (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now)
+    SELECT c.tenant, c.case_id FROM "case" c WHERE c.no IN (
+        SELECT i.case_no FROM inbox i JOIN "case" p ON p.no = i.case_no
+        WHERE NOT i.consumed AND p.status <> 'closed' AND i.position > p.seen
+        UNION ALL
+        SELECT w.case_no FROM wait w JOIN "case" p ON p.no = w.case_no
+        WHERE w.kind = 'timer' AND p.status = 'parked' AND w.due <= (SELECT now FROM clock)
+        UNION ALL
+        (SELECT o.no FROM "case" o WHERE o.status = 'open'
+            AND NOT EXISTS (SELECT 1 FROM node n WHERE n.name = o.node AND n.until > (SELECT now FROM clock))
+         LIMIT $1)
+    ) LIMIT $1
+"""
+#: Microseconds until the next lease of another node ends (none: NULL), and whether one has ended unseen.
+_LEASES: Final = """
+    WITH clock AS MATERIALIZED (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now)
+    SELECT min(n.until - clock.now) FILTER (WHERE n.until > clock.now) AS next,
+           count(*) FILTER (WHERE n.until <= clock.now) AS over
+    FROM node n, clock WHERE n.name <> ALL($1::text[])
+"""
+
+
+@final
+class PostgresEar:
+    """Listens for one store; run `serve` beside whatever works on its cases."""
+
+    def __init__(
+        self, address: PostgresAddress, world: World, heard: Callable[[Sequence[CaseKey]], None], own: Sequence[str]
+    ) -> None:
+        """Prepare.
+
+        Args:
+            address: where the store is.
+            world: clock and ids.
+            heard: called on the event loop with the cases that have news.
+            own: the names of this process's nodes, as they come to be known; their leases are not watched.
+        """
+        self._address = address
+        self._world = world
+        self._heard = heard
+        self._own = own
+        self.name = world.ids.new()  #: what our own hints bear
+        self.settled: Callable[[], Awaitable[None]] | None = None
+        """Set by the runtime, as of everything that serves a store; nobody asks here."""
+        self._woken = anyio.Event()
+
+    async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Listen until cancelled, over as many connections as it takes."""
+        task_status.started()
+        pause = RETRY_SECONDS_MIN
+        while True:
+            try:
+                link = await connect(self._address, Purpose.LISTEN)
+            except StoreError:
+                await self._world.clock.sleep(pause)
+                pause = min(pause * 2, RETRY_SECONDS_MAX)
+                continue
+            try:
+                await self._listen(link)
+            except DRIVER_ERRORS:
+                await self._world.clock.sleep(RETRY_SECONDS_MIN)
+            finally:
+                await part(link)
+            pause = RETRY_SECONDS_MIN
+
+    async def _listen(self, link: Link) -> None:
+        await link.add_listener(self._address.channel, self._notified)
+        link.add_termination_listener(self._wake)
+        while True:
+            self._woken = anyio.Event()
+            seconds = await self._look(link)
+            async with anyio.create_task_group() as jobs:
+                jobs.start_soon(self._alarm, seconds)
+                await self._woken.wait()
+                jobs.cancel_scope.cancel()
+
+    async def _look(self, link: Link) -> float:
+        """Tell the listener what there is, and say for how many seconds nothing is due."""
+        keys = [CaseKey(*row) for row in await link.fetch(_NEWS, NEWS_MAX)]
+        leases = await link.fetchrow(_LEASES, list(self._own))
+        assert leases is not None, "an aggregate has a row"
+        if leases["over"]:
+            keys.append(NOBODY)
+        if keys:
+            self._heard(keys)
+        if leases["next"] is None:
+            return POLL_SECONDS
+        # A little later, so that the lease is really over when it is looked at again.
+        return min(POLL_SECONDS, float(leases["next"]) / MICROS + RETRY_SECONDS_MIN)
+
+    async def _alarm(self, seconds: float) -> None:
+        await self._world.clock.sleep(seconds)
+        self._woken.set()
+
+    def _notified(self, _link: object, _pid: int, _channel: str, payload: object) -> None:
+        if payload != self.name:
+            self._woken.set()
+
+    def _wake(self, _link: object) -> None:
+        self._woken.set()

@@ -1,0 +1,130 @@
+"""Leases and claims, and the small things that are written beside cases: settings and artefacts.
+
+A lease is kept in the database's own time: what a caller says by its clock is moved by how far that clock was off
+when it was last compared. A claim passes over rows that another transaction holds, and takes only a case that still
+stands as it stood when it was found free, so no case is given twice.
+It does not know who decides what a node is.
+"""
+
+from collections.abc import Sequence
+from typing import Final, final
+
+from casework.runtime.store import rules
+from casework.runtime.store.base import CaseRow
+from casework.runtime.store.postgres_calls import Artifact, Asked, Claim, Reclaim, Renewal, Setting
+from casework.runtime.store.postgres_link import Link
+from casework.runtime.store.postgres_queries import RETURNING_CASE, case_row
+from casework.runtime.store.postgres_wave import columns
+
+#: Open cases that are looked at beyond what a claim asks for, since others may just be taking the first of them.
+_SPARE: Final = 1_000
+
+#: Forgets the dead, and says whether there are suspects, and whether the node has one that is still watched.
+_BURY: Final = """
+    WITH buried AS (
+        DELETE FROM node WHERE name IN (SELECT name FROM node WHERE until <= $1 ORDER BY name FOR UPDATE SKIP LOCKED)
+    )
+    SELECT EXISTS (SELECT 1 FROM "case" WHERE suspect) AS suspects,
+           EXISTS (SELECT 1 FROM "case" WHERE suspect AND node = $2 AND claims > $3
+                   AND changed_at > $4) AS watched
+"""
+#: Three ways to be wanted, each found by its own index, so that parked cases cost nothing.
+_CLAIM: Final = """
+    WITH free AS MATERIALIZED (
+        (SELECT c.no, c.epoch, c.next_seq, c.node, c.status, c.opened_at FROM "case" c
+         WHERE c.status = 'open' AND c.suspect = $5
+           AND NOT EXISTS (SELECT 1 FROM node n WHERE n.name = c.node AND n.until > $3)
+         ORDER BY c.opened_at, c.no LIMIT $2::bigint + $6::bigint)
+        UNION ALL
+        SELECT c.no, c.epoch, c.next_seq, c.node, c.status, c.opened_at FROM "case" c
+        WHERE c.status = 'parked' AND c.suspect = $5
+          AND NOT EXISTS (SELECT 1 FROM node n WHERE n.name = c.node AND n.until > $3)
+          AND c.no IN (
+              SELECT i.case_no FROM inbox i JOIN "case" p ON p.no = i.case_no
+              WHERE NOT i.consumed AND p.status = 'parked' AND i.position > p.seen
+              UNION
+              SELECT w.case_no FROM wait w WHERE w.kind = 'timer' AND w.due <= $4
+          )
+    ), taken AS MATERIALIZED (
+        SELECT c.no FROM free f JOIN "case" c ON c.no = f.no AND c.epoch = f.epoch AND c.next_seq = f.next_seq
+            AND c.node = f.node AND c.status = f.status
+        ORDER BY f.opened_at, f.no LIMIT $2::bigint FOR NO KEY UPDATE OF c SKIP LOCKED
+    )
+    UPDATE "case" c SET epoch = c.epoch + 1, node = $1, changed_at = $4,
+                        claims = c.claims + (c.node <> $1)::integer,
+                        suspect = c.claims + (c.node <> $1)::integer >= $7
+    FROM taken t WHERE c.no = t.no
+"""
+_RECLAIM: Final = """
+    UPDATE "case" c SET epoch = c.epoch + 1 WHERE c.tenant = $2 AND c.case_id = $3 AND c.node = $1
+"""
+_RENEW: Final = """
+    INSERT INTO node SELECT * FROM unnest($1::text[], $2::bigint[])
+    ON CONFLICT (name) DO UPDATE SET until = excluded.until
+"""
+#: The clean end of nodes: what they claimed was not in vain.
+_CLEAR: Final = """
+    UPDATE "case" SET claims = 0, suspect = false WHERE no IN (
+        SELECT no FROM "case" WHERE node = ANY($1::text[]) AND claims > 0 ORDER BY no FOR NO KEY UPDATE
+    )
+"""
+_SET: Final = """
+    INSERT INTO setting SELECT * FROM unnest($1::text[], $2::text[])
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value
+"""
+_KEEP: Final = "INSERT INTO artifact SELECT * FROM unnest($1::text[], $2::bytea[]) ON CONFLICT (sha256) DO NOTHING"
+
+
+@final
+class Leases:
+    """The part of a batch that is about nodes, settings and artefacts."""
+
+    def __init__(self, link: Link, skew: int) -> None:
+        """Prepare; `skew` is what the database's clock is ahead of ours, in microseconds."""
+        self._link = link
+        self._skew = skew
+
+    async def carry_out(self, asked: Sequence[Asked]) -> dict[int, object]:
+        """Do what is asked, and give each call's answer by its place."""
+        values: dict[int, object] = {}
+        await self._upsert(asked)
+        for place, call in enumerate(asked):
+            match call:
+                case Claim():
+                    values[place] = await self._claim(call)
+                case Reclaim():
+                    row = await self._link.fetchrow(f"{_RECLAIM} {RETURNING_CASE}", call.node, *call.key)
+                    values[place] = None if row is None else case_row(row)
+                case Renewal() | Setting() | Artifact():
+                    values[place] = None
+                case _:
+                    pass
+        return values
+
+    async def _upsert(self, asked: Sequence[Asked]) -> None:
+        # Of two values for one name the later holds; sorted, so that two processes never wait for each other.
+        artifacts = {call.sha256: call.data for call in asked if isinstance(call, Artifact)}
+        settings = {call.name: call.value for call in asked if isinstance(call, Setting)}
+        nodes = {call.node: call.until + self._skew for call in asked if isinstance(call, Renewal)}
+        for statement, kept in ((_KEEP, artifacts), (_SET, settings), (_RENEW, nodes)):
+            if kept:
+                await self._link.execute(statement, *columns(sorted(kept.items()), 2))
+        ended = [call.node for call in asked if isinstance(call, Renewal) and not call.until]
+        if ended:
+            await self._link.execute(_CLEAR, ended)
+
+    async def _claim(self, call: Claim) -> Sequence[CaseRow]:
+        now = call.now + self._skew
+        since = call.now - rules.SUSPECT_MICROS
+        found = await self._link.fetchrow(_BURY, now, call.node, rules.SUSPECT_CLAIMS, since)
+        assert found is not None, "a query without a table has a row"
+        suspects: Sequence[CaseRow] = ()
+        if found["suspects"] and not found["watched"]:
+            suspects = await self._take(call, min(call.limit, 1), suspects=True)
+        return [*suspects, *await self._take(call, call.limit - len(suspects), suspects=False)]
+
+    async def _take(self, call: Claim, limit: int, *, suspects: bool) -> Sequence[CaseRow]:
+        moments = (call.now + self._skew, call.now)
+        taking = (call.node, limit, *moments, suspects, _SPARE, rules.SUSPECT_CLAIMS)
+        rows = await self._link.fetch(f"{_CLAIM} {RETURNING_CASE}", *taking)
+        return [case_row(row) for row in sorted(rows, key=lambda row: (row["opened_at"], row["no"]))]

@@ -1,0 +1,170 @@
+"""Opens connections to PostgreSQL, and tells its errors apart.
+
+What an error means for whoever waits is decided here and nowhere else: whether the server is away, whether it only
+cannot do it just now, or whether a statement was wrong for its values. No text that leaves this file holds a password.
+It does not know what is asked over a connection.
+"""
+
+import enum
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import anyio
+import anyio.lowlevel
+import asyncpg
+
+from casework.runtime.errors import StoreError, StoreInvalid, StoreUnavailable
+from casework.runtime.store.postgres_url import PostgresAddress
+
+if TYPE_CHECKING:
+    Link: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+else:
+    Link: TypeAlias = asyncpg.Connection
+
+#: How long a server may take to let us in.
+CONNECT_SECONDS_MAX: Final = 5.0
+#: How long the server lets a statement run, also while it waits for a lock.
+STATEMENT_SECONDS_MAX: Final = 10.0
+#: How long an answer is waited for; longer than the server needs to give up by itself.
+ANSWER_SECONDS_MAX: Final = 15.0
+#: How long a connection may take to say good-bye.
+GOODBYE_SECONDS_MAX: Final = 2.0
+
+#: What the driver raises, and what the sockets below it raise. A value that cannot be sent is a ValueError.
+DRIVER_ERRORS: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+    EOFError,
+    ValueError,
+)
+
+
+class Fault(enum.Enum):
+    """What an error of the driver means for whoever waits."""
+
+    LOST = "lost"
+    """The connection is gone; whether a commit that was under way is durable, only reading tells."""
+    AGAIN = "again"
+    """Others were in the way, nothing happened, and the same again will do."""
+    PASSING = "passing"
+    """Nothing happened, and a later try may succeed: the disk is full, the server only reads."""
+    OURS = "ours"
+    """A statement was wrong for its values; the server is well."""
+
+
+class Purpose(enum.Enum):
+    """What a connection is for."""
+
+    WRITE = "write"
+    READ = "read"
+    LISTEN = "listen"
+
+
+#: Plans are made while the tables are still empty and kept: those of the writer must never be a scan. With scans
+#: forbidden every plan looks dear, and compiling one would cost more than any of them takes.
+_PLANS: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+#: Classes and codes of errors after which nothing happened and a later try may succeed.
+_PASSING: Final = ("53", "58", "55P03", "57014", "25006")
+_AGAIN: Final = ("40001", "40P01")
+_GONE: Final = ("08", "57P01", "57P02", "57P03", "57P05")
+#: What says that the URL is wrong rather than the server away: the login, or a database that is not there.
+_REFUSED: Final = ("28", "3D000", "42501")
+
+
+async def connect(address: PostgresAddress, purpose: Purpose) -> Link:
+    """Open a connection whose statements find the schema's tables by their bare names.
+
+    Raises:
+        StoreInvalid: the URL is wrong, the server refuses the login, or the event loop is not asyncio's.
+        StoreUnavailable: the server cannot be reached just now.
+
+    If cancelled, nothing stays open.
+    """
+    _assert_asyncio(address)
+    settings = {
+        "application_name": "casework",
+        "search_path": address.schema,
+        "statement_timeout": f"{STATEMENT_SECONDS_MAX:.0f}s",
+        "idle_in_transaction_session_timeout": f"{ANSWER_SECONDS_MAX * 2:.0f}s",
+        "synchronous_commit": "on",
+        "jit": "off",
+        **(_PLANS if purpose is Purpose.WRITE else {}),
+    }
+    try:
+        return await asyncpg.connect(
+            address.dsn,
+            timeout=CONNECT_SECONDS_MAX,
+            command_timeout=ANSWER_SECONDS_MAX,
+            server_settings=settings,
+        )
+    except DRIVER_ERRORS as error:
+        # What the driver says of a URL that it cannot read may quote any part of it, so no cause is handed on.
+        raise _not_let_in(address, error) from None
+
+
+async def part(link: Link) -> None:
+    """Close a connection in good order, or without if the server does not answer; if cancelled, it is closed."""
+    try:
+        with anyio.move_on_after(GOODBYE_SECONDS_MAX, shield=True):
+            await link.close()
+    except DRIVER_ERRORS:
+        link.terminate()
+    finally:
+        if not link.is_closed():
+            link.terminate()
+
+
+def fault_of(error: BaseException, link: Link) -> Fault:
+    """Say what an error means that came over this connection."""
+    code = _code(error)
+    severity = getattr(error, "severity_en", None) or getattr(error, "severity", None)
+    if link.is_closed() or code.startswith(_GONE) or severity in {"FATAL", "PANIC"}:
+        return Fault.LOST
+    if isinstance(error, asyncpg.PostgresError):
+        if code in _AGAIN:
+            return Fault.AGAIN
+        return Fault.PASSING if code.startswith(_PASSING) else Fault.OURS
+    # A value that cannot be encoded never left this process. After anything else the talk may be out of step.
+    return Fault.OURS if isinstance(error, ValueError) else Fault.LOST
+
+
+def store_error(shown: str, error: BaseException, link: Link) -> StoreError:
+    """Give the store's error for one that came while reading."""
+    if fault_of(error, link) is Fault.OURS:
+        return StoreInvalid(shown, f"its tables or values are not ours ({told(error)})")
+    return StoreUnavailable(shown, f"it cannot be read just now ({told(error)})")
+
+
+def told(error: BaseException) -> str:
+    """Say in one line what the driver said."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _not_let_in(address: PostgresAddress, error: BaseException) -> StoreError:
+    code = _code(error)
+    if code.startswith(_REFUSED):
+        return StoreInvalid(address.shown, f"the server refuses: {told(error)}")
+    if code.startswith("22"):
+        return StoreInvalid(address.shown, f"the server knows no such setting: {told(error)}")
+    if isinstance(error, ValueError) and not isinstance(error, OSError):
+        return StoreInvalid(
+            address.shown, "the URL cannot be read; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, signs quoted"
+        )
+    if isinstance(error, TimeoutError):
+        return StoreUnavailable(address.shown, f"no answer within {CONNECT_SECONDS_MAX:.0f} s")
+    return StoreUnavailable(address.shown, f"it cannot be reached ({told(error)})")
+
+
+def _code(error: BaseException) -> str:
+    code = getattr(error, "sqlstate", None) if isinstance(error, asyncpg.PostgresError) else None
+    return code if isinstance(code, str) else ""
+
+
+def _assert_asyncio(address: PostgresAddress) -> None:
+    token = anyio.lowlevel.current_token()
+    native = getattr(token, "native_token", token)
+    if type(native).__module__.partition(".")[0] == "trio":
+        raise StoreInvalid(address.shown, "its driver needs asyncio, and this runs on trio; use SQLite, or asyncio")

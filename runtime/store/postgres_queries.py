@@ -1,0 +1,166 @@
+"""What is read from a PostgreSQL store, as plain functions over a connection.
+
+Each is one statement, so it sees one moment. Raises what the driver raises, and ValueError for values that are not
+of their type. It does not know who reads.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import msgspec
+
+from casework.runtime.store import rules
+from casework.runtime.store.base import (
+    CaseKey,
+    CaseRow,
+    CaseStatus,
+    InboxItem,
+    Record,
+    ReviewRow,
+    Wait,
+    WaitKind,
+)
+from casework.runtime.store.postgres_link import Link
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    Row: TypeAlias = asyncpg.Record
+
+#: A case with its waits as one text of JSON, so that neither needs a statement of its own.
+_COLUMNS: Final = """
+    c.no, c.tenant, c.case_id, c.epoch, c.next_seq, c.node, c.status, c.result, c.flow, c.version, c.source_hash,
+    c.crew, c.parent, c.head, c.opened_at, c.changed_at, c.claims, c.chapter,
+    (SELECT json_agg(json_build_array(w.key, w.kind, w.reason, w.due) ORDER BY w.place)::text
+     FROM wait w WHERE w.case_no = c.no) AS waits
+"""
+RETURNING_CASE: Final = f"RETURNING {_COLUMNS}"
+_ALL: Final = " ".join(("SELECT", _COLUMNS, 'FROM "case" c'))
+_CASE: Final = f"{_ALL} WHERE c.tenant = $1 AND c.case_id = $2"
+_CASES_BY_KEY: Final = f"{_ALL} JOIN unnest($1::text[], $2::text[]) AS k (tenant, case_id) USING (tenant, case_id)"
+_CASES: Final = f"""
+    {_ALL} WHERE ($1::text IS NULL OR c.tenant = $1) AND ($2::text IS NULL OR c.status = $2)
+             AND ($3::text IS NULL OR c.parent = $3) ORDER BY c.tenant, c.case_id
+"""
+_RECORDS: Final = """
+    SELECT r.seq, r.epoch, r.kind, r.step_id, r.at, r.frame, r.hash, r.frame_hash
+    FROM record r JOIN "case" c ON c.no = r.case_no
+    WHERE c.tenant = $1 AND c.case_id = $2 AND r.seq >= $3 ORDER BY r.seq
+"""
+REVIEW: Final = """
+    SELECT r.id, c.tenant, c.case_id, r.step_id, r.title, r.state, r.opened_at, r.expires, r.proposal_hash, r.frame,
+           r.decision, r.case_no
+    FROM review r JOIN "case" c ON c.no = r.case_no
+"""
+_REVIEWS: Final = f'{REVIEW} WHERE $1::text IS NULL OR r.state = $1 ORDER BY r.opened_at, r.id COLLATE "C"'
+_REVIEW: Final = f"{REVIEW} WHERE r.id = $1"
+_INBOX: Final = """
+    SELECT i.id, i.kind, i.frame, i.position FROM inbox i JOIN "case" c ON c.no = i.case_no
+    WHERE c.tenant = $1 AND c.case_id = $2 AND NOT i.consumed ORDER BY i.position
+"""
+#: A node that is dead holds nothing, so a timer counts unless somebody with a lease has the case.
+_DUE: Final = """
+    SELECT min(w.due) FROM wait w JOIN "case" c ON c.no = w.case_no
+    WHERE w.kind = 'timer' AND c.status = 'parked' AND NOT EXISTS (SELECT 1 FROM node n WHERE n.name = c.node)
+"""
+
+_WAITS: Final = msgspec.json.Decoder(tuple[tuple[str, WaitKind, str, int], ...])
+
+
+def storable(*texts: str) -> bool:
+    """Say whether texts can be kept at all: PostgreSQL has no NUL, and undecodable bytes have no letters."""
+    return all("\0" not in text and rules.storable(text) for text in texts)
+
+
+async def case(link: Link, key: CaseKey) -> CaseRow | None:
+    """Give one case with its waits."""
+    found = await link.fetchrow(_CASE, *key) if storable(*key) else None
+    return None if found is None else case_row(found)
+
+
+async def cases_by_key(link: Link, keys: Iterable[CaseKey]) -> dict[CaseKey, CaseRow]:
+    """Give those of these cases that are there."""
+    wanted = list(keys)
+    rows = await link.fetch(_CASES_BY_KEY, [key.tenant for key in wanted], [key.case_id for key in wanted])
+    return {found.key: found for found in map(case_row, rows)}
+
+
+async def cases(link: Link, tenant: str | None, status: CaseStatus | None, parent: str | None) -> Sequence[CaseRow]:
+    """Give cases with their waits, ordered by tenant and case id."""
+    if not storable(tenant or "", parent or ""):
+        return []
+    return [case_row(row) for row in await link.fetch(_CASES, tenant, status, parent)]
+
+
+async def records(link: Link, key: CaseKey, from_seq: int) -> Sequence[Record]:
+    """Give a case's log from `from_seq` on, in order."""
+    rows = await link.fetch(_RECORDS, *key, from_seq) if storable(*key) else []
+    return [Record(*row) for row in rows]
+
+
+async def reviews(link: Link, state: str | None) -> Sequence[ReviewRow]:
+    """Give reviews, oldest first."""
+    return [review_row(row) for row in await link.fetch(_REVIEWS, state)]
+
+
+async def review(link: Link, review_id: str) -> ReviewRow | None:
+    """Give one review."""
+    found = await link.fetchrow(_REVIEW, review_id) if storable(review_id) else None
+    return None if found is None else review_row(found)
+
+
+async def artifact(link: Link, sha256: str) -> bytes | None:
+    """Give the bytes stored under their content hash."""
+    if not storable(sha256):
+        return None
+    found: bytes | None = await link.fetchval("SELECT data FROM artifact WHERE sha256 = $1", sha256)
+    return found
+
+
+async def setting(link: Link, name: str) -> str | None:
+    """Give a remembered setting."""
+    found: str | None = await link.fetchval("SELECT value FROM setting WHERE name = $1", name)
+    return found
+
+
+async def inbox(link: Link, key: CaseKey) -> Sequence[InboxItem]:
+    """Give what waits for a case, in order of insertion."""
+    rows = await link.fetch(_INBOX, *key) if storable(*key) else []
+    return [InboxItem(key, *row) for row in rows]
+
+
+async def next_due(link: Link) -> int | None:
+    """Give the earliest due moment of the timers of parked cases that no node holds under a lease."""
+    due: int | None = await link.fetchval(_DUE)
+    return due
+
+
+def case_row(row: "Row") -> CaseRow:
+    """Make a case of a row of `RETURNING_CASE`."""
+    _, tenant, case_id, epoch, next_seq, node, status, result, flow, version, source_hash, crew, parent, *rest = row
+    head, opened_at, changed_at, claims, chapter, waits = rest
+    return CaseRow(
+        key=CaseKey(tenant, case_id),
+        epoch=epoch,
+        next_seq=next_seq,
+        node=node,
+        status=CaseStatus(status),
+        result=result,
+        flow=flow,
+        version=version,
+        source_hash=source_hash,
+        crew=crew,
+        parent=parent,
+        head=head,
+        opened_at=opened_at,
+        changed_at=changed_at,
+        waits=tuple(Wait(*wait) for wait in _WAITS.decode(waits)) if waits else (),
+        claims=claims,
+        chapter=chapter,
+    )
+
+
+def review_row(row: "Row") -> ReviewRow:
+    """Make a review of a row of `REVIEW`."""
+    review_id, tenant, case_id, *rest, _ = row
+    return ReviewRow(review_id, CaseKey(tenant, case_id), *rest)

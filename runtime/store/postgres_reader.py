@@ -1,0 +1,157 @@
+"""Reads a PostgreSQL store, whoever writes it: a few connections that pass from hand to hand.
+
+A connection that broke is put aside and the read is tried once more on a new one, for a server that was started
+again has dropped all of them. What a cancelled read leaves behind on a connection is not waited for: it is closed.
+It does not know who asks.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Concatenate, Final, ParamSpec, TypeVar, final
+
+import anyio
+
+from casework.runtime.errors import StoreInvalid, StoreUnavailable
+from casework.runtime.store import postgres_queries as queries
+from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, InboxItem, Record, ReviewRow
+from casework.runtime.store.postgres_link import (
+    DRIVER_ERRORS,
+    Fault,
+    Link,
+    Purpose,
+    connect,
+    fault_of,
+    part,
+    store_error,
+)
+from casework.runtime.store.postgres_schema import SCHEMA_VERSION, version_of
+from casework.runtime.store.postgres_url import PostgresAddress
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Reads at the same time; more wait for one of them to end.
+READERS_MAX: Final = 4
+
+
+@final
+class PostgresReader:
+    """A `StoreReader` over a schema."""
+
+    def __init__(self, address: PostgresAddress) -> None:
+        """Prepare; connections are made when they are needed."""
+        self._address = address
+        self._idle: list[Link] = []
+        self._slots = anyio.Semaphore(READERS_MAX)
+        self._closed = False
+
+    @classmethod
+    async def open(cls, address: PostgresAddress) -> "PostgresReader":
+        """Open a schema for reading, and check that it is ours.
+
+        Raises:
+            StoreInvalid: the URL is wrong, or it is no store.
+            StoreNewer: a newer version made it.
+            StoreUnavailable: it cannot be read just now.
+
+        If cancelled, nothing stays open.
+        """
+        reader = cls(address)
+        try:
+            version = await reader.ask(version_of, address)
+            if version < SCHEMA_VERSION:
+                old = f"it is of version {version}; open it for writing once"
+                why = old if version else "nothing was stored yet"
+                raise StoreInvalid(address.shown, why)
+        except BaseException:
+            await reader.aclose()
+            raise
+        return reader
+
+    async def aclose(self) -> None:
+        """Close all connections; if cancelled, they are closed all the same."""
+        self._closed = True
+        while self._idle:
+            await part(self._idle.pop())
+
+    async def case(self, key: CaseKey) -> CaseRow | None:
+        """Give one case with its waits."""
+        return await self.ask(queries.case, key)
+
+    async def cases(
+        self, tenant: str | None = None, *, status: CaseStatus | None = None, parent: str | None = None
+    ) -> Sequence[CaseRow]:
+        """Give cases with their waits, ordered by tenant and case id."""
+        return await self.ask(queries.cases, tenant, status, parent)
+
+    async def records(self, key: CaseKey, from_seq: int = 0) -> Sequence[Record]:
+        """Give a case's log from `from_seq` on, in order."""
+        return await self.ask(queries.records, key, from_seq)
+
+    async def reviews(self, *, state: str | None = None) -> Sequence[ReviewRow]:
+        """Give reviews, oldest first."""
+        return await self.ask(queries.reviews, state)
+
+    async def review(self, review_id: str) -> ReviewRow | None:
+        """Give one review."""
+        return await self.ask(queries.review, review_id)
+
+    async def artifact(self, sha256: str) -> bytes | None:
+        """Give the bytes stored under their content hash."""
+        return await self.ask(queries.artifact, sha256)
+
+    async def setting(self, name: str) -> str | None:
+        """Give a remembered setting of this store."""
+        return await self.ask(queries.setting, name)
+
+    async def inbox(self, key: CaseKey) -> Sequence[InboxItem]:
+        """Give what waits for a case, in order of insertion."""
+        return await self.ask(queries.inbox, key)
+
+    async def next_due(self) -> int | None:
+        """Give the earliest due moment of the timers of parked cases that no node holds under a lease."""
+        return await self.ask(queries.next_due)
+
+    async def ask(self, query: Callable[Concatenate[Link, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a query on a connection that is free.
+
+        Raises:
+            StoreUnavailable, StoreInvalid: it cannot be read.
+
+        If cancelled, its connection is closed.
+        """
+        async with self._slots:
+            while True:
+                if self._closed:
+                    raise StoreUnavailable(self._address.shown, "it was closed")
+                known = self._taken()
+                link = known or await connect(self._address, Purpose.READ)
+                try:
+                    found = await query(link, *args, **kwargs)
+                except DRIVER_ERRORS as error:
+                    fault, told = fault_of(error, link), store_error(self._address.shown, error, link)
+                    if fault is Fault.LOST:
+                        link.terminate()
+                    else:
+                        self._idle.append(link)
+                    # One that stood idle tells nothing of the server as it is now.
+                    if fault is Fault.LOST and known is not None:
+                        continue
+                    raise told from error
+                except BaseException:
+                    link.terminate()
+                    raise
+                await self._give_back(link)
+                return found
+
+    async def _give_back(self, link: Link) -> None:
+        if self._closed:
+            await part(link)
+        else:
+            self._idle.append(link)
+
+    def _taken(self) -> Link | None:
+        while self._idle:
+            link = self._idle.pop()
+            if not link.is_closed():
+                return link
+        return None

@@ -1,0 +1,156 @@
+"""The tables of a PostgreSQL store, version 1, and how they came to be.
+
+As in a SQLite store a case is known inside by its number, and the log is an append-only table with one narrow index.
+What differs serves many writers: whoever changes a case, or puts something into its inbox, locks the case's row
+first, so positions in one inbox become visible in their order. Waits have no unique key, because a statement that
+replaces them could not see its own deletions. Pages of `case` keep room, so most updates touch no index; `suspect`
+stands beside `claims` because an index over what each claim changes would undo that.
+
+All of it happens under an advisory lock that is the schema's own; a schema of the current version is not written to.
+It does not know what is kept in the tables.
+"""
+
+from typing import Final
+
+from casework.protocols.codec import digest
+from casework.runtime.errors import StoreInvalid, StoreNewer
+from casework.runtime.store.postgres_link import Link
+from casework.runtime.store.postgres_url import PostgresAddress
+
+_TABLES: Final = """
+    CREATE TABLE "case" (
+        no bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        tenant text COLLATE "C" NOT NULL,
+        case_id text COLLATE "C" NOT NULL,
+        epoch bigint NOT NULL,
+        next_seq bigint NOT NULL,
+        node text COLLATE "C" NOT NULL,
+        status text COLLATE "C" NOT NULL,
+        result text NOT NULL,
+        flow text NOT NULL,
+        version text NOT NULL,
+        source_hash text NOT NULL,
+        crew text NOT NULL,
+        parent text COLLATE "C" NOT NULL,
+        head bytea NOT NULL,
+        opened_at bigint NOT NULL,
+        changed_at bigint NOT NULL,
+        seen bigint NOT NULL DEFAULT 0,
+        claims bigint NOT NULL DEFAULT 0,
+        suspect boolean NOT NULL DEFAULT false,
+        chapter bigint NOT NULL DEFAULT 0,
+        UNIQUE (tenant, case_id)
+    ) WITH (fillfactor = 75);
+    CREATE INDEX case_open ON "case" (opened_at, no) WHERE status = 'open';
+    CREATE INDEX case_suspect ON "case" (node) WHERE suspect;
+    CREATE INDEX case_parent ON "case" (parent) WHERE parent <> '';
+    CREATE TABLE record (
+        case_no bigint NOT NULL,
+        seq bigint NOT NULL,
+        epoch bigint NOT NULL,
+        kind text NOT NULL,
+        step_id text NOT NULL,
+        at bigint NOT NULL,
+        frame bytea NOT NULL,
+        hash bytea NOT NULL,
+        frame_hash bytea NOT NULL DEFAULT ''
+    );
+    CREATE UNIQUE INDEX record_place ON record (case_no, seq);
+    CREATE TABLE inbox (
+        position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        case_no bigint NOT NULL,
+        id text COLLATE "C" NOT NULL,
+        target text COLLATE "C" NOT NULL,
+        kind text NOT NULL,
+        frame bytea NOT NULL,
+        consumed boolean NOT NULL DEFAULT false
+    );
+    CREATE UNIQUE INDEX inbox_once ON inbox (case_no, id);
+    CREATE INDEX inbox_unread ON inbox (case_no, position) WHERE NOT consumed;
+    CREATE INDEX inbox_id ON inbox (id);
+    CREATE TABLE wait (
+        case_no bigint NOT NULL,
+        place bigint NOT NULL,
+        key text COLLATE "C" NOT NULL,
+        kind text NOT NULL,
+        reason text NOT NULL,
+        due bigint NOT NULL
+    );
+    CREATE INDEX wait_case ON wait (case_no, place);
+    CREATE INDEX wait_key ON wait (key);
+    CREATE INDEX wait_due ON wait (due) WHERE kind = 'timer';
+    CREATE TABLE review (
+        id text COLLATE "C" NOT NULL PRIMARY KEY,
+        case_no bigint NOT NULL,
+        step_id text NOT NULL,
+        title text NOT NULL,
+        state text NOT NULL,
+        opened_at bigint NOT NULL,
+        expires bigint NOT NULL,
+        proposal_hash text NOT NULL,
+        frame bytea NOT NULL,
+        decision bytea NOT NULL
+    );
+    CREATE INDEX review_state ON review (state);
+    CREATE TABLE artifact (sha256 text COLLATE "C" NOT NULL PRIMARY KEY, data bytea NOT NULL);
+    CREATE TABLE node (name text COLLATE "C" NOT NULL PRIMARY KEY, until bigint NOT NULL);
+    CREATE TABLE setting (name text COLLATE "C" NOT NULL PRIMARY KEY, value text NOT NULL);
+    CREATE TABLE casework_version (version bigint NOT NULL);
+    INSERT INTO casework_version VALUES (0);
+"""
+
+#: Step n brings version n to version n + 1. Steps are never changed once released.
+STEPS: Final[tuple[str, ...]] = (_TABLES,)
+SCHEMA_VERSION: Final = len(STEPS)
+
+_STANDING: Final = """
+    SELECT to_regclass($1 || '.casework_version') IS NOT NULL AS ours,
+           EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1) AS used
+"""
+
+
+async def version_of(link: Link, address: PostgresAddress) -> int:
+    """Give the version of a schema, 0 for one that is empty or not there yet.
+
+    Raises:
+        StoreInvalid: the schema belongs to somebody else.
+        StoreNewer: a newer version of this code made it.
+        Whatever the driver raises.
+    """
+    standing = await link.fetchrow(_STANDING, address.schema)
+    assert standing is not None, "a query without a table has a row"
+    if not standing["ours"]:
+        if standing["used"]:
+            why = f"schema {address.schema} holds tables of another program; name one of its own by ?schema="
+            raise StoreInvalid(address.shown, why)
+        return 0
+    version = int(await link.fetchval("SELECT version FROM casework_version"))
+    if version > SCHEMA_VERSION:
+        why = f"its version is {version}, this Casework reads up to {SCHEMA_VERSION}; use a newer Casework"
+        raise StoreNewer(address.shown, why)
+    return version
+
+
+async def migrate(link: Link, address: PostgresAddress) -> None:
+    """Bring the schema to `SCHEMA_VERSION` in one transaction, one process after another; raises as `version_of`.
+
+    If cancelled, the caller closes the connection, and nothing happened.
+    """
+    if await version_of(link, address) == SCHEMA_VERSION:
+        return
+    async with link.transaction():
+        await link.execute("SET LOCAL statement_timeout = 0")
+        await link.execute("SELECT pg_advisory_xact_lock($1)", _lock_key(address.schema), timeout=600.0)
+        version = await version_of(link, address)
+        if version == SCHEMA_VERSION:
+            return
+        # Asked first, for whoever may use a schema that others made need not be one who may make schemas.
+        if not await link.fetchval("SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)", address.schema):
+            await link.execute(f'CREATE SCHEMA "{address.schema}"')
+        for step in STEPS[version:]:
+            await link.execute(step, timeout=600.0)
+        await link.execute("UPDATE casework_version SET version = $1", SCHEMA_VERSION)
+
+
+def _lock_key(schema: str) -> int:
+    return int.from_bytes(digest(f"casework:{schema}".encode())[:8], signed=True)

@@ -1,0 +1,207 @@
+"""What a batch writes to the logs of cases: gathered first, then written by a few statements over arrays.
+
+A wave holds at most one append of each case. Its statements are as many for five hundred cases as for one.
+It does not know which append stands; that was decided before.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, final
+
+from casework.runtime.store.base import Append, CaseKey, CaseStatus, InboxItem, Opening, Record, ReviewRow, Wait
+from casework.runtime.store.chain import GENESIS, chained
+from casework.runtime.store.postgres_link import Link
+from casework.runtime.store.postgres_standing import Standing, lock_keys
+
+#: Whatever changes of cases that are there, and all records, those of new cases included.
+_WRITE: Final = """
+    WITH moved AS (
+        UPDATE "case" c SET next_seq = g.next_seq, node = g.node, status = g.status, result = g.result, head = g.head,
+                            changed_at = g.changed_at, seen = coalesce(g.seen, c.seen),
+                            claims = CASE WHEN g.counts THEN c.claims ELSE 0 END, suspect = g.counts AND c.suspect,
+                            chapter = coalesce(g.chapter, c.chapter), version = coalesce(g.version, c.version),
+                            source_hash = coalesce(g.source_hash, c.source_hash)
+        FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::bigint[],
+                    $8::bigint[], $9::boolean[], $10::bigint[], $11::text[], $12::text[])
+            AS g (no, next_seq, node, status, result, head, changed_at, seen, counts, chapter, version, source_hash)
+        WHERE c.no = g.no
+    ), consumed AS (
+        UPDATE inbox i SET consumed = true, frame = ''
+        FROM unnest($13::bigint[], $14::text[]) AS g (case_no, id) WHERE i.case_no = g.case_no AND i.id = g.id
+    ), forgotten AS (
+        DELETE FROM wait WHERE case_no = ANY($15::bigint[])
+    ), awaited AS (
+        INSERT INTO wait SELECT * FROM unnest($16::bigint[], $17::bigint[], $18::text[], $19::text[], $20::text[],
+                                              $21::bigint[])
+    )
+    INSERT INTO record (case_no, seq, epoch, kind, step_id, at, frame, hash)
+    SELECT * FROM unnest($22::bigint[], $23::bigint[], $24::bigint[], $25::text[], $26::text[],
+                                            $27::bigint[], $28::bytea[], $29::bytea[])
+"""
+_OPEN: Final = """
+    INSERT INTO "case" (tenant, case_id, epoch, next_seq, node, status, result, flow, version, source_hash, crew,
+                        parent, head, opened_at, changed_at)
+    SELECT g.tenant, g.case_id, 0, 1, '', 'open', '', g.flow, g.version, g.source_hash, g.crew, g.parent, g.head,
+           g.at, g.at
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[],
+                $9::bigint[]) AS g (tenant, case_id, flow, version, source_hash, crew, parent, head, at)
+    ON CONFLICT (tenant, case_id) DO NOTHING RETURNING no, tenant, case_id
+"""
+_ASK: Final = """
+    INSERT INTO review SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[],
+                                            $7::bigint[], $8::text[], $9::bytea[], $10::bytea[])
+    ON CONFLICT (id) DO NOTHING
+"""
+_WITHDRAW: Final = """
+    UPDATE review r SET state = 'withdrawn' FROM unnest($1::text[], $2::bigint[]) AS g (id, case_no)
+    WHERE r.id = g.id AND r.case_no = g.case_no AND r.state = 'open'
+"""
+_PUT: Final = """
+    INSERT INTO inbox (case_no, id, target, kind, frame)
+    SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bytea[])
+    ON CONFLICT (case_no, id) DO NOTHING RETURNING case_no, id
+"""
+
+#: case number, id, target, kind, frame
+Item = tuple[int, str, str, str, bytes]
+
+
+@final
+class Wave:
+    """Appends and openings that are written together."""
+
+    def __init__(self, known: dict[CaseKey, Standing]) -> None:
+        """Begin over the locked cases; those that are opened are added to them."""
+        self._known = known
+        self._cases: list[tuple[object, ...]] = []
+        self._consumed: list[tuple[object, ...]] = []
+        self._waits: list[tuple[object, ...]] = []
+        self._waiters: list[int] = []
+        self._records: list[tuple[object, ...]] = []
+        self._openings: dict[CaseKey, Opening] = {}
+        self._sends: list[InboxItem] = []
+        self._asked: list[tuple[object, ...]] = []
+        self._withdrawn: list[tuple[object, ...]] = []
+
+    def append(self, append: Append, standing: Standing) -> None:
+        """Add an append that stands."""
+        head = self._log(standing.number, append.key, append.records, standing.head)
+        ended = append.status is CaseStatus.CLOSED
+        standing.next_seq += len(append.records)
+        standing.node = "" if append.release or ended else standing.node
+        standing.status = append.status
+        standing.head = head
+        standing.changed_at = append.records[-1].at if append.records else standing.changed_at
+        self._cases.append(
+            (
+                standing.number,
+                standing.next_seq,
+                standing.node,
+                append.status,
+                append.result,
+                head,
+                standing.changed_at,
+                append.inbox_seen if append.release else None,
+                not (append.records or append.release),
+                append.chapter,
+                *(append.pinned or (None, None)),
+            )
+        )
+        self._await(standing.number, () if ended else append.waits)
+        self._consumed += [(standing.number, item_id) for item_id in append.consumed]
+        self._sends += append.sends
+        for opening in append.opens:
+            self.open(opening)
+        self._asked += [_review_values(standing.number, review) for review in append.reviews_opened]
+        self._withdrawn += [(review_id, standing.number) for review_id in append.reviews_withdrawn]
+
+    def open(self, opening: Opening) -> None:
+        """Add a case to be opened, unless one of its key is."""
+        self._openings.setdefault(opening.key, opening)
+
+    async def write(self, link: Link) -> tuple[dict[CaseKey, Opening], list[CaseKey]]:
+        """Write all of it; give the cases that are new, and those that got an item."""
+        opened = await self._open(link) if self._openings else {}
+        if self._cases or self._records:
+            await link.execute(
+                _WRITE,
+                *columns(self._cases, 12),
+                *columns(self._consumed, 2),
+                self._waiters,
+                *columns(self._waits, 6),
+                *columns(self._records, 8),
+            )
+        if self._asked:
+            await link.execute(_ASK, *columns(sorted(self._asked, key=lambda values: str(values[0])), 10))
+        if self._withdrawn:
+            await link.execute(_WITHDRAW, *columns(sorted(self._withdrawn, key=lambda values: str(values[0])), 2))
+        return opened, await self._send(link) if self._sends else []
+
+    async def _open(self, link: Link) -> dict[CaseKey, Opening]:
+        openings = [self._openings[key] for key in sorted(self._openings)]
+        heads = [chained(GENESIS, opening.key, opening.record) for opening in openings]
+        rows = [
+            (*o.key, o.flow, o.version, o.source_hash, o.crew, o.parent, head, o.record.at)
+            for o, head in zip(openings, heads, strict=True)
+        ]
+        opened: dict[CaseKey, Opening] = {}
+        for number, tenant, case_id in await link.fetch(_OPEN, *columns(rows, 9)):
+            key = CaseKey(tenant, case_id)
+            opening = opened[key] = self._openings[key]
+            head = self._log(number, key, (opening.record,), GENESIS)
+            self._known[key] = Standing(number, key, 0, 1, "", CaseStatus.OPEN, head, opening.record.at)
+        receivers = {item.key: None for item in self._sends}
+        # Another process opened them since the locks were taken: what is sent to them must not be lost.
+        missed = [key for key in self._openings if key in receivers and key not in self._known]
+        self._known.update(await lock_keys(link, missed))
+        return opened
+
+    async def _send(self, link: Link) -> list[CaseKey]:
+        items: list[Item] = []
+        keys: dict[int, CaseKey] = {}
+        for item in self._sends:
+            receiver = self._known.get(item.key)
+            if receiver is not None and receiver.status is not CaseStatus.CLOSED:
+                items.append((receiver.number, item.id, "", item.kind, item.frame))
+                keys[receiver.number] = item.key
+        return [keys[number] for number, _ in await put(link, items)]
+
+    def _log(self, number: int, key: CaseKey, records: Iterable[Record], head: bytes) -> bytes:
+        for record in records:
+            head = chained(head, key, record)
+            self._records.append(
+                (number, record.seq, record.epoch, record.kind, record.step_id, record.at, record.frame, head)
+            )
+        return head
+
+    def _await(self, number: int, waits: Sequence[Wait] | None) -> None:
+        if waits is None:
+            return
+        self._waiters.append(number)
+        self._waits += [(number, place, wait.key, wait.kind, wait.reason, wait.due) for place, wait in enumerate(waits)]
+
+
+async def put(link: Link, items: Sequence[Item]) -> list[tuple[int, str]]:
+    """Put items into inboxes of locked cases; give case number and id of those that are new."""
+    if not items:
+        return []
+    return [(number, item_id) for number, item_id in await link.fetch(_PUT, *columns(items, 5))]
+
+
+def columns(rows: Sequence[Sequence[object]], width: int) -> Sequence[Sequence[object]]:
+    """Turn rows into columns, for `unnest`."""
+    return list(zip(*rows, strict=True)) if rows else [()] * width
+
+
+def _review_values(number: int, review: ReviewRow) -> tuple[object, ...]:
+    return (
+        review.id,
+        number,
+        review.step_id,
+        review.title,
+        review.state,
+        review.opened_at,
+        review.expires,
+        review.proposal_hash,
+        review.frame,
+        review.decision,
+    )

@@ -1,0 +1,296 @@
+"""Group commit on PostgreSQL: whoever finds nobody at work leads, and carries out what everybody has asked for.
+
+    caller, caller, caller   -->   one of them leads: BEGIN; a few statements; COMMIT   -->   all are answered
+
+There is no job in the background. The first to come leads one batch of what is queued by then, its own call among
+it; after the commit the lead goes to the first that came meanwhile. A leader that is cancelled finishes its batch.
+The connection is opened when it is needed; while the server is away calls are refused at once, and it is tried again
+after a pause that grows. What was lost before COMMIT was sent did not happen, what was lost after may have happened.
+It does not know what the calls do.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, final
+
+import anyio
+import anyio.lowlevel
+
+from casework.runtime.errors import StoreError, StoreInvalid, StoreUnavailable
+from casework.runtime.seams import MICROS, World
+from casework.runtime.store.base import CaseKey, Unavailable, Unknown
+from casework.runtime.store.batch import BATCH_MAX
+from casework.runtime.store.postgres_batch import Batch
+from casework.runtime.store.postgres_calls import Asked, Claim, Renewal
+from casework.runtime.store.postgres_link import DRIVER_ERRORS, Fault, Link, Purpose, connect, fault_of, part, told
+from casework.runtime.store.postgres_schema import migrate
+from casework.runtime.store.postgres_url import PostgresAddress
+
+#: Times that a batch is begun anew because another transaction was in its way.
+TRIES_MAX: Final = 5
+#: Seconds until a server that is away is tried again: at first, and at most.
+RETRY_SECONDS_MIN: Final = 0.05
+RETRY_SECONDS_MAX: Final = 2.0
+#: Seconds between two looks at the database's clock, and how far it may be off before we follow it.
+COMPARE_SECONDS: Final = 1.0
+SKEW_SECONDS_MAX: Final = 0.25
+#: How long closing waits for a batch that is under way.
+CLOSE_SECONDS_MAX: Final = 30.0
+#: Fault points, for tests of a connection that breaks.
+POINT_COMMIT_BEFORE: Final = "store.commit.before"
+POINT_COMMIT_AFTER: Final = "store.commit.after"
+
+_CLOCK: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
+
+@final
+class _Call:
+    """One call on its way through a batch."""
+
+    __slots__ = ("answer", "answered", "asked", "error", "leads", "turn")
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.turn = anyio.Event()
+        self.leads = False
+        self.answered = False
+        self.answer: object = None
+        self.error: Exception | None = None
+
+    def settle(self, answer: object = None, error: Exception | None = None) -> None:
+        """Answer it, once."""
+        if not self.answered:
+            self.answered, self.answer, self.error = True, answer, error
+            self.turn.set()
+
+
+@final
+class PostgresWriter:
+    """The one writing connection of a store, and the queue before it."""
+
+    def __init__(self, address: PostgresAddress, world: World, heard: Callable[[Sequence[CaseKey]], None]) -> None:
+        """Prepare; `heard` is called after each commit with those whose inbox grew or who were opened."""
+        self._address = address
+        self._world = world
+        self._heard = heard
+        self._link: Link | None = None
+        self._queue: list[_Call] = []
+        self._leading = False
+        self._closed = False
+        self._rest: anyio.Event | None = None
+        self._skew: int | None = None
+        self._compared_at = 0.0
+        self._pause = 0.0
+        self._retry_at = 0.0
+        self._why = ""
+
+    @property
+    def skew(self) -> int:
+        """Microseconds that the database's clock is ahead of ours, as it was found last."""
+        return self._skew or 0
+
+    async def start(self) -> None:
+        """Connect and migrate.
+
+        Raises:
+            StoreInvalid, StoreNewer, StoreUnavailable: it cannot be opened; nothing is held.
+        """
+        await self._connected()
+
+    async def ask(self, asked: Asked) -> object:
+        """Write together with whatever else is asked; durable when it gives the call's answer.
+
+        Gives Unavailable or Unknown instead where the commit did not go well. If cancelled while it waits for its
+        batch nothing happened; in the middle of a batch it is carried out all the same.
+
+        Raises:
+            StoreInvalid: the server takes none of it; nothing happened.
+        """
+        if self._closed:
+            return Unavailable("it was closed")
+        call = _Call(asked)
+        self._queue.append(call)
+        if self._leading:
+            try:
+                await call.turn.wait()
+            except BaseException:
+                self._leave(call)
+                raise
+        else:
+            self._leading = call.leads = True
+        if call.leads and not call.answered:
+            await self._lead()
+        assert call.answered, "a batch answers all its calls"
+        if call.error is not None:
+            raise call.error
+        return call.answer
+
+    async def aclose(self) -> None:
+        """Finish the batch that is under way and close; if cancelled, it is closed all the same."""
+        self._closed = True
+        if self._leading:
+            self._rest = self._rest or anyio.Event()
+            with anyio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
+                await self._rest.wait()
+        link, self._link = self._link, None
+        if link is not None:
+            await part(link)
+
+    async def _lead(self) -> None:
+        with anyio.CancelScope(shield=True):
+            try:
+                # Whoever else is ready in this round of the loop comes along; alone, each would have a commit.
+                await anyio.lowlevel.checkpoint()
+                calls, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
+                await self._serve(calls)
+            finally:
+                self._hand_on()
+
+    def _hand_on(self) -> None:
+        self._leading = bool(self._queue)
+        if self._queue:
+            self._queue[0].leads = True
+            self._queue[0].turn.set()
+        elif self._rest is not None:
+            self._rest.set()
+
+    def _leave(self, call: _Call) -> None:
+        """Take back a call whose caller was cancelled, unless its batch has begun."""
+        if call in self._queue:
+            self._queue.remove(call)
+            if call.leads:
+                self._hand_on()
+
+    async def _serve(self, calls: Sequence[_Call]) -> None:
+        error: Exception | None = None
+        for _ in range(TRIES_MAX):
+            error = await self._attempt(calls)
+            if error is None:
+                return
+            if self._link is None or fault_of(error, self._link) is not Fault.AGAIN:
+                break
+        else:
+            for call in calls:
+                call.settle(Unavailable(f"others were in the way each time ({told(error)})" if error else ""))
+            return
+        # Some value was wrong, and the server does not say whose: each is tried by itself.
+        if len(calls) > 1:
+            for call in calls:
+                await self._serve([call])
+            return
+        why = f"it does not take this ({told(error)})"
+        calls[0].settle(error=StoreInvalid(self._address.shown, why))
+
+    async def _attempt(self, calls: Sequence[_Call]) -> Exception | None:
+        """Carry out a batch and answer it; gives the error after which it may be tried again in another way."""
+        try:
+            link = await self._connected()
+        except StoreError as error:
+            _refuse(calls, Unavailable(error.why))
+            return None
+        committing = False
+        try:
+            asked = [call.asked for call in calls]
+            await link.execute("BEGIN")
+            await self._compare(link, asked)
+            batch = Batch(link, asked, self.skew)
+            await batch.carry_out()
+            committing = True
+            self._point(POINT_COMMIT_BEFORE)
+            await link.execute("COMMIT")
+            self._point(POINT_COMMIT_AFTER)
+        except DRIVER_ERRORS as error:
+            fault = fault_of(error, link)
+            if fault is Fault.LOST or not await _rolled_back(link):
+                self._drop(link)
+                why = f"the connection was lost ({told(error)})"
+                _refuse(calls, Unknown(why) if committing else Unavailable(why))
+            elif fault is Fault.PASSING:
+                _refuse(calls, Unavailable(told(error)))
+            else:
+                return error
+            return None
+        except BaseException:
+            self._drop(link)
+            why = "it was interrupted"
+            _refuse(calls, Unknown(why) if committing else Unavailable(why))
+            raise
+        self._answer(calls, batch)
+        return None
+
+    def _answer(self, calls: Sequence[_Call], batch: Batch) -> None:
+        for place, call in enumerate(calls):
+            call.settle(batch.values.get(place), batch.errors.get(place))
+        if batch.arrived:
+            self._heard(tuple(dict.fromkeys(batch.arrived)))
+
+    async def _compare(self, link: Link, asked: Sequence[Asked]) -> None:
+        """Look at the database's clock from time to time, and follow it once it is off by more than a little."""
+        clock = self._world.clock
+        if self._skew is not None and clock.monotonic() - self._compared_at < COMPARE_SECONDS:
+            return
+        if not any(isinstance(call, Claim | Renewal) for call in asked):
+            return
+        before = clock.wall_micros()
+        theirs = int(await link.fetchval(_CLOCK))
+        skew = theirs - (before + clock.wall_micros()) // 2
+        if self._skew is None or abs(skew - self._skew) > SKEW_SECONDS_MAX * MICROS:
+            self._skew = skew
+        self._compared_at = clock.monotonic()
+
+    async def _connected(self) -> Link:
+        if self._link is not None:
+            if not self._link.is_closed():
+                return self._link
+            self._drop(self._link)
+        clock = self._world.clock
+        if clock.monotonic() < self._retry_at:
+            raise StoreUnavailable(self._address.shown, self._why)
+        try:
+            self._link = await connected(self._address)
+        except StoreError as error:
+            self._pause = min(max(self._pause * 2, RETRY_SECONDS_MIN), RETRY_SECONDS_MAX)
+            self._retry_at = clock.monotonic() + self._pause
+            self._why = error.why
+            raise
+        self._pause = 0.0
+        return self._link
+
+    def _drop(self, link: Link) -> None:
+        link.terminate()
+        self._link = None
+
+    def _point(self, name: str) -> None:
+        if self._world.faults is not None:
+            self._world.faults.point(name)
+
+
+async def connected(address: PostgresAddress) -> Link:
+    """Open a writing connection to a schema that is of our version, or is brought to it.
+
+    Raises:
+        StoreInvalid, StoreNewer, StoreUnavailable: it cannot be had; nothing is held.
+    """
+    link = await connect(address, Purpose.WRITE)
+    try:
+        await migrate(link, address)
+    except DRIVER_ERRORS as error:
+        kind = StoreInvalid if fault_of(error, link) is Fault.OURS else StoreUnavailable
+        link.terminate()
+        raise kind(address.shown, f"its tables cannot be made or read ({told(error)})") from error
+    except BaseException:
+        link.terminate()
+        raise
+    return link
+
+
+async def _rolled_back(link: Link) -> bool:
+    try:
+        await link.execute("ROLLBACK")
+    except DRIVER_ERRORS:
+        return False
+    return True
+
+
+def _refuse(calls: Sequence[_Call], answer: Unavailable | Unknown) -> None:
+    for call in calls:
+        call.settle(answer)
