@@ -22,6 +22,8 @@ from casework.runtime.ref import Ref
 from casework.runtime.seams import MICROS, World
 from casework.runtime.staff import Staff
 from casework.runtime.store.base import CaseKey, CaseRow, Record, Store
+from casework.runtime.store.chain import broken_at
+from casework.runtime.store.generation import HALTED
 from casework.runtime.store.rules import SUSPECT_CLAIMS, SUSPECT_MICROS
 from casework.runtime.supervision import Restart
 from casework.runtime.telemetry import Telemetry
@@ -76,6 +78,8 @@ class Node:
         # How often in a row a case broke its cell, and how long its log was then: a new record begins the count anew.
         self._failures: dict[CaseKey, tuple[int, int]] = {}
         self._lost: list[CaseKey] = []
+        # Why nothing may run on this store before a person accepts it; None until it was asked.
+        self._halted: str | None = None
         # Cases that got something while no cell of theirs heard it, until the next claim has looked for them.
         self._expected: set[CaseKey] = set()
 
@@ -203,6 +207,8 @@ class Node:
     async def _claim(self) -> None:
         """Claim as long as there is room and anything to claim, then set the alarm for the next timer."""
         house, expected = self._house, set(self._expected)
+        if self._halted is None:
+            self._halted = await house.store.setting(HALTED) or ""
         await self._reclaim()
         while not self._draining:
             room = ACTIVE_MAX - self._working()
@@ -253,6 +259,8 @@ class Node:
 
     def _poison(self, row: CaseRow) -> str:
         """Say why a case must not run again, if it must not."""
+        if self._halted:
+            return self._halted
         failures, _ = self._failures.get(row.key, (0, 0))
         if failures >= FAILURES_MAX:
             return f"poison: it failed {failures} times in a row"
@@ -266,6 +274,9 @@ class Node:
         records: Sequence[Record] = ()
         try:
             records = await self._house.store.records(row.key)
+            broken = broken_at(row, records)
+            if broken is not None:
+                poison = poison or f"its log is not what was written: record {broken[0]}: {broken[1]}"
         except StoreInvalid as error:
             poison = str(error)
         cell = CaseCell(row, records, self._house, term=term, poison=poison)

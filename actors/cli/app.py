@@ -62,6 +62,13 @@ _REVIEW_COMMANDS: Final = (
     ("reject", "casework.actors.cli.reviewing:reject", "Reject a proposal."),
     ("edit", "casework.actors.cli.reviewing:edit", "Approve a proposal with changes."),
 )
+_STORE_COMMANDS: Final = (
+    (
+        "accept",
+        "casework.actors.cli.accepting:accept",
+        "Accept a store that is older than its owner remembers, such as a restored backup.",
+    ),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -138,6 +145,10 @@ def _app() -> "App":
     for name, path, text in _COMMANDS:
         app.command(path, name=name, help=text)
     app.command(review)
+    stores = App(name="store", help="The store itself: accept.")
+    for name, path, text in _STORE_COMMANDS:
+        stores.command(path, name=name, help=text)
+    app.command(stores)
     return app
 
 

@@ -17,6 +17,9 @@ from casework.runtime.store.base import CaseKey, CaseRow, Record
 #: What stands before the first record of every case.
 GENESIS: Final = bytes(HASH_BYTES)
 
+#: What hashing raises for a value of another type or range: what is kept in a file can be anything.
+_NEVER_WRITTEN: Final = (AttributeError, OverflowError, TypeError, UnicodeEncodeError)
+
 
 def chained(previous: bytes, key: CaseKey, record: Record) -> bytes:
     """Give the hash of `record` (its own `hash` field is ignored) after `previous`."""
@@ -38,17 +41,24 @@ def chained(previous: bytes, key: CaseKey, record: Record) -> bytes:
     return hasher.digest()
 
 
-def broken_at(row: CaseRow, records: Sequence[Record]) -> tuple[int, str] | None:
-    """Find the first place where a case's log is not what was written, as (seq, why); None if it verifies."""
+def broken_at(row: CaseRow, records: Sequence[Record], *, from_seq: int = 0) -> tuple[int, str] | None:
+    """Find the first place where a case's log is not what was written, as (seq, why); None if it verifies.
+
+    Of a log that is read `from_seq` on, the first record is taken at its word.
+    """
     head = GENESIS
-    for expected, record in enumerate(records):
+    for expected, record in enumerate(records, start=from_seq):
         if record.seq != expected:
             return expected, f"record {expected} is missing"
-        head = chained(head, row.key, record)
+        try:
+            head = record.hash if 0 < expected == from_seq else chained(head, row.key, record)
+        except _NEVER_WRITTEN:
+            return expected, "the record holds values that were never written"
         if head != record.hash:
             return expected, "the record or one before it was changed"
-    if len(records) != row.next_seq:
-        return len(records), f"the log ends here, but the case says it has {row.next_seq} records"
+    ends = from_seq + len(records)
+    if ends != row.next_seq:
+        return ends, f"the log ends here, but the case says it has {row.next_seq} records"
     if head != row.head:
-        return len(records) - 1, "the case's head is not the hash of its last record"
+        return ends - 1, "the case's head is not the hash of its last record"
     return None

@@ -39,7 +39,7 @@ class Keeper:
         if objected:
             why = halting(objected, self._url)
             changes.remember(connection, HALTED, why)
-            _LOGGER.error("%s: %s", self._url, why)
+            _LOGGER.warning("%s: %s", self._url, why)
 
     def remember(self) -> None:
         """Write down how far the store has come, unless it is halted or that stands there already."""

@@ -15,7 +15,6 @@ from casework.protocols.records import Child, Closed, Entry
 from casework.runtime.errors import StoreInvalid
 from casework.runtime.store.base import CaseKey, CaseRow, Record, StoreReader
 from casework.runtime.store.chain import broken_at
-from casework.runtime.store.rules import INTEGER_MAX, storable
 
 #: How often a case that is being written is read again before the part that it had at first is taken.
 READS_MAX: Final = 5
@@ -59,9 +58,6 @@ async def _verify(reader: StoreReader, key: CaseKey) -> tuple[Finding | None, li
     if found is None:
         return None, []
     row, records = found
-    for place, record in enumerate(records):
-        if not _readable(record):
-            return Finding(key, place, "the record holds values that were never written"), []
     broken = broken_at(row, records)
     if broken is not None:
         return Finding(key, *broken), []
@@ -94,24 +90,3 @@ async def _read(reader: StoreReader, key: CaseKey) -> tuple[CaseRow, Sequence[Re
             return row, records[: row.next_seq]
         row = again
     return None
-
-
-def _readable(record: Record) -> bool:
-    # What is kept in a file can be anything; the chain is only made for what a record can be.
-    return (
-        all(map(_is_number, (record.seq, record.epoch, record.at)))
-        and all(map(_is_text, (record.kind, record.step_id)))
-        and all(map(_is_octets, (record.frame, record.hash)))
-    )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int) and 0 <= value <= INTEGER_MAX
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and storable(value)
-
-
-def _is_octets(value: object) -> bool:
-    return isinstance(value, bytes)
