@@ -11,6 +11,7 @@ from casework.protocols.records import Drawn, Halted
 from casework.runtime.errors import CallFailed
 from casework.runtime.flow.case import Case, Flow
 from casework.runtime.store.base import CaseStatus, WaitKind
+from casework.runtime.store.chain import chained
 from casework.runtime.store.memory import MemoryStore
 from tests.support.flow_scene import KEY, LEASE_OVER, Ask, crashing, crew, entries, run, runtime, steps, value
 from tests.support.manual_clock import ManualClock
@@ -177,13 +178,23 @@ async def test_a_log_that_cannot_be_read_parks_the_case() -> None:
         async with runtime(crew(changing), store) as machine:
             await machine.open("changing", "c1", Ask())
             await machine.wait("c1")
-        log = store._cases[KEY].records
-        log[1] = msgspec.structs.replace(log[1], frame=b"\x81\xa4type\xa6future")
+        future(store)
         async with runtime(crew(changing), store) as machine:
             await machine.deliver("go", by="test")
             row = await machine.wait("c1")
             assert row.waits[0].kind is WaitKind.OPERATOR
             assert "FrameUnknown" in row.waits[0].reason
+
+
+def future(store: MemoryStore) -> None:
+    """Have a record be of a kind that only a later version knows."""
+    kept = store._cases[KEY]
+    kept.records[1] = msgspec.structs.replace(kept.records[1], frame=b"\x81\xa4type\xa6future")
+    head = kept.records[0].hash
+    for place in range(1, len(kept.records)):
+        head = chained(head, KEY, kept.records[place])
+        kept.records[place] = msgspec.structs.replace(kept.records[place], hash=head)
+    kept.row = msgspec.structs.replace(kept.row, head=head)
 
 
 async def foreign(case: Case, inputs: Ask) -> None:
