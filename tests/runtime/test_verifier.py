@@ -282,13 +282,13 @@ def test_its_chain_is_the_stores_chain(previous: bytes, tenant: str, case_id: st
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=40),
-    lambda below: st.lists(below, max_size=20) | st.dictionaries(st.text(max_size=4), below, max_size=20),
-    max_leaves=40,
+    lambda below: st.lists(below, max_size=20) | st.dictionaries(st.text(max_size=4), below, max_size=8),
+    max_leaves=20,
 )  # fmt: skip
 
 
-@settings(deadline=None)
-@given(st.dictionaries(st.text(max_size=40), plain, max_size=20))
+@settings(deadline=None, max_examples=60)
+@given(st.dictionaries(st.text(max_size=40), plain, max_size=8))
 def test_it_decodes_what_we_encode(value: dict[str, Any]) -> None:
     assert verifier.content_of(msgspec.msgpack.encode(value)) == value
 
