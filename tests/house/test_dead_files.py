@@ -9,6 +9,7 @@ from sources import HOUSES, files, imports, module_name, tree
 #: Modules that something outside the tree calls, with who does.
 DOORS = {
     "casework.actors.cli": "the command, by its entry point",
+    "casework.actors.testing.plugin": "pytest, by its entry point, under the name that it is installed with",
     "examples.bookkeeping.crew": "the command's CREW argument",
     "examples.bookkeeping.generate": "a person: makes the sample anew",
     "examples.bookkeeping.expected": "a person: works out the expected figures by another way",

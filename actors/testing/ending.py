@@ -1,0 +1,242 @@
+"""How a run ended, in a form in which two runs can be compared: result, effects, cost, and what the log means.
+
+Meaning leaves out what belongs to the occasion (ids, deadlines, attempts, the order of branches side by side) and
+what a crash may add without harm: a call that is known not to have happened, the question what became of one. What
+the flow drew from its case (time, chance, ids) may differ between runs, and is replaced by the name of its step
+wherever it turns up. It does not know how the runs differed.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from casework.actors.crew import Crew
+from casework.actors.testing.log import CaseLog
+from casework.actors.testing.tools import ToolCall
+from casework.protocols.codec import Plain, pack, plain, plain_entry
+from casework.protocols.records import Call, Closed, Done, Drawn, Halted, Intent, Opened, Undone
+from casework.protocols.wire import Cost, Failed
+from casework.runtime.flow.replay import split_mark
+from casework.runtime.store.base import CaseRow
+
+#: Fields of records that belong to the occasion.
+OCCASIONAL: Final = frozenset(
+    {
+        "agent", "at", "attempt", "call_before", "cost", "deadline", "due", "expires", "found_by", "id", "inputs_hash",
+        "message_id", "needs", "policy_hash", "proposal_hash", "review_id", "sender", "task_id", "trace", "tries",
+        "type", "verdict",
+    }
+)  # fmt: skip
+#: Mark of the end of a call that came when nobody waited for it.
+LATE: Final = "late"
+#: Characters from which on something drawn is looked for inside of texts as well.
+DRAWN_CHARS_MIN: Final = 9
+#: Characters of a value that a difference shows.
+SHOWN_CHARS_MAX: Final = 400
+
+#: What the steps of a case mean: by step without ordinals and attempts, in no order across steps.
+Meaning = dict[str, list[str]]
+
+
+@dataclass(slots=True, frozen=True)
+class Effects:
+    """Writes that happened, alike ones counted."""
+
+    times: Mapping[str, int]
+    """How often, by tool and arguments."""
+    keys: Mapping[str, tuple[str, ...]]
+    """Under which keys."""
+
+
+@dataclass(slots=True, frozen=True)
+class Ending:
+    """How a run ended."""
+
+    value: Plain
+    """What the flow returned, as plain data."""
+    result: str
+    """How the case closed; empty while it has not."""
+    standing: str
+    """Why it has not, or the error with which it closed; else empty."""
+    effects: Effects
+    cost: Cost
+    meaning: Mapping[str, Meaning]
+    """By case."""
+    watched: Plain
+    """What `watch` saw of the world."""
+    appends: int
+    """Appends with records, in the process that was killed or in the only one."""
+
+
+def ending_of(
+    crew: Crew, rows: Sequence[CaseRow], logs: Sequence[CaseLog], calls: Sequence[ToolCall], seen: tuple[object, int]
+) -> Ending:
+    """Bring together how a run ended; the first case is the one that was opened."""
+    watched, appends = seen
+    drawn = _drawn(logs)
+    last = logs[0].entries[-1]
+    value, standing = None, _standing(rows, logs)
+    if isinstance(last, Closed):
+        value, standing = _named(plain(last.value), drawn), last.error or standing
+    return Ending(
+        value=value,
+        result=rows[0].result,
+        standing=standing,
+        effects=_effects(crew, calls, drawn),
+        cost=_sum(log.cost for log in logs),
+        meaning={log.case_id: _meaning(log, drawn) for log in logs},
+        watched=_named(plain(pack(watched)), drawn),
+        appends=appends,
+    )
+
+
+def difference(whole: Ending, other: Ending) -> str:
+    """Give the first difference that matters, the gravest first; empty if there is none."""
+    if other.standing != whole.standing and not other.result:
+        return f"the case did not end: {other.standing}"
+    return (
+        _effects_differ(whole.effects, other.effects)
+        or _differ("what `watch` saw", whole.watched, other.watched, OUTSIDE)
+        or _differ("how the case closed", [whole.result, whole.standing], [other.result, other.standing])
+        or _differ("what the flow returned", whole.value, other.value, DRAW)
+        or _meaning_differs(whole.meaning, other.meaning)
+        or _differ("the cost", _shown(whole.cost), _shown(other.cost))
+    )
+
+
+DRAW: Final = "A flow must do the same again when it runs again: take time, chance and ids from its case."
+OUTSIDE: Final = "An effect made outside of a tool is made again whenever its code runs again: make it a tool."
+TWICE: Final = (
+    "A write that is repeated although it may have happened is made twice: declare it `keyed`, or give it a `lookup` "
+    "that tells the truth, and repeat it only after a failure that says it did not happen."
+)
+
+
+def _standing(rows: Sequence[CaseRow], logs: Sequence[CaseLog]) -> str:
+    """Say why a case has not ended; empty if it has."""
+    for row, log in zip(rows, logs, strict=True):
+        halted = [entry.reason for entry in log.entries if isinstance(entry, Halted)]
+        if halted:
+            return f"case {log.case_id} stopped: {halted[-1]}. {DRAW}"
+        if log is logs[0] and not row.result:
+            waits = "; ".join(
+                f"{wait.kind} {wait.key}{f' ({wait.reason})' if wait.reason else ''}" for wait in row.waits
+            )
+            return f"case {log.case_id} is {row.status} and waits for {waits or 'nothing that was given'}"
+    return ""
+
+
+def _drawn(logs: Sequence[CaseLog]) -> dict[object, str]:
+    """Name everything that the flows drew by the step that drew it."""
+    drawn: dict[object, str] = {}
+    for log in logs:
+        for record, entry in zip(log.records, log.entries, strict=True):
+            if isinstance(entry, Drawn):
+                drawn[plain(entry.value)] = f"<{record.step_id} of {log.case_id}>"
+    return drawn
+
+
+def _named(value: Plain, drawn: Mapping[object, str]) -> Plain:
+    """Put the names of what was drawn in its place."""
+    match value:
+        case dict():
+            return {str(_named(name, drawn)): _named(each, drawn) for name, each in value.items()}
+        case list():
+            return [_named(each, drawn) for each in value]
+        case str():
+            for known, name in drawn.items():
+                text = str(known)
+                if len(text) >= DRAWN_CHARS_MIN:
+                    value = value.replace(text, name)
+            return value
+        case int() | float() if not isinstance(value, bool):
+            return drawn.get(value, value)
+        case _:
+            return value
+
+
+def _meaning(log: CaseLog, drawn: Mapping[object, str]) -> Meaning:
+    steps: Meaning = {}
+    ended: set[str] = set()
+    for record, entry in zip(log.records, log.entries, strict=True):
+        step_id, mark = split_mark(record.step_id)
+        # A call whose end was found out before anybody asked again stands aside, and is an end all the same.
+        aside = mark and not (mark == LATE and isinstance(entry, Call | Done) and step_id not in ended)
+        if aside or isinstance(entry, Opened | Closed | Intent | Undone | Failed):
+            continue
+        ended.add(step_id)
+        fields = {name: value for name, value in plain_entry(record.frame).items() if name not in OCCASIONAL}
+        text = "" if isinstance(entry, Drawn) else _shown(_named(fields, drawn))
+        known = steps.setdefault(f"{_unnumbered(step_id)} ({record.kind})", [])
+        # A read that was repeated in a new attempt says the same again.
+        if not (isinstance(entry, Call) and text in known):
+            known.append(text)
+    return {step: sorted(texts) for step, texts in sorted(steps.items())}
+
+
+def _unnumbered(step_id: str) -> str:
+    """Leave out ordinals and attempts: after a crash a write may be the second one that was tried."""
+    parts = step_id.replace(":", "/:").split("/")
+    return "/".join(part.partition("#")[0].partition("@")[0] for part in parts).replace("/:", ":")
+
+
+def _effects(crew: Crew, calls: Iterable[ToolCall], drawn: Mapping[object, str]) -> Effects:
+    times: Counter[str] = Counter()
+    keys: dict[str, tuple[str, ...]] = {}
+    made: set[tuple[str, str]] = set()
+    for call in calls:
+        if (call.tool, call.key) in made and crew.tools.get(call.tool).keyed:
+            continue
+        made.add((call.tool, call.key))
+        effect = f"{call.tool} {_shown(_named(plain(pack(call.arguments)), drawn))}"
+        times[effect] += 1
+        keys[effect] = (*keys.get(effect, ()), call.key[:8])
+    return Effects(dict(times), keys)
+
+
+def _effects_differ(whole: Effects, other: Effects) -> str:
+    for effect in dict.fromkeys((*whole.times, *other.times)):
+        before, now = whole.times.get(effect, 0), other.times.get(effect, 0)
+        if before != now:
+            keys = ", ".join(other.keys.get(effect, ())) or "none"
+            advice = f" {TWICE}" if now > before else ""
+            return f"effect {effect} was made {_often(now)} (keys: {keys}) instead of {_often(before)}.{advice}"
+    return ""
+
+
+def _meaning_differs(whole: Mapping[str, Meaning], other: Mapping[str, Meaning]) -> str:
+    for case_id in dict.fromkeys((*whole, *other)):
+        before, now = whole.get(case_id, {}), other.get(case_id, {})
+        for step in dict.fromkeys((*before, *now)):
+            found = _differ(f"step {step} of case {case_id}", before.get(step, []), now.get(step, []), DRAW)
+            if found:
+                return found
+    return ""
+
+
+def _differ(what: str, whole: object, other: object, advice: str = "") -> str:
+    if whole == other:
+        return ""
+    return f"{what} differs.\n  not killed: {_cut(whole)}\n  killed:     {_cut(other)}\n{advice}".rstrip()
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Cost):
+        return f"{value.calls} calls, {value.micros} micros"
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+
+
+def _cut(value: object) -> str:
+    text = value if isinstance(value, str) else _shown(value)
+    return text if len(text) <= SHOWN_CHARS_MAX else text[: SHOWN_CHARS_MAX - 1] + "…"
+
+
+def _often(times: int) -> str:
+    return {0: "not at all", 1: "once", 2: "twice"}.get(times, f"{times} times")
+
+
+def _sum(costs: Iterable[Cost]) -> Cost:
+    given = list(costs)
+    return Cost(calls=sum(cost.calls for cost in given), micros=sum(cost.micros for cost in given))
