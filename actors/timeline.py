@@ -19,6 +19,7 @@ from casework.protocols.records import (
     Arrived,
     Call,
     Cancel,
+    Chapter,
     Child,
     Closed,
     Decided,
@@ -28,6 +29,7 @@ from casework.protocols.records import (
     Fired,
     Halted,
     Intent,
+    Migrated,
     Noted,
     Opened,
     Parked,
@@ -262,6 +264,17 @@ def _(entry: Cancel) -> tuple[str, Details]:
 @_tell.register
 def _(entry: Halted) -> tuple[str, Details]:
     return "the case cannot go on by itself", (("reason", entry.reason),)
+
+
+@_tell.register
+def _(entry: Chapter) -> tuple[str, Details]:
+    return f"chapter {entry.number} began: replay starts here", (("state", _shown(entry.opened.inputs)),)
+
+
+@_tell.register
+def _(entry: Migrated) -> tuple[str, Details]:
+    text = f"{entry.by} had the case go on with version {entry.version} of its flow, before {entry.version_before}"
+    return text, (("reason", entry.reason), ("source", entry.source_hash), ("source before", entry.source_hash_before))
 
 
 @_tell.register

@@ -13,6 +13,8 @@ the frame that travelled; the same holds for everything that reached the case th
     child, stopped, sent, reported               cases below this one: opened, asked to stop, told, heard
     drawn, noted, decision, won                  recorded at once: chance and time, notes, choices, winners
     cancel, halted                               somebody stopped it; it cannot go on and says why
+    chapter                    a long case begins afresh: replay starts here
+    migrated                   the case goes on with another version of its flow
     closed                     last record of a case
 
 It does not know how records are chained or stored.
@@ -264,6 +266,28 @@ class Halted(Struct, frozen=True, kw_only=True, tag="halted"):
     reason: str
 
 
+class Chapter(Struct, frozen=True, kw_only=True, tag="chapter"):
+    """A long case began afresh, from a state that its flow gave: replay needs nothing that stands before."""
+
+    number: int
+    """1 for the first one after the case was opened."""
+    opened: Opened
+    """As in the case's first record, with the state as inputs and the version that the case had by then."""
+    identity: str
+    """What ids of tasks and reviews of this chapter grow from: a hash in hex."""
+
+
+class Migrated(Struct, frozen=True, kw_only=True, tag="migrated", omit_defaults=True):
+    """From here on the case runs another version of its flow, which does all that the log says."""
+
+    version: str
+    source_hash: str
+    version_before: str
+    source_hash_before: str
+    by: str
+    reason: str = ""
+
+
 class CaseResult(enum.StrEnum):
     """How a case ended."""
 
@@ -308,5 +332,7 @@ Entry = (
     | Won
     | Cancel
     | Halted
+    | Chapter
+    | Migrated
     | Closed
 )

@@ -11,6 +11,7 @@
         │   ├── Draining             ours: the system finishes what it has
         │   └── Expired              the deadline passed before anybody took it
         ├── AskFailed                theirs: the receiver failed while answering
+        ├── ForeignCancel            theirs: what their code awaited was cancelled by somebody else
         ├── NameTaken                ours: such an actor runs already
         ├── KindTaken                ours: such a kind of logical address is declared already
         ├── NotRunning               ours: something that needs an actor, but it has ended
@@ -26,6 +27,8 @@
         │   ├── ExportOngoing            ours: a case that goes on elsewhere is not taken over by accident
         │   └── ArchiveMissing           ours: a store that cannot give or take whole cases
         ├── CaseThere                ours: such a case is here already
+        ├── ChapterFull              theirs: a case with more records in a chapter than can be replayed in time
+        ├── MigrationRefused         theirs: a case that cannot go on with another version of its flow
         ├── NotAwaited               theirs: a delivery to a case that waits for several things, or none
         ├── ReviewError
         │   ├── ReviewUnknown            theirs: there is no such review
@@ -64,7 +67,7 @@ class Stopping(RuntimeFault):
 
 
 class NotSent(RuntimeFault):
-    """A message was not accepted; the envelope is on the error."""
+    """A message was refused, or given back before anybody began with it; the envelope is on the error."""
 
     def __init__(self, envelope: "Envelope", why: str) -> None:
         super().__init__(f"message to {envelope.receiver!r} was not sent: {why}")
@@ -126,6 +129,14 @@ class AskFailed(RuntimeFault):
         super().__init__(f"{receiver!r} did not answer: {why}")
         self.receiver = receiver
         self.why = why
+
+
+class ForeignCancel(RuntimeFault):
+    """Code of an actor met a cancellation that nobody here asked for: what it awaited was cancelled by others."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__("something that it awaited was cancelled by others")
+        self.__cause__ = error
 
 
 class NameTaken(RuntimeFault):
@@ -251,6 +262,27 @@ class NotAwaited(RuntimeFault):
         super().__init__(f"case {case_id} {why}")
         self.case_id = case_id
         self.keys = keys
+
+
+class ChapterFull(RuntimeFault):
+    """A case has too many records since its chapter began; waking it would take ever longer."""
+
+    def __init__(self, records_max: int) -> None:
+        super().__init__(
+            f"{records_max} records in one chapter: give the flow a `case.next_chapter(state)` and migrate the case to "
+            f"that version, or deliver what it waits for to let it go on for as many again"
+        )
+        self.records_max = records_max
+
+
+class MigrationRefused(RuntimeFault):
+    """A case cannot go on with another version of its flow; nothing was changed."""
+
+    def __init__(self, case_id: str, version: str, why: str) -> None:
+        super().__init__(f"case {case_id!r} stays what it is and does not go on with version {version!r}: {why}")
+        self.case_id = case_id
+        self.version = version
+        self.why = why
 
 
 class ReviewError(RuntimeFault):

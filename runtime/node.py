@@ -273,8 +273,8 @@ class Node:
         poison = self._poison(row)
         records: Sequence[Record] = ()
         try:
-            records = await self._house.store.records(row.key)
-            broken = broken_at(row, records)
+            records = await self._house.store.records(row.key, row.chapter)
+            broken = broken_at(row, records, from_seq=row.chapter)
             if broken is not None:
                 poison = poison or f"its log is not what was written: record {broken[0]}: {broken[1]}"
         except StoreInvalid as error:

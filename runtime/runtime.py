@@ -23,9 +23,11 @@ from casework.protocols.records import Arrived, Cancel, Closed, Decided, Opened,
 from casework.protocols.wire import NIL, Evidence
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.delivery import awaited_key
-from casework.runtime.errors import FlowUnknown, Stopping, StoreUnavailable
+from casework.runtime.errors import FlowUnknown, MigrationRefused, Stopping, StoreUnavailable
 from casework.runtime.flow.case import CASE_ID, Flow
+from casework.runtime.flow.migration import difference, flow_of_version, wish_key, write_wish
 from casework.runtime.flow.opening import opening
+from casework.runtime.flow.reading import Reader
 from casework.runtime.node import Node, NodeStatistics, household
 from casework.runtime.review import check_edit, view_of
 from casework.runtime.seams import World
@@ -273,6 +275,44 @@ class Runtime:
         item_id = f"cancel:{self._world.ids.new()}"
         frame = encode(Cancel(message_id=item_id, by=by, reason=reason))
         return await self.store.deliver(self._tenant, case_id, item_id, frame)
+
+    async def migrate(self, case_id: str, *, to: str, by: str, reason: str = "", dry_run: bool = False) -> CaseRow:
+        """Have a parked case go on with version `to` of its flow, and give its row as it is then.
+
+        That version is led through the case's log first; with `dry_run` nothing else is done.
+
+        Raises:
+            KeyError: there is no such case.
+            FlowUnknown: the crew has no such version.
+            MigrationRefused: the case is not parked, or that version does something else than the log says; the
+                text has the first difference.
+            StoreUnavailable: it is not known whether it was asked for.
+
+        If cancelled, the case may be moved all the same.
+        """
+        key = CaseKey(self._tenant, case_id)
+        row = await self.store.case(key)
+        if row is None:
+            raise KeyError(case_id)
+        flow = flow_of_version(self._crew.flows, row.flow, to)
+        if row.status is not CaseStatus.PARKED:
+            raise MigrationRefused(case_id, to, f"it is {row.status}, and only a parked case can")
+        assert self._staff is not None, "an entered runtime has its staff"
+        reader = Reader(self._crew.flows, self._world, self._staff.policy_hash)
+        why = difference(reader, row, await self.store.records(key, row.chapter), flow)
+        if why:
+            raise MigrationRefused(case_id, to, why)
+        if dry_run:
+            return row
+        item_id = f"migrate:{self._world.ids.new()}"
+        arrived = Arrived(key=wish_key(case_id), message_id=item_id, by=by, value=write_wish(to, reason))
+        result = await self.store.deliver(self._tenant, case_id, item_id, encode(arrived))
+        if isinstance(result, Unavailable | Unknown):
+            raise StoreUnavailable(self.store.url, result.why)
+        moved = await self.wait(case_id)
+        if (moved.version, moved.source_hash) != (flow.version, flow.source_hash):
+            raise MigrationRefused(case_id, to, "it went on before it could be moved; its log says more")
+        return moved
 
     async def decide(
         self,

@@ -20,6 +20,7 @@ from casework.runtime.telemetry_table import (
     AGENT,
     BUCKETS_SECONDS,
     CASES,
+    CHAPTERS,
     MAILBOX,
     METRICS,
     OPEN,
@@ -192,6 +193,11 @@ class Telemetry:
         """Count a task that is tried again."""
         if self._numbers is not None:
             self._numbers.add(RETRIES, task)
+
+    def chapter_long(self, flow: str) -> None:
+        """Count a chapter of a case that has become long to replay."""
+        if self._numbers is not None:
+            self._numbers.add(CHAPTERS, flow)
 
     def reviewed(self, action: str) -> None:
         """Count a person's decision."""

@@ -87,11 +87,14 @@ CASES: Final = MetricRow("casework_cases_total", "counter", "Cases that closed."
 STEPS: Final = MetricRow("casework_steps_total", "counter", "Records written to case logs.", "records", ("kind",))
 RETRIES: Final = MetricRow("casework_retries_total", "counter", "Tasks that were tried again.", "tasks", ("task",))
 PARKS: Final = MetricRow("casework_parks_total", "counter", "Waits for named things.", "waits")
+CHAPTERS: Final = MetricRow(
+    "casework_chapters_long_total", "counter", "Chapters of cases that are long to replay.", "chapters", ("flow",)
+)
 REVIEWS: Final = MetricRow("casework_reviews_total", "counter", "Decisions of people.", "decisions", ("action",))
 MAILBOX: Final = MetricRow("casework_mailbox_depth", "gauge", "Messages that wait.", "messages", ("actor",))
 STEP_TIME: Final = MetricRow("casework_step_seconds", "histogram", "Time a task or call took.", "seconds", ("kind",))
 OPEN: Final = MetricRow("casework_cases_open", "gauge", "Cases in memory.", "cases")
-METRICS: Final = (CASES, STEPS, RETRIES, PARKS, REVIEWS, MAILBOX, STEP_TIME, OPEN)
+METRICS: Final = (CASES, STEPS, RETRIES, PARKS, CHAPTERS, REVIEWS, MAILBOX, STEP_TIME, OPEN)
 
 #: Upper bounds of `casework_step_seconds`: from a lookup in memory to a slow model.
 BUCKETS_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)

@@ -11,7 +11,7 @@ import inspect
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar, cast
+from typing import Final, Generic, NoReturn, TypeVar, cast
 
 import msgspec
 from msgspec import Raw
@@ -27,6 +27,7 @@ from casework.runtime.flow.operations import (
     Decide,
     Delegate,
     Draw,
+    NextChapter,
     NextReport,
     Note,
     OpenChild,
@@ -225,6 +226,16 @@ class Case:
     async def cancel(self, case_id: str, *, reason: str = "") -> None:
         """Ask another case of this tenant to stop; it hears CaseCancelled and may compensate."""
         await perform(CancelChild(case_id, reason))
+
+    async def next_chapter(self, state: object) -> NoReturn:
+        """Begin the flow afresh with `state`, of the type of its inputs; nothing before it is replayed any more.
+
+        A case that goes on for long calls it now and then, so that waking it stays cheap. Messages that nobody has
+        taken yet stay for the next chapter; writes whose end is open are settled first. It is for the flow itself,
+        not for a branch beside others.
+        """
+        await perform(NextChapter(pack(state)))
+        raise AssertionError("a chapter ends where the next one begins")
 
     async def now(self) -> int:
         """Give the time in microseconds since the epoch, the same one on replay."""

@@ -18,6 +18,7 @@ from casework.runtime.errors import (
     FlowUnknown,
     MailboxFull,
     NotSent,
+    StoreInvalid,
     StoreUnavailable,
 )
 from casework.runtime.flow.cellref import CellRef
@@ -25,8 +26,9 @@ from casework.runtime.flow.household import Household
 from casework.runtime.flow.incarnation import Incarnation
 from casework.runtime.flow.logbook import Logbook
 from casework.runtime.flow.messages import report
+from casework.runtime.flow.migration import weigh
 from casework.runtime.flow.opening import opening
-from casework.runtime.flow.reading import Reader, Reading, unread
+from casework.runtime.flow.reading import Reader, Reading, next_chapter, unread
 from casework.runtime.flow.services import Services
 from casework.runtime.mailbox import Envelope
 from casework.runtime.store.base import (
@@ -81,6 +83,7 @@ class CaseCell:
         self._reading = False
         self._read_again = False
         self._nudged = False
+        self._moving = False
         self._context: Context
         self._incarnation: Incarnation
         self._span: SpanHandle | None = None
@@ -90,9 +93,13 @@ class CaseCell:
         self._context = context
         reading = self._reading_of_log()
         opened, flow = reading.opened, self._house.flows.get(self._row.flow)
-        services = self._services(opened, reading.identity)
+        services = self._services(reading, flow.inputs if flow else object)
         self._incarnation = Incarnation(
-            reading.engine, services, lambda child: self._opening(child, opened), flow.tools if flow else ()
+            reading.engine,
+            services,
+            lambda child: self._opening(child, opened),
+            tools=flow.tools if flow else (),
+            chapter=self._row.chapter,
         )
         self._records = ()
         self._span = self._house.telemetry.case_run(opened.flow, self.key.case_id, opened.trace)
@@ -108,8 +115,11 @@ class CaseCell:
         if self._poison:
             # Not even replayed: that may be what breaks the cell.
             return Reading(unread(self._row), reason=self._poison)
+        return self._reader().read(self._row, self._records)
+
+    def _reader(self) -> Reader:
         house = self._house
-        return Reader(house.flows, house.world, house.staff.policy_hash).read(self._row, self._records)
+        return Reader(house.flows, house.world, house.staff.policy_hash)
 
     async def receive(self, context: Context, envelope: Envelope) -> None:
         """Handle one message: an agent's outcome, or an event of this process. Never waits."""
@@ -173,12 +183,12 @@ class CaseCell:
         except (ProtocolError, FlowError, ValueError) as error:
             self._incarnation.halt(f"{type(error).__name__}: {error}")
 
-    def _services(self, opened: Opened, identity: bytes) -> Services:
+    def _services(self, reading: Reading, inputs: type[object]) -> Services:
         house = self._house
         return Services(
             key=self.key,
-            opened=opened,
-            identity=identity,
+            opened=reading.opened,
+            identity=reading.identity,
             logbook=self._logbook,
             world=house.world,
             staff=house.staff,
@@ -189,6 +199,7 @@ class CaseCell:
             tell=self._tell,
             when_durable=lambda seq, run: self._held.append((seq, run)),
             entitled=self._entitled,
+            chapter=lambda state: next_chapter(reading, self._row, state, inputs),
             look=self._read,
             halt=self._halt,
         )
@@ -235,11 +246,14 @@ class CaseCell:
         incarnation, logbook = self._incarnation, self._logbook
         status, waits = incarnation.status, incarnation.waits()
         if logbook.empty and status is logbook.status and waits == logbook.waits:
-            if incarnation.anew:
+            if incarnation.anew and (incarnation.turned or status is CaseStatus.PARKED):
                 self.anew = True
                 self._end()
                 return
-            if status is CaseStatus.PARKED and not self.parked and not self._reading:
+            if incarnation.wish is not None and status is CaseStatus.PARKED and not self._moving:
+                self._moving = True
+                self._context.start_soon(self._read_for_move)
+            if status is CaseStatus.PARKED and not self.parked and not (self._reading or self._moving):
                 self.parked = True
                 self._house.parked(self)
             return
@@ -356,3 +370,23 @@ class CaseCell:
         if self._read_again:
             self._read_again = False
             self._read()
+
+    async def _read_for_move(self) -> None:
+        delay = RETRY_SECONDS_MIN
+        while True:
+            try:
+                records: Sequence[Record] = await self._house.store.records(self.key, self._row.chapter)
+                break
+            except StoreUnavailable:
+                delay = await self._pause(delay)
+            except StoreInvalid:
+                records = ()
+                break
+        self._tell(lambda: self._move(records))
+
+    def _move(self, records: Sequence[Record]) -> None:
+        """Answer whoever wishes the case to go on with another version, unless it has gone on meanwhile."""
+        self._moving = False
+        wish, parked = self._incarnation.wish, self._incarnation.status is CaseStatus.PARKED
+        if wish is not None and parked and self._logbook.holds(self._row.chapter + len(records)):
+            self._incarnation.answer_wish(weigh(self._reader(), self._row, records, wish[1]))

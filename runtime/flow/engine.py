@@ -16,14 +16,18 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Raw
+
 from casework.protocols.errors import ContractIncomplete
 from casework.protocols.records import Entry, Parked, Review, Unparked, Withdrawn, Won
-from casework.runtime.errors import CaseCancelled, ForeignAwait
+from casework.runtime.errors import CaseCancelled, ChapterFull, ForeignAwait
 from casework.runtime.flow.entries import Setting, answer, instant_entry, name_of, start_entry
-from casework.runtime.flow.operations import Branches, Draw, Instant, Waiting, is_operation
+from casework.runtime.flow.operations import Branches, Draw, Instant, NextChapter, Waiting, is_operation
 
 #: How often a coroutine that awaits while it is being closed is closed again.
 CLOSINGS_MAX: Final = 16
+#: Records that a flow may cause without waiting for anything, as many as a chapter may have: it may never end.
+OUTPUTS_MAX: Final = 10_000
 
 
 @dataclass(slots=True, frozen=True)
@@ -85,6 +89,7 @@ class Engine:
         self.outputs: list[Output] = []  #: records caused since somebody last took them
         self.abandoned: list[Pending] = []  #: steps that nobody waits for any more, since last taken
         self.finished = False
+        self.turning: Raw | None = None  #: the state from which the flow wants to begin afresh
         self._cancelled = False
         self.value: object = None  #: what the flow returned
         self.error: Exception | None = None  #: what the flow raised instead
@@ -151,6 +156,14 @@ class Engine:
             if isinstance(operation, Branches):
                 self._fork(branch, operation)
                 return
+            if isinstance(operation, NextChapter):
+                error = self._turn(branch, operation)
+                if error is None:
+                    return
+                continue
+            if len(self.outputs) >= OUTPUTS_MAX:
+                self._shut_all(branch, ChapterFull(OUTPUTS_MAX))
+                return
             if isinstance(operation, Instant):
                 value = self._instant(branch, operation)
                 continue
@@ -161,9 +174,21 @@ class Engine:
 
     def _foreign(self, branch: Branch, awaited: object) -> None:
         """End the whole flow: a wait that is not ours cannot be replayed."""
+        kind = f"{type(awaited).__module__}.{type(awaited).__name__}"
+        self._shut_all(branch, ForeignAwait(self._setting.flow, kind))
+
+    def _shut_all(self, branch: Branch, error: Exception) -> None:
         _shut(branch)
         self.close()
-        self.error = ForeignAwait(self._setting.flow, f"{type(awaited).__module__}.{type(awaited).__name__}")
+        self.error = error
+
+    def _turn(self, branch: Branch, operation: NextChapter) -> ValueError | None:
+        """End the chapter; in a branch beside others that would end theirs as well, so there it is an error."""
+        if branch.join is not None:
+            return ValueError("a chapter ends the whole flow: call next_chapter outside gather and first")
+        self.turning = operation.state
+        self.close()
+        return None
 
     def _fork(self, owner: Branch, operation: Branches) -> None:
         step_id = self._step_id(owner, "first" if operation.first else "gather")

@@ -8,6 +8,8 @@ It does not know how records become durable, nor in which actor it lives.
 
 from collections.abc import Callable, Sequence
 
+from msgspec import Raw
+
 from casework.protocols.records import (
     Arrived,
     Cancel,
@@ -17,6 +19,7 @@ from casework.protocols.records import (
     Entry,
     Fired,
     Halted,
+    Migrated,
     Noted,
     Reported,
     Review,
@@ -25,55 +28,65 @@ from casework.protocols.records import (
     Timer,
     Withdrawn,
 )
-from casework.protocols.wire import Outcome, RiskTier, Task
+from casework.protocols.wire import Outcome, Task
 from casework.runtime.errors import FlowError, ForeignAwait
+from casework.runtime.flow.alarms import Alarms
 from casework.runtime.flow.callhistory import Ended
 from casework.runtime.flow.calls import Calls
+from casework.runtime.flow.chapters import OPERATOR_STEP, WARNING_STEP, ChapterLength, Length, full, warning
 from casework.runtime.flow.engine import Engine
 from casework.runtime.flow.messages import expired, message, read_message
+from casework.runtime.flow.migration import MIGRATED_STEP, wish_key
 from casework.runtime.flow.operations import CallTool, Delegate, NextReport, Park
 from casework.runtime.flow.replay import INNER, Logged, marked, split_mark
 from casework.runtime.flow.services import Services
 from casework.runtime.flow.standing import ERROR_CHARS_MAX, closing, first_waiting, waits_of
 from casework.runtime.flow.tasks import RESUMED, TASK_MARKS, Tasks
-from casework.runtime.seams import MICROS
-from casework.runtime.staff import CallRequest, Grant
 from casework.runtime.store.base import CaseStatus, InboxItem, Opening, Wait, WaitKind
-from casework.runtime.timers import Alarm
-
-#: Calls that a flow itself may make in one case.
-FLOW_CALLS_MAX = 10_000
 
 
 class Incarnation:
     """A case while it is in memory."""
 
     def __init__(
-        self, engine: Engine | None, services: Services, opening: Callable[[Child], Opening], tools: Sequence[str]
+        self,
+        engine: Engine | None,
+        services: Services,
+        opening: Callable[[Child], Opening],
+        *,
+        tools: Sequence[str],
+        chapter: int,
     ) -> None:
+        """Make it; `chapter` is the sequence number of the record with which its replay began."""
         self._engine = engine
         self._services = services
         self._opening = opening
         self._tools = tuple(tools)
+        # What an operator delivers to have a halted case tried again.
+        self._operator = f"operator:{services.key.case_id}"
         self._calls = Calls(services)
         self._tasks = Tasks(services, self._calls, self._task_ended)
         self._begun: set[str] = set()
         self._earlier: dict[str, list[Logged]] = {}
-        self._alarms: dict[str, Alarm] = {}
+        self._alarms = Alarms(services)
         # Reviews past their time: they end once the inbox was read since, for a decision may be in it.
         self._overdue: set[str] = set()
         self._inbox: dict[str, tuple[InboxItem, Entry | None]] = {}
         self._consumed: set[str] = set()
         self.inbox_seen = 0  #: highest inbox position that was read
         self._heard = False
+        self._chapter = ChapterLength(chapter)
         self.halted = ""  #: why it goes no further, once it does not
+        self.wish: tuple[InboxItem, Arrived] | None = None  #: somebody wants it to go on with another version
+        self.turned = False  #: whether it has written the record from which replay begins next
         self.anew = False  #: whether it ends when all is durable, for its log to be read anew
         self.closed: Closed | None = None  #: its last record, once there is one
 
     def begin(self, inner: Sequence[Logged]) -> None:
         """Take over what earlier incarnations recorded inside steps, and start or resume what waits."""
         for logged in inner:
-            if isinstance(logged.entry, Halted | Noted):
+            self._chapter.remember(logged)
+            if isinstance(logged.entry, Halted | Noted | Migrated):
                 continue
             step_id, mark = split_mark(logged.record.step_id)
             outer, within, _ = step_id.partition(INNER)
@@ -97,10 +110,32 @@ class Incarnation:
             moved = self._start_waiting(engine) or self._match_inbox(engine)
             moved = moved or bool(engine.outputs or engine.abandoned)
         if engine.finished and self._going() and not self._calls.writing:
-            self._close(engine)
+            if engine.turning is None:
+                self._close(engine)
+            else:
+                self._turn(engine.turning)
+        self._measure()
+
+    def _turn(self, state: Raw) -> None:
+        """Begin the next chapter: this incarnation ends, and the next one starts from there."""
+        logbook = self._services.logbook
+        logbook.begin_chapter(logbook.write("case", self._services.chapter(state)).seq)
+        self.turned = self.anew = True
+
+    def _measure(self) -> None:
+        """Warn of a long chapter, and park the case in one that is too long."""
+        # An operator may have asked for more: only who has read the inbox knows.
+        if not (self._heard and self._going()):
+            return
+        length = self._chapter.judge(self._services.logbook.written)
+        if length is Length.FULL:
+            self.halt(full())
+        elif length is Length.LONG:
+            self._services.logbook.write(WARNING_STEP, warning())
+            self._services.telemetry.chapter_long(self._services.opened.flow)
 
     def _going(self) -> bool:
-        return not self.halted and self.closed is None
+        return not self.halted and not self.turned and self.closed is None
 
     def arrived(self, items: Sequence[InboxItem], *, complete: bool) -> None:
         """Hear what waits in the inbox; what was consumed before is passed over.
@@ -114,6 +149,8 @@ class Incarnation:
                 self._inbox[item.id] = item, entry
                 # What came before this incarnation has had its try already.
                 self.anew = self.anew or (self._heard and self._tries_again(entry))
+                if isinstance(entry, Arrived) and entry.key == wish_key(self._services.key.case_id):
+                    self.wish = item, entry
         self._heard = True
         self.settle()
         if complete:
@@ -144,22 +181,33 @@ class Incarnation:
     def drop(self) -> None:
         """Let go of everything without recording anything."""
         self._tasks.close()
-        for alarm in self._alarms.values():
-            alarm.cancel()
+        self._alarms.close()
         if self._engine is not None:
             self._engine.close()
+
+    def answer_wish(self, answer: Migrated | Noted) -> None:
+        """Go on with another version, which ends this incarnation, or say in the log why not."""
+        assert self.wish is not None, "somebody wished for it"
+        self._consume(self.wish[0])
+        self.wish = None
+        self._services.logbook.write(MIGRATED_STEP, answer)
+        if isinstance(answer, Migrated):
+            self._services.logbook.pin(answer.version, answer.source_hash)
+            self.turned = self.anew = True
 
     @property
     def status(self) -> CaseStatus:
         """Tell where the case stands, everything written so far included."""
         if self.closed is not None:
             return CaseStatus.CLOSED
+        if self.turned:
+            return CaseStatus.OPEN
         working = self._calls.writing_now if self.halted else self._tasks.running or self._calls.running
         return CaseStatus.OPEN if working else CaseStatus.PARKED
 
     def waits(self) -> tuple[Wait, ...]:
         """Name everything that the case waits for from outside."""
-        if self.closed is not None:
+        if self.closed is not None or self.turned:
             return ()
         if self.halted:
             return (Wait(self._operator, WaitKind.OPERATOR, self.halted),)
@@ -169,11 +217,6 @@ class Incarnation:
 
     def _tries_again(self, entry: Entry | None) -> bool:
         return bool(self.halted) and isinstance(entry, Arrived) and entry.key == self._operator
-
-    @property
-    def _operator(self) -> str:
-        """Name what an operator delivers to have a halted case tried again."""
-        return f"operator:{self._services.key.case_id}"
 
     def _take_outputs(self, engine: Engine) -> None:
         """Write what the flow caused, with everything that goes out in the same append."""
@@ -202,12 +245,7 @@ class Incarnation:
             self._tasks.forget(pending.step_id)
             self._calls.forget(pending.step_id)
             self._overdue.discard(pending.step_id)
-            self._still(pending.step_id)
-
-    def _still(self, step_id: str) -> None:
-        alarm = self._alarms.pop(step_id, None)
-        if alarm is not None:
-            alarm.cancel()
+            self._alarms.drop(pending.step_id)
 
     def _start_waiting(self, engine: Engine) -> bool:
         """Start the steps that wait and were not started; tell whether there were any.
@@ -225,9 +263,9 @@ class Incarnation:
             elif isinstance(operation, CallTool):
                 self._begin_call(pending.step_id, operation)
             elif isinstance(entry, Timer):
-                self._set_alarm(pending.step_id, entry.due, self._fire)
+                self._alarms.set(pending.step_id, entry.due, self._fire)
             elif isinstance(entry, Review) and entry.expires:
-                self._set_alarm(pending.step_id, entry.expires, self._past)
+                self._alarms.set(pending.step_id, entry.expires, self._past)
             if engine.outputs or engine.abandoned or self.halted:
                 break
         return bool(fresh)
@@ -242,30 +280,16 @@ class Incarnation:
             # It ended while the case was halted, and was recorded aside.
             self._feed(step_id, ended)
             return
-        opened = self._services.opened
-        grant = Grant(
-            caller=f"flow:{opened.flow}",
-            tools_allowed=self._tools,
-            risk_tier=RiskTier.IRREVERSIBLE,
-            calls_left=FLOW_CALLS_MAX,
-            micros_left=0,
-            purpose=opened.purpose,
-        )
-        request = CallRequest(self._services.key, step_id, operation.name, operation.arguments, grant, opened.trace)
+        request = self._services.request(step_id, operation, self._tools)
         self._calls.begin(request, lambda ended: self._call_ended(step_id, ended))
 
-    def _set_alarm(self, step_id: str, due: int, ring: Callable[[str, int], None]) -> None:
-        services = self._services
-        seconds = (due - services.world.clock.wall_micros()) / MICROS
-        self._alarms[step_id] = services.timers.after(seconds, lambda: services.tell(lambda: ring(step_id, due)))
-
     def _fire(self, step_id: str, due: int) -> None:
-        if self._alarms.pop(step_id, None) is not None:
+        if self._alarms.drop(step_id):
             self._feed(step_id, Fired(due=due))
 
     def _past(self, step_id: str, _due: int) -> None:
         """Hear that a review's time is over; a decision that was taken before may still be on its way."""
-        if self._alarms.pop(step_id, None) is not None:
+        if self._alarms.drop(step_id):
             self._overdue.add(step_id)
             self._services.look()
 
@@ -292,7 +316,7 @@ class Incarnation:
         if engine is None or self.halted or step_id not in engine.pending:
             return
         assert not engine.outputs, "what the flow caused is written before another step ends"
-        self._still(step_id)
+        self._alarms.drop(step_id)
         self._services.logbook.write(step_id, entry, frame)
         engine.feed(step_id, entry)
 
@@ -305,6 +329,9 @@ class Incarnation:
             case None:
                 self._consume(item)
                 self._late(f"a message of kind {item.kind} could not be read")
+            case Cancel() if engine.turning is not None:
+                # The next chapter hears it.
+                return False
             case Cancel():
                 self._consume(item)
                 self._services.logbook.write("case", entry, item.frame)
@@ -334,7 +361,9 @@ class Incarnation:
             return True
         resumed = self._tasks.arrived(key)
         # That an operator's message came has had a halted case tried again.
-        mark = marked(resumed, RESUMED) if resumed else marked("case", "operator") if key == self._operator else ""
+        mark = marked(resumed, RESUMED) if resumed else OPERATOR_STEP if key == self._operator else ""
+        if mark == OPERATOR_STEP:
+            self._chapter.extended(self._services.logbook.written)
         if mark:
             self._consume(item)
             self._services.logbook.write(mark, entry, item.frame)

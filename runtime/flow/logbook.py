@@ -34,6 +34,8 @@ class Logbook:
         self._opens: list[Opening] = []
         self._opened: list[ReviewRow] = []
         self._withdrawn: list[str] = []
+        self._chapter: int | None = None
+        self._pinned: tuple[str, str] | None = None
         self.written = row.next_seq  #: sequence number of the next record
         self.durable = row.next_seq  #: records below this number are in the store
         self.status = row.status  #: as last appended
@@ -43,6 +45,10 @@ class Logbook:
     def empty(self) -> bool:
         """Tell whether nothing waits to be appended."""
         return not (self._records or self._consumed or self._sends)
+
+    def holds(self, records: int) -> bool:
+        """Tell whether the case has just so many records, all of them durable."""
+        return self.empty and self.written == self.durable == records
 
     def write(self, step_id: str, entry: Entry, frame: bytes = b"") -> Record:
         """Give an entry its place in the log; `frame` holds its bytes if it was encoded before."""
@@ -78,6 +84,14 @@ class Logbook:
         """Withdraw a review with the next append."""
         self._withdrawn.append(review_id)
 
+    def begin_chapter(self, seq: int) -> None:
+        """Have replay begin at a record from the next append on."""
+        self._chapter = seq
+
+    def pin(self, version: str, source_hash: str) -> None:
+        """Pin the case to another version of its flow with the next append."""
+        self._pinned = version, source_hash
+
     def take(self, status: CaseStatus, waits: tuple[Wait, ...], *, result: str = "") -> Append:
         """Hand over everything unwritten as one append; the caller appends it before it takes again."""
         append = Append(
@@ -88,6 +102,8 @@ class Logbook:
             status=status,
             result=result,
             waits=waits,
+            chapter=self._chapter,
+            pinned=self._pinned,
             consumed=tuple(self._consumed),
             sends=tuple(self._sends),
             opens=tuple(self._opens),
@@ -98,6 +114,7 @@ class Logbook:
         for held in (self._records, self._consumed, self._sends, self._opens, self._opened, self._withdrawn):
             held.clear()
         self.status, self.waits = status, waits
+        self._chapter, self._pinned = None, None
         return append
 
     def confirm(self, append: Append) -> None:

@@ -116,6 +116,12 @@ class CancelChild(Struct, frozen=True):
     reason: str
 
 
+class NextChapter(Struct, frozen=True):
+    """Begin the flow afresh from a state; nothing before it is replayed any more."""
+
+    state: Raw
+
+
 class Branches(Struct, frozen=True):
     """Run several coroutines side by side; `first` ends with the first of them, else with all."""
 
@@ -125,7 +131,7 @@ class Branches(Struct, frozen=True):
 
 Waiting = Delegate | CallTool | AskReview | Park | Sleep | NextReport
 Instant = Draw | Note | Decide | OpenChild | Send | CancelChild
-Operation = Waiting | Instant | Branches
+Operation = Waiting | Instant | Branches | NextChapter
 
 
 @types.coroutine

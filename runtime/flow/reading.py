@@ -9,9 +9,12 @@ It does not know who reads, nor what becomes of a case that cannot go on.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from casework.protocols.codec import unpack
+from msgspec import Raw
+from msgspec.structs import replace
+
+from casework.protocols.codec import digest, unpack
 from casework.protocols.errors import CaseworkError
-from casework.protocols.records import Opened
+from casework.protocols.records import Chapter, Opened
 from casework.runtime.errors import FlowUnknown
 from casework.runtime.flow.case import Case, Flow
 from casework.runtime.flow.engine import Engine
@@ -26,7 +29,9 @@ class Reading:
     """A case as its log tells it."""
 
     opened: Opened
-    """Its first record, as far as it could be read."""
+    """Its first record, or that of its chapter, as far as it could be read."""
+    chapter: int = 0
+    """Number of the chapter, 0 for the first one."""
     identity: bytes = b""
     """What ids of its tasks and reviews grow from."""
     engine: Engine | None = None
@@ -47,24 +52,26 @@ class Reader:
 
     def read(self, row: CaseRow, records: Sequence[Record]) -> Reading:
         """Lead a fresh engine through a case's log."""
-        opened = unread(row)
+        opened, chapter, identity = unread(row), 0, b""
         engine: Engine | None = None
         try:
             log = decode_log(records)
-            first = log[0].entry
-            opened = first if isinstance(first, Opened) else opened
+            first, identity = log[0].entry, log[0].record.hash
+            if isinstance(first, Chapter):
+                opened, chapter, identity = first.opened, first.number, first.identity.encode()
+            elif isinstance(first, Opened):
+                opened = first
             flow = known_flow(self.flows, row)
             declared: type[object] = flow.inputs
-            identity = log[0].record.hash
-            setting = self._setting(row, opened, log)
+            setting = self._setting(row, opened, identity, log)
             engine = Engine(flow.function(Case(*row.key), unpack(opened.inputs, declared)), setting)
-            return Reading(opened, identity, engine, replay(engine, log))
+            return Reading(opened, chapter, identity, engine, replay(engine, log))
         except (CaseworkError, IndexError) as error:
             if engine is not None:
                 engine.close()
             return Reading(opened, reason=f"{type(error).__name__}: {error}")
 
-    def _setting(self, row: CaseRow, opened: Opened, log: Sequence[Logged]) -> Setting:
+    def _setting(self, row: CaseRow, opened: Opened, identity: bytes, log: Sequence[Logged]) -> Setting:
         world = self.world
 
         def fresh(kind: str) -> object:
@@ -78,7 +85,7 @@ class Reader:
             purpose=opened.purpose or opened.flow,
             trace=opened.trace,
             policy_hash=self.policy_hash,
-            identity=log[0].record.hash,
+            identity=identity,
             now=world.clock.wall_micros,
             draw=recorded_draws(log, fresh),
         )
@@ -87,6 +94,18 @@ class Reader:
 def unread(row: CaseRow) -> Opened:
     """Say of a case whose log was not read what its row says."""
     return Opened(flow=row.flow, version=row.version, source_hash=row.source_hash, crew="")
+
+
+def next_chapter(reading: Reading, row: CaseRow, state: Raw, inputs: type[object]) -> Chapter:
+    """Make the record that begins the next chapter of a case.
+
+    Raises:
+        FrameInvalid: the state is not what the flow takes as its inputs.
+    """
+    unpack(state, inputs)
+    number = reading.chapter + 1
+    opened = replace(reading.opened, inputs=state, version=row.version, source_hash=row.source_hash)
+    return Chapter(number=number, opened=opened, identity=digest(reading.identity + b"chapter %d" % number).hex())
 
 
 def known_flow(flows: Mapping[str, Flow], row: CaseRow) -> Flow:
@@ -98,7 +117,8 @@ def known_flow(flows: Mapping[str, Flow], row: CaseRow) -> Flow:
     flow = flows.get(row.flow)
     if flow is None:
         raise FlowUnknown(row.flow, row.version, "the crew has no flow of that name")
-    if (flow.version, flow.source_hash) != (row.version, row.source_hash):
-        was, now = f"{row.version}/{row.source_hash}", f"{flow.version}/{flow.source_hash}"
-        raise FlowUnknown(row.flow, row.version, f"the case was opened with {was}, the crew now has {now}")
-    return flow
+    for other in flows.values():
+        if (other.name, other.version, other.source_hash) == (row.flow, row.version, row.source_hash):
+            return other
+    was, now = f"{row.version}/{row.source_hash}", f"{flow.version}/{flow.source_hash}"
+    raise FlowUnknown(row.flow, row.version, f"the case was opened with {was}, the crew now has {now}")

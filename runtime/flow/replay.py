@@ -23,6 +23,7 @@ from casework.protocols.records import (
     Entry,
     Halted,
     Intent,
+    Migrated,
     Noted,
     Parked,
     Review,
@@ -116,7 +117,7 @@ def replay(engine: Engine, log: Sequence[Logged]) -> list[Logged]:
     expected = deque(_take(engine))
     for logged in log[1:]:
         entry = logged.entry
-        if INNER in logged.record.step_id or isinstance(entry, Intent | Halted):
+        if INNER in logged.record.step_id or isinstance(entry, Intent | Halted | Migrated):
             inner.append(logged)
         elif isinstance(entry, OUTPUTS):
             if not expected:

@@ -6,18 +6,24 @@ It does not know what they do with it.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 from msgspec import Raw
 
 from casework.protocols.codec import digest, encode
-from casework.protocols.records import Opened, Review
+from casework.protocols.records import Chapter, Opened, Review
+from casework.protocols.wire import RiskTier
 from casework.runtime.flow.entries import identify
 from casework.runtime.flow.logbook import Logbook
+from casework.runtime.flow.operations import CallTool
 from casework.runtime.seams import World
-from casework.runtime.staff import CaseRef, Staff
+from casework.runtime.staff import CallRequest, CaseRef, Grant, Staff
 from casework.runtime.store.base import CaseKey, ReviewRow
 from casework.runtime.telemetry import Telemetry
 from casework.runtime.timers import Timers
+
+#: Calls that a flow itself may make in one chapter.
+FLOW_CALLS_MAX: Final = 10_000
 
 
 @dataclass(slots=True, frozen=True, eq=False)
@@ -42,10 +48,24 @@ class Services:
     """Run a function once the record with that sequence number is durable."""
     entitled: Callable[[], Awaitable[bool]]
     """Wait until the case may have an effect on the world; False if it is another node's by now."""
+    chapter: Callable[[Raw], Chapter]
+    """Make the record that begins the next chapter from a state; raises FrameInvalid."""
     look: Callable[[], None]
     """Have the inbox read again."""
     halt: Callable[[str], None]
     """Park the case for an operator, with the reason."""
+
+    def request(self, step_id: str, operation: CallTool, tools: tuple[str, ...]) -> CallRequest:
+        """Make the request for a call of the flow itself, which may use these tools."""
+        grant = Grant(
+            caller=f"flow:{self.opened.flow}",
+            tools_allowed=tools,
+            risk_tier=RiskTier.IRREVERSIBLE,
+            calls_left=FLOW_CALLS_MAX,
+            micros_left=0,
+            purpose=self.opened.purpose,
+        )
+        return CallRequest(self.key, step_id, operation.name, operation.arguments, grant, self.opened.trace)
 
     def identify(self, step_id: str) -> str:
         """Give the id that grows from a step: 32 hex digits, the same on every replay."""

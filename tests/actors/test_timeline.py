@@ -10,6 +10,7 @@ from casework.protocols.records import (
     Call,
     Cancel,
     CaseResult,
+    Chapter,
     Child,
     Closed,
     Decided,
@@ -20,6 +21,7 @@ from casework.protocols.records import (
     Fired,
     Halted,
     Intent,
+    Migrated,
     Noted,
     Opened,
     Parked,
@@ -94,6 +96,14 @@ TOLD: list[tuple[Entry, str]] = [
     (Won(branch=1), "branch 1 ended first"),
     (Cancel(message_id="m", by="ann"), "ann asked the case to stop"),
     (Halted(reason="r"), "cannot go on by itself"),
+    (
+        Chapter(number=2, opened=Opened(flow="f", version="1", source_hash="s", crew="w"), identity="1"),
+        "chapter 2 began",
+    ),
+    (
+        Migrated(version="2", source_hash="b", version_before="1", source_hash_before="a", by="ann"),
+        "ann had the case go on with version 2 of its flow, before 1",
+    ),
     (Closed(result=CaseResult.PARTIAL), "the case closed: partial"),
 ]
 

@@ -152,6 +152,19 @@ SAMPLES: Final[tuple[Struct, ...]] = (
     records.Won(branch=1),
     records.Cancel(message_id="m-3", by="anna", reason="entered twice"),
     records.Halted(reason="flow transaction 1 has another source"),
+    records.Chapter(
+        number=2,
+        opened=records.Opened(flow="ledger", version="1", source_hash="ab" * 8, crew="books", inputs=BOOKING),
+        identity="12" * 32,
+    ),
+    records.Migrated(
+        version="2",
+        source_hash="cd" * 8,
+        version_before="1",
+        source_hash_before="ab" * 8,
+        by="anna",
+        reason="rounds by the line now",
+    ),
     records.Closed(result=records.CaseResult.PARTIAL, value=BOOKING, error="write_overview is unknown"),
 )
 

@@ -1,0 +1,73 @@
+"""How long a chapter of a case has become: when a person is warned of it, and when the case parks.
+
+At 10 us a record a replay takes 20 ms when the warning comes, and 100 ms when the case parks, and its log has some
+megabytes by then. An operator may let a case go on for as many records again. It does not know what they hold.
+"""
+
+import enum
+from typing import Final
+
+from casework.protocols.records import Noted
+from casework.runtime.errors import ChapterFull
+from casework.runtime.flow.engine import OUTPUTS_MAX
+from casework.runtime.flow.replay import Logged, marked
+
+#: Records of one chapter from which on a person is warned.
+RECORDS_LONG: Final = 2_000
+#: Records of one chapter at which the case parks.
+RECORDS_MAX: Final = OUTPUTS_MAX
+#: Step under which the warning stands.
+WARNING_STEP: Final = marked("case", "chapter")
+#: Step under which stands what an operator delivered to have a halted case tried again.
+OPERATOR_STEP: Final = marked("case", "operator")
+
+
+class Length(enum.Enum):
+    """What is to be done about a chapter."""
+
+    FINE = "fine"
+    LONG = "long"
+    """Warn, once."""
+    FULL = "full"
+    """Park the case."""
+
+
+class ChapterLength:
+    """The length of the chapter that a case is in."""
+
+    def __init__(self, begins: int) -> None:
+        """Begin to count at a sequence number."""
+        self._begins = begins
+        self._warned = False
+
+    def remember(self, logged: Logged) -> None:
+        """Hear an inner record of the log."""
+        if logged.record.step_id == WARNING_STEP:
+            self._warned = True
+        elif logged.record.step_id == OPERATOR_STEP:
+            self._begins = logged.record.seq
+
+    def extended(self, seq: int) -> None:
+        """Hear that an operator lets the case go on from a record."""
+        self._begins = seq
+
+    def judge(self, written: int) -> Length:
+        """Say what is to be done when so many records are written; a warning is asked for once."""
+        length = written - self._begins
+        if length >= RECORDS_MAX:
+            return Length.FULL
+        if length < RECORDS_LONG or self._warned:
+            return Length.FINE
+        self._warned = True
+        return Length.LONG
+
+
+def warning() -> Noted:
+    """Make the note that stands in the log of a case whose chapter is long."""
+    text = f"{RECORDS_LONG} records in this chapter, and at {RECORDS_MAX} the case parks: call case.next_chapter(state)"
+    return Noted(text=text, level="warning")
+
+
+def full() -> str:
+    """Say why a case parks whose chapter is full."""
+    return f"ChapterFull: {ChapterFull(RECORDS_MAX)}"
