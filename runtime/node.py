@@ -6,6 +6,7 @@ an idle case costs no job and no memory. Everything that a case does is the case
 It does not know what a flow is.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
@@ -45,6 +46,8 @@ CLAIMS_MAX: Final = 3
 RENEW_SECONDS: Final = 1.0
 #: Seconds until a store that is unavailable is asked again.
 RETRY_SECONDS: Final = 0.5
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 
 class NodeStatistics(NamedTuple):
@@ -178,8 +181,14 @@ class Node:
         elif not self._draining:
             if not cell.anew:
                 self._failed(cell.key, cell.durable)
-            self._starting.add(cell.key)
-            self._lost.append(cell.key)
+            if self._failures.get(cell.key, (0, 0))[0] > FAILURES_MAX:
+                # Not even that it parks could be written: nothing that is tried again here would change that.
+                _LOGGER.error(
+                    "case %s of %s is left alone: its log cannot be written", cell.key.case_id, cell.key.tenant
+                )
+            else:
+                self._starting.add(cell.key)
+                self._lost.append(cell.key)
         self._ended += 1
         self._notify()
         self._wake.set()

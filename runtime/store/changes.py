@@ -59,6 +59,7 @@ _HAD: Final = """
     SELECT c.case_id FROM inbox i JOIN "case" c ON c.no = i.case_no
     WHERE i.id = ? AND i.target = ? AND c.tenant = ? ORDER BY c.no
 """
+_SET_ASIDE: Final = """UPDATE "case" SET node = '', status = 'parked', seen = ? WHERE no = ?"""
 #: Three ways to be wanted, each found by its own index, so that parked cases cost nothing.
 _CLAIMABLE: Final = """
     SELECT no FROM "case" WHERE no IN (
@@ -159,7 +160,10 @@ def decide(
 
 
 def claim(connection: sqlite3.Connection, node: str, limit: int, now: int) -> Sequence[CaseRow]:
-    """Take up to `limit` cases for a node, each with epoch + 1, oldest first."""
+    """Take up to `limit` cases for a node, each with epoch + 1, oldest first.
+
+    A case whose row cannot be read is set aside, and no more wanted by anybody.
+    """
     connection.execute("DELETE FROM node WHERE until <= ?", (now,))
     numbers: list[int] = []
     if connection.execute(_SUSPECTS).fetchone() is not None:
@@ -171,7 +175,23 @@ def claim(connection: sqlite3.Connection, node: str, limit: int, now: int) -> Se
         'UPDATE "case" SET epoch = epoch + 1, node = ?, changed_at = ?, claims = claims + (node <> ?) WHERE no = ?',
         [(node, now, node, number) for number in numbers],
     )
-    return [queries.case_by_number(connection, number) for number in numbers]
+    rows = [_taken(connection, number) for number in numbers]
+    return [row for row in rows if row is not None]
+
+
+def _taken(connection: sqlite3.Connection, number: int) -> CaseRow | None:
+    """Give a case that was just claimed, or set it aside if its row cannot be read."""
+    try:
+        row = queries.case_by_number(connection, number)
+        if not queries.damaged(row):
+            return row
+    except sqlite3.OperationalError as error:
+        # The binding says so, and not SQLite: a text is none.
+        if getattr(error, "sqlite_errorcode", 0):
+            raise
+    connection.execute(_SET_ASIDE, (rules.INTEGER_MAX, number))
+    connection.execute("DELETE FROM wait WHERE case_no = ?", (number,))
+    return None
 
 
 def reclaim(connection: sqlite3.Connection, node: str, key: CaseKey) -> CaseRow | None:

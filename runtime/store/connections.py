@@ -98,9 +98,10 @@ def fault_of(error: sqlite3.Error) -> Fault:
     return Fault.BROKEN if code in _BROKEN else Fault.OURS
 
 
-def store_error(url: str, error: sqlite3.Error) -> StoreError:
+def store_error(url: str, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
     """Give the store's error for one that came while reading."""
-    code = primary_code(error)
+    # SQLite names what it found in a damaged file, and the binding cannot read that.
+    code = sqlite3.SQLITE_CORRUPT if isinstance(error, UnicodeDecodeError) else primary_code(error)
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
         return StoreInvalid(url, f"it is no whole SQLite file ({error}); restore it from a copy")
     if code in _PASSING | _BROKEN:
@@ -121,7 +122,13 @@ def connect_reader(path: str, url: str) -> sqlite3.Connection:
         connection.close()
         why = "nothing was stored yet" if version == 0 else f"it is of version {version}; let its owner open it once"
         raise StoreInvalid(url, why)
+    # What was damaged must not hide the rest: a text that is none is shown as far as it goes.
+    connection.text_factory = _text
     return connection
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")
 
 
 def connect_owner(path: str, url: str, binding: Binding = MACHINE) -> sqlite3.Connection:
@@ -148,7 +155,7 @@ def connect_owner(path: str, url: str, binding: Binding = MACHINE) -> sqlite3.Co
         # Written back into the file, what we see is what is there, before anything new rests on it.
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         migrate(connection, url)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         _close(connection)
         raise _opening_error(url, error) from error
     except StoreError:
@@ -195,7 +202,7 @@ def _read_only(path: str, url: str, binding: Binding) -> tuple[sqlite3.Connectio
         connection.execute("PRAGMA query_only = 1")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         return connection, version_of(connection, url)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         _close(connection)
         raise store_error(url, error) from error
     except StoreError:
@@ -220,7 +227,7 @@ def _close(connection: sqlite3.Connection) -> None:
         connection.close()
 
 
-def _opening_error(url: str, error: sqlite3.Error) -> StoreError:
-    if primary_code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+def _opening_error(url: str, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
+    if isinstance(error, UnicodeDecodeError) or primary_code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
         return store_error(url, error)
     return StoreUnavailable(url, f"it cannot be opened for writing ({error})")

@@ -54,13 +54,18 @@ def case(connection: sqlite3.Connection, key: CaseKey) -> CaseRow | None:
     if not (storable(key.tenant) and storable(key.case_id)):
         return None
     found = connection.execute(f"{_CASE} WHERE tenant = ? AND case_id = ?", key).fetchone()
-    return None if found is None else _case_row(found, _waits(connection, found[0]))
+    return None if found is None else _shown(found, _waits(connection, found[0]))
 
 
 def case_by_number(connection: sqlite3.Connection, number: int) -> CaseRow:
     """Give a case that is there, by its number."""
     found = connection.execute(f"{_CASE} WHERE no = ?", (number,)).fetchone()
-    return _case_row(found, _waits(connection, number))
+    return _shown(found, _waits(connection, number))
+
+
+def damaged(row: CaseRow) -> bool:
+    """Say whether a row was given in place of one that holds values of other types."""
+    return not row.head
 
 
 def cases(
@@ -74,7 +79,7 @@ def cases(
     waits: dict[int, list[Wait]] = {}
     for number, *wait in connection.execute("SELECT case_no, key, kind, reason, due FROM wait ORDER BY case_no, place"):
         waits.setdefault(number, []).append(_wait(wait))
-    return [_case_row(row, tuple(waits.get(row[0], ()))) for row in rows]
+    return [_shown(row, tuple(waits.get(row[0], ()))) for row in rows]
 
 
 def records(connection: sqlite3.Connection, key: CaseKey, from_seq: int) -> Sequence[Record]:
@@ -142,7 +147,20 @@ def _waits(connection: sqlite3.Connection, number: int) -> tuple[Wait, ...]:
 
 def _wait(row: Sequence[object]) -> Wait:
     key, kind, reason, due = row
-    return Wait(str(key), WaitKind(str(kind)), str(reason), _integer(due))
+    try:
+        return Wait(str(key), WaitKind(str(kind)), str(reason), _integer(due))
+    except ValueError as error:
+        return Wait(str(key), WaitKind.OPERATOR, f"what it waits for cannot be read: {error}")
+
+
+def _shown(row: tuple[object, ...], waits: tuple[Wait, ...]) -> CaseRow:
+    """Give a case; of one whose row cannot be read what is sure, so that it hides no other and says why."""
+    try:
+        return _case_row(row, waits)
+    except ValueError as error:
+        key = CaseKey(str(row[1]), str(row[2]))
+        wait = Wait(f"operator:{key.case_id}", WaitKind.OPERATOR, f"its row in the store cannot be read: {error}")
+        return CaseRow(key, 0, 0, "", CaseStatus.PARKED, "", "", "", "", "", "", b"", 0, 0, (wait,))
 
 
 def _case_row(row: tuple[object, ...], waits: tuple[Wait, ...]) -> CaseRow:

@@ -24,6 +24,10 @@ from casework.runtime.store.connections import connect_reader, store_error
 P = ParamSpec("P")
 T = TypeVar("T")
 
+#: Seconds of one read at most: while it goes on, the owner cannot cut off its log.
+READ_SECONDS_MAX: Final = 5.0
+#: Steps of SQLite between two looks at the clock.
+READ_STEPS: Final = 10_000
 #: How long closing waits for a read that nobody hears any more.
 CLOSE_SECONDS_MAX: Final = 10.0
 
@@ -109,10 +113,14 @@ class SqliteReader:
         try:
             if connection is None:
                 raise StoreUnavailable(self._url, "it was closed")
+            clock = self._world.clock
+            ends = clock.monotonic() + READ_SECONDS_MAX
+            connection.set_progress_handler(lambda: clock.monotonic() > ends, READ_STEPS)
             connection.execute("BEGIN")
             try:
                 return read(connection)
             finally:
+                connection.set_progress_handler(None, 0)
                 # An error of the disk may have ended it already.
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")

@@ -269,7 +269,7 @@ class SqliteWriter:
                 if fault_of(error) is not Fault.OURS or committing or not culprits:
                     self._fail(calls, error, committing=committing)
                     return []
-                calls = _without(calls, culprits, error)
+                calls = _without(calls, culprits, store_error(self._url, error))
             except Exception as error:  # noqa: BLE001  # the thread's boundary: an error belongs to its caller
                 self._roll_back(connection)
                 if committing:
