@@ -7,16 +7,24 @@ It does not know where a log is kept.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from casework.protocols.codec import decode_entry
 from casework.protocols.errors import ProtocolError
-from casework.protocols.records import Closed, Decided, Entry, Opened, Review, Withdrawn
+from casework.protocols.records import Chapter, Closed, Decided, Entry, Migrated, Opened, Review, Withdrawn
 from casework.runtime.store.base import CaseKey, CaseStatus, Record, ReviewRow
 from casework.runtime.store.chain import GENESIS
 from casework.runtime.store.rules import DECIDED, OPEN, WITHDRAWN
+
+#: Columns of a row that are, at any time, what the log says.
+COLUMNS: Final = (
+    "next_seq", "head", "flow", "version", "source_hash", "crew", "parent", "opened_at", "result", "chapter",
+)  # fmt: skip
+#: Columns that the first record says.
+_OPENED: Final = ("flow", "version", "source_hash", "crew", "parent")
 
 
 class Fold(Struct, frozen=True):
@@ -36,6 +44,7 @@ class Fold(Struct, frozen=True):
     crew: str = ""
     parent: str = ""
     result: str = ""
+    chapter: int = 0
     reviews: tuple[ReviewRow, ...] = ()
     """Oldest first; `opened_at` is the moment of the record, which the store's may follow by microseconds."""
 
@@ -61,9 +70,12 @@ def fold(key: CaseKey, records: Sequence[Record]) -> Fold:
     for record in records:
         entry = _entry(record)
         if isinstance(entry, Opened):
-            columns = ("flow", "version", "source_hash", "crew", "parent")
-            said = {name: getattr(entry, name) for name in columns}
+            said = {name: getattr(entry, name) for name in _OPENED}
             folded = msgspec.structs.replace(folded, **said)
+        elif isinstance(entry, Migrated):
+            folded = msgspec.structs.replace(folded, version=entry.version, source_hash=entry.source_hash)
+        elif isinstance(entry, Chapter):
+            folded = msgspec.structs.replace(folded, chapter=record.seq)
         elif isinstance(entry, Closed):
             folded = msgspec.structs.replace(folded, result=entry.result.value)
         else:

@@ -13,7 +13,7 @@ from casework.protocols.records import ReviewAction
 from casework.runtime import verifier
 from casework.runtime.errors import ArchiveMissing, CaseThere, ExportInvalid, ExportOngoing
 from casework.runtime.export import export_case, import_cases, imported
-from casework.runtime.fold import fold
+from casework.runtime.fold import COLUMNS, fold
 from casework.runtime.seams import World
 from casework.runtime.store.archive import Transfer
 from casework.runtime.store.base import CaseKey, CaseStatus
@@ -189,8 +189,7 @@ async def test_a_row_is_a_fold_of_its_log(make: Callable[[], Any]) -> None:
     for row in await store.cases():
         transfer = await whole(store, row.key)
         folded = fold(row.key, transfer.records)
-        for column in ("next_seq", "head", "flow", "version", "source_hash", "crew", "parent", "opened_at", "result"):
-            assert getattr(folded, column) == getattr(row, column), column
+        assert [getattr(folded, name) for name in COLUMNS] == [getattr(row, name) for name in COLUMNS]
         assert folded.closed is (row.status is CaseStatus.CLOSED)
         assert folded.epoch_min <= row.epoch
         for made, kept in zip(folded.reviews, transfer.reviews, strict=True):
