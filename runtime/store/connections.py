@@ -21,7 +21,7 @@ from casework.runtime.store.migrations import SCHEMA_VERSION, migrate, version_o
 #: How long a statement waits for another connection's lock.
 BUSY_MILLISECONDS: Final = 5_000
 #: How long cutting off the log waits for readers while others wait for the writer.
-TRUNCATE_MILLISECONDS: Final = 200
+TRUNCATE_MILLISECONDS: Final = 50
 #: Prepared statements kept by a connection.
 STATEMENTS_KEPT: Final = 256
 

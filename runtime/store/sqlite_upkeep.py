@@ -51,6 +51,7 @@ class Upkeep:
         self._log_bytes = 0
         self._written_back = 0
         self._cut_off = 0
+        self._hindered = False
         # Where rows and the log's size stood when the log was last written back.
         self._rows_then = 0
         self._bytes_then = 0
@@ -75,12 +76,14 @@ class Upkeep:
         """Count a commit."""
         self._commits += 1
 
-    def look(self, *, idle: bool) -> None:
-        """Do what is due now; `idle` tells that nobody waits for the writer.
+    def look(self, *, idle: bool, rested: bool = False) -> None:
+        """Do what is due now; `idle` tells that nobody waits for the writer, `rested` that nobody did for a while.
 
         Raises:
             sqlite3.Error: the file can no longer be trusted.
         """
+        # A reader in the way costs a moment of waiting: not again after every commit.
+        self._hindered = self._hindered and not rested
         try:
             self._look(idle=idle)
         except sqlite3.Error as error:
@@ -98,8 +101,10 @@ class Upkeep:
         due = self._connection.total_changes - self._rows_then >= WRITE_BACK_ROWS or (
             size - self._bytes_then >= WRITE_BACK_BYTES
         )
-        if size > LOG_BYTES_MAX and (idle or (due and size > IMPATIENCE * LOG_BYTES_MAX)):
-            self._cut_off += truncate(self._connection)
+        calm = idle and (due or not self._hindered)
+        if size > LOG_BYTES_MAX and (calm or (due and size > IMPATIENCE * LOG_BYTES_MAX)):
+            self._hindered = not truncate(self._connection)
+            self._cut_off += not self._hindered
             self._reckon()
         elif due:
             write_back(self._connection)

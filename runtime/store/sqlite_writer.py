@@ -214,7 +214,7 @@ class SqliteWriter:
             self._serve(connection, calls[start : start + BATCH_MAX])
         if more and not self._broken:
             try:
-                self._upkeep.look(idle=self._calls.empty())
+                self._upkeep.look(idle=self._calls.empty(), rested=not calls)
             except sqlite3.Error as error:
                 self._break(error)
         if self._broken:
