@@ -25,6 +25,10 @@ from casework.runtime.flow.case import Case as Case
 from casework.runtime.flow.case import Flow as Flow
 from casework.runtime.flow.case import Result as Result
 from casework.runtime.flow.case import Reviewed as Reviewed
+from casework.runtime.flow.schedules import BusinessDay as BusinessDay
+from casework.runtime.flow.schedules import BusinessDays as BusinessDays
+from casework.runtime.flow.schedules import Cron as Cron
+from casework.runtime.flow.schedules import QuarterEnd as QuarterEnd
 from casework.runtime.lifecycle import ChildEnded as ChildEnded
 from casework.runtime.lifecycle import Down as Down
 from casework.runtime.lifecycle import Exit as Exit
@@ -44,11 +48,14 @@ __all__ = [
     "ActorSystem",
     "AskFailed",
     "Behavior",
+    "BusinessDay",
+    "BusinessDays",
     "CallFailed",
     "Case",
     "CaseCancelled",
     "ChildEnded",
     "Context",
+    "Cron",
     "DecisionInvalid",
     "Down",
     "Draining",
@@ -60,6 +67,7 @@ __all__ = [
     "MailboxFull",
     "NotSent",
     "Overflow",
+    "QuarterEnd",
     "Ref",
     "Restart",
     "RestartLimit",

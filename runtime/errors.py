@@ -29,6 +29,7 @@
         ├── CaseThere                ours: such a case is here already
         ├── ChapterFull              theirs: a case with more records in a chapter than can be replayed in time
         ├── MigrationRefused         theirs: a case that cannot go on with another version of its flow
+        ├── ScheduleInvalid          theirs: a calendar rule that cannot be read, or names no moment
         ├── NotAwaited               theirs: a delivery to a case that waits for several things, or none
         ├── ReviewError
         │   ├── ReviewUnknown            theirs: there is no such review
@@ -273,6 +274,15 @@ class ChapterFull(RuntimeFault):
             f"that version, or deliver what it waits for to let it go on for as many again"
         )
         self.records_max = records_max
+
+
+class ScheduleInvalid(RuntimeFault):
+    """A calendar rule cannot be read, or names no moment."""
+
+    def __init__(self, rule: str, why: str) -> None:
+        super().__init__(f"schedule {rule!r}: {why}")
+        self.rule = rule
+        self.why = why
 
 
 class MigrationRefused(RuntimeFault):

@@ -245,8 +245,7 @@ class Node:
         due = await house.store.next_due()
         if due is not None and due != self._alarm_due:
             self._alarm_due = due
-            seconds = (due - house.world.clock.wall_micros()) / MICROS
-            house.timers.after(seconds, self._timer_due)
+            house.timers.at(due, self._timer_due)
 
     async def _reclaim(self) -> None:
         """Take again what this node holds and lost track of."""
@@ -303,6 +302,7 @@ class Node:
     async def _renew(self) -> None:
         while True:
             await self._house.world.clock.sleep(RENEW_SECONDS)
+            self._house.timers.follow_wall()
             await self._renew_once()
 
     async def _renew_once(self) -> None:

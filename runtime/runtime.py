@@ -354,11 +354,13 @@ class Runtime:
         """
         key = CaseKey(self._tenant, case_id)
         while True:
-            changed = self.node.changed()
+            changed, rested = self.node.changed(), self.node.resting(key)
             row = await self.store.case(key)
             if row is None:
                 raise KeyError(case_id)
-            if row.status is CaseStatus.CLOSED or (row.status is CaseStatus.PARKED and self.node.resting(key)):
+            # Before and after: it may have worked and parked anew while its row was on the way.
+            rests = row.status is CaseStatus.PARKED and rested and self.node.resting(key)
+            if row.status is CaseStatus.CLOSED or rests:
                 return row
             await changed.wait()
 

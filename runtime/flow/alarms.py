@@ -7,7 +7,6 @@ It does not know what happens then.
 from collections.abc import Callable
 
 from casework.runtime.flow.services import Services
-from casework.runtime.seams import MICROS
 from casework.runtime.timers import Alarm
 
 
@@ -21,8 +20,7 @@ class Alarms:
     def set(self, step_id: str, due: int, ring: Callable[[str, int], None]) -> None:
         """Call `ring` with the step and its moment once it has come."""
         services = self._services
-        seconds = (due - services.world.clock.wall_micros()) / MICROS
-        self._alarms[step_id] = services.timers.after(seconds, lambda: services.tell(lambda: ring(step_id, due)))
+        self._alarms[step_id] = services.timers.at(due, lambda: services.tell(lambda: ring(step_id, due)))
 
     def drop(self, step_id: str) -> bool:
         """Forget a step's alarm; tell whether there was one."""

@@ -36,6 +36,7 @@ from casework.runtime.flow.operations import (
     Sleep,
     perform,
 )
+from casework.runtime.flow.schedules import Schedule
 
 T = TypeVar("T")
 
@@ -240,6 +241,14 @@ class Case:
     async def now(self) -> int:
         """Give the time in microseconds since the epoch, the same one on replay."""
         return cast("int", await perform(Draw("now")))
+
+    async def next(self, schedule: Schedule) -> int:
+        """Give the next moment of a calendar rule, the same one on replay; wait for it by `sleep_until`.
+
+        Raises:
+            ScheduleInvalid: the rule cannot be read, or names no moment.
+        """
+        return cast("int", await perform(Draw("next", schedule.after)))
 
     async def random(self) -> float:
         """Give a number from 0 up to 1, the same one on replay."""

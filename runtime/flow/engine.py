@@ -20,7 +20,7 @@ from msgspec import Raw
 
 from casework.protocols.errors import ContractIncomplete
 from casework.protocols.records import Entry, Parked, Review, Unparked, Withdrawn, Won
-from casework.runtime.errors import CaseCancelled, ChapterFull, ForeignAwait
+from casework.runtime.errors import CaseCancelled, ChapterFull, ForeignAwait, ScheduleInvalid
 from casework.runtime.flow.entries import Setting, answer, instant_entry, name_of, start_entry
 from casework.runtime.flow.operations import Branches, Draw, Instant, NextChapter, Waiting, is_operation
 
@@ -165,7 +165,10 @@ class Engine:
                 self._shut_all(branch, ChapterFull(OUTPUTS_MAX))
                 return
             if isinstance(operation, Instant):
-                value = self._instant(branch, operation)
+                try:
+                    value = self._instant(branch, operation)
+                except ScheduleInvalid as invalid:
+                    error = invalid
                 continue
             assert isinstance(operation, Waiting), "every operation is instant, waiting or a fork"
             error = self._wait(branch, operation)
@@ -264,7 +267,7 @@ class Engine:
         step_id = self._step_id(branch, name_of(operation))
         value: object = None
         if isinstance(operation, Draw):
-            value = self._setting.draw(operation.kind, step_id)
+            value = self._setting.draw(operation, step_id)
         self.outputs.append(Output(step_id, instant_entry(self._setting, operation, value)))
         return value
 

@@ -78,8 +78,8 @@ class Setting:
     identity: bytes
     """Hash of the case's first record; ids of its tasks and reviews grow from it."""
     now: Callable[[], int]
-    draw: Callable[[str, str], object]
-    """Give `now`, `random` or `id` for a step id: recorded ones on replay, fresh ones else."""
+    draw: Callable[[Draw, str], object]
+    """Give what a draw asks for at a step id: recorded ones on replay, fresh ones else."""
 
 
 def instant_entry(setting: Setting, operation: Instant, value: object) -> Entry:

@@ -6,7 +6,7 @@ once. It does not know how an operation is carried out.
 """
 
 import types
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 
 from msgspec import Raw, Struct
 
@@ -67,9 +67,11 @@ class NextReport(Struct, frozen=True):
 
 
 class Draw(Struct, frozen=True):
-    """Ask for a moment, a number or an id: `kind` is `now`, `random` or `id`."""
+    """Ask for a moment, a number or an id: `kind` is `now`, `next`, `random` or `id`."""
 
     kind: str
+    after: Callable[[int], int] | None = None
+    """Of `next`: gives the first moment of a rule after another one."""
 
 
 class Note(Struct, frozen=True):

@@ -19,6 +19,7 @@ from casework.runtime.errors import FlowUnknown
 from casework.runtime.flow.case import Case, Flow
 from casework.runtime.flow.engine import Engine
 from casework.runtime.flow.entries import Setting
+from casework.runtime.flow.operations import Draw
 from casework.runtime.flow.replay import Logged, decode_log, recorded_draws, replay
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseRow, Record
@@ -74,10 +75,13 @@ class Reader:
     def _setting(self, row: CaseRow, opened: Opened, identity: bytes, log: Sequence[Logged]) -> Setting:
         world = self.world
 
-        def fresh(kind: str) -> object:
-            if kind == "now":
-                return world.clock.wall_micros()
-            return world.randomness.stream("flow").random() if kind == "random" else world.ids.new()
+        def fresh(operation: Draw) -> object:
+            if operation.kind == "random":
+                return world.randomness.stream("flow").random()
+            if operation.kind == "id":
+                return world.ids.new()
+            now = world.clock.wall_micros()
+            return now if operation.after is None else operation.after(now)
 
         return Setting(
             key=row.key,

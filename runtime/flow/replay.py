@@ -8,7 +8,7 @@ It does not know how the log was read.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,6 +38,7 @@ from casework.protocols.wire import Task
 from casework.runtime.errors import ReplayMismatch
 from casework.runtime.flow.engine import Engine, Output
 from casework.runtime.flow.entries import fits
+from casework.runtime.flow.operations import Draw
 from casework.runtime.store.base import Record
 
 #: Records that the flow itself causes.
@@ -59,6 +60,9 @@ OUTPUTS: Final = (
 
 #: Fields that belong to the first time and not to what was asked.
 OCCASIONAL: Final = frozenset({"id", "review_id", "deadline", "trace", "expires", "due", "policy_hash", "sender"})
+
+#: What each kind of draw gives.
+DRAWN: Final[Mapping[str, type]] = {"now": int, "next": int, "random": float, "id": str}
 
 #: Stands in the step id of everything that happens inside a task or call.
 INNER: Final = ":"
@@ -90,16 +94,16 @@ def decode_log(records: Sequence[Record]) -> list[Logged]:
     return [Logged(record, decode_entry(record.frame)) for record in records]
 
 
-def recorded_draws(log: Sequence[Logged], fresh: Callable[[str], object]) -> Callable[[str, str], object]:
-    """Make the `draw` of an engine's setting: what the log has for a step, else `fresh(kind)`."""
+def recorded_draws(log: Sequence[Logged], fresh: Callable[[Draw], object]) -> Callable[[Draw, str], object]:
+    """Make the `draw` of an engine's setting: what the log has for a step, else `fresh(operation)`."""
     drawn = {logged.record.step_id: logged.entry for logged in log if isinstance(logged.entry, Drawn)}
 
-    def draw(kind: str, step_id: str) -> object:
+    def draw(operation: Draw, step_id: str) -> object:
         entry = drawn.get(step_id)
         if entry is None:
-            return fresh(kind)
+            return fresh(operation)
         assert isinstance(entry, Drawn), "filtered above"
-        return unpack(entry.value, float if kind == "random" else int if kind == "now" else str)
+        return unpack(entry.value, DRAWN[operation.kind])
 
     return draw
 
