@@ -30,7 +30,7 @@ from casework.protocols.records import Closed, Review, ReviewAction
 from casework.runtime.errors import Stopping
 from casework.runtime.runtime import Runtime
 from casework.runtime.seams import MICROS, World
-from casework.runtime.store.base import CaseKey, CaseRow, DecideResult, DeliverResult, Record, ReviewRow, Wait
+from casework.runtime.store.base import CaseKey, CaseRow, DecideResult, DeliverResult, Record, ReviewRow, Wait, WaitKind
 from casework.runtime.store.memory import MemoryStore
 
 T = TypeVar("T")
@@ -75,7 +75,12 @@ class CaseBench:
             tenant: whose cases are opened.
             start: when time begins, in microseconds since the epoch.
             kill: where the first process dies.
+
+        Raises:
+            ToolUnknown: a fake stands for a tool that the crew does not have.
         """
+        for name in tools or {}:
+            crew.tools.get(name)
         self.clock = VirtualClock(start)
         self.outside = Outside()
         self.people = tuple(people)
@@ -89,6 +94,7 @@ class CaseBench:
         self._world = World(clock=self.clock, ids=CountedIds(), offload=InlineOffload())
         self._seen = Snapshot()
         self._kill = kill
+        self._delivered = 0
         self._group: TaskGroup | None = None
         self._process: Process | None = None
 
@@ -96,15 +102,22 @@ class CaseBench:
         """Start the crew."""
         group = anyio.create_task_group()
         await group.__aenter__()
-        await self.begin(group)
+        try:
+            await self.begin(group)
+        except BaseException as error:
+            await group.__aexit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        """Kill the process; nothing of it is left."""
+        """Kill the process; nothing of it is left. An error of the block goes out as it is, in no group."""
         assert self._group is not None, "entered before"
         await self.end()
+        if isinstance(error, Exception):
+            await self._group.__aexit__(None, None, None)
+            return None
         return await self._group.__aexit__(kind, error, trace)
 
     async def begin(self, group: TaskGroup) -> None:
@@ -166,11 +179,28 @@ class CaseBench:
         return min((due for due in dues if due is not None), default=None)
 
     async def deliver(
-        self, target: str, value: object = None, *, by: str = "test", data: bytes | None = None, label: str = ""
+        self,
+        target: str,
+        value: object = None,
+        *,
+        by: str = "test",
+        data: bytes | None = None,
+        label: str = "",
+        message_id: str = "",
     ) -> DeliverResult:
-        """Deliver a thing to a case, or to whatever waits for a key; raises as `Runtime.deliver`."""
-        key = "" if target in self._seen.rows else target
-        given = await self.runtime.deliver(target, by=by, key=key, value=value, data=data, label=label)
+        """Deliver a thing to a case that waits for one, or to whatever waits for a key; raises as `Runtime.deliver`.
+
+        Each delivery is a new one, whatever it brings, unless it has the `message_id` of an earlier one.
+        """
+        key = target
+        if target in self._seen.rows:
+            keys = [wait.key for wait in self.waits(target) if wait.kind is WaitKind.EVIDENCE]
+            key = keys[0] if len(keys) == 1 else ""
+        self._delivered += 1
+        message_id = message_id or f"delivery:{self._delivered}"
+        given = await self.runtime.deliver(
+            target, by=by, key=key, value=value, data=data, label=label, message_id=message_id
+        )
         await self.settle()
         return given
 
@@ -260,6 +290,7 @@ class CaseBench:
         Raises:
             AssertionError: the case has not ended, or ended with an error; the text tells its log.
         """
+        __tracebackhide__ = True
         log = self.log(case_id)
         last = log.entries[-1]
         if not isinstance(last, Closed):

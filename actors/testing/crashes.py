@@ -8,7 +8,7 @@ It does not know what the flow is for.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -87,6 +87,7 @@ async def crash_anywhere(
         AssertionError: a crash made a difference, or the flow does not end even without one.
         ValueError: `every` or `only` is not right.
     """
+    __tracebackhide__ = True
     if every < 1:
         raise ValueError(f"every must be at least 1, not {every}")
     trial = Trial(
@@ -105,6 +106,8 @@ async def crash_anywhere(
     whole = await _run(trial, None)
     if not whole.result:
         raise AssertionError(f"the flow {flow!r} does not end even when nothing is killed: {whole.standing}")
+    if chosen is not None and chosen.append > whole.appends:
+        raise ValueError(f"{only!r} names no crash: flow {flow!r} has {whole.appends} appends")
     for kill in _kills(whole.appends, every) if chosen is None else [chosen]:
         found = difference(whole, await _run(trial, kill))
         if found:
@@ -135,7 +138,10 @@ async def _run(trial: Trial, kill: Kill | None) -> Ending:
     bench = CaseBench(trial.crew, tools=trial.tools, people=trial.people, settings=settings, kill=kill)
     async with bench:
         appends = bench.store.appends
-        await _while_it_lives(bench, lambda: _drive(bench, trial))
+        with anyio.CancelScope() as scope:
+            bench.store.on_death = scope.cancel
+            await _drive(bench, trial)
+        bench.store.on_death = _nobody
         if not bench.store.alive:
             await bench.crash()
             await _drive(bench, trial)
@@ -143,19 +149,6 @@ async def _run(trial: Trial, kill: Kill | None) -> Ending:
         logs = [bench.log(row.key.case_id) for row in rows]
         seen = None if trial.watch is None else trial.watch()
         return ending_of(trial.crew, rows, logs, bench.outside.effects(), (seen, len(appends)))
-
-
-async def _while_it_lives(bench: CaseBench, drive: Callable[[], Awaitable[None]]) -> None:
-    died = bench.store.died
-
-    async def leave(scope: anyio.CancelScope) -> None:
-        await died.wait()
-        scope.cancel()
-
-    async with anyio.create_task_group() as race:
-        race.start_soon(leave, race.cancel_scope)
-        await drive()
-        race.cancel_scope.cancel()
 
 
 async def _drive(bench: CaseBench, trial: Trial) -> None:
@@ -173,6 +166,10 @@ async def _drive(bench: CaseBench, trial: Trial) -> None:
             return
         await bench.clock.move(due)
         await bench.settle()
+
+
+def _nobody() -> None:
+    """Hear of the end of a process that nobody waits for."""
 
 
 async def _deliver(bench: CaseBench, deliveries: Mapping[str, object]) -> bool:

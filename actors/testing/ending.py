@@ -119,7 +119,8 @@ def _standing(rows: Sequence[CaseRow], logs: Sequence[CaseLog]) -> str:
     for row, log in zip(rows, logs, strict=True):
         halted = [entry.reason for entry in log.entries if isinstance(entry, Halted)]
         if halted:
-            return f"case {log.case_id} stopped: {halted[-1]}. {DRAW}"
+            advice = f". {DRAW}" if "ReplayMismatch" in halted[-1] else ""
+            return f"case {log.case_id} stopped: {halted[-1]}{advice}"
         if log is logs[0] and not row.result:
             waits = "; ".join(
                 f"{wait.kind} {wait.key}{f' ({wait.reason})' if wait.reason else ''}" for wait in row.waits

@@ -41,6 +41,7 @@ class CaseLog:
 
     def assert_steps(self, *patterns: str) -> None:
         """Fail unless the log has exactly these lines."""
+        __tracebackhide__ = True
         steps = self.steps
         same = len(steps) == len(patterns)
         if not same or not all(fnmatchcase(step, pattern) for step, pattern in zip(steps, patterns, strict=True)):
@@ -48,6 +49,7 @@ class CaseLog:
 
     def assert_has(self, *patterns: str) -> None:
         """Fail unless the log has these lines in this order, whatever stands between them."""
+        __tracebackhide__ = True
         rest = iter(self.steps)
         for pattern in patterns:
             if not any(fnmatchcase(step, pattern) for step in rest):
@@ -56,6 +58,7 @@ class CaseLog:
 
     def assert_lacks(self, *patterns: str) -> None:
         """Fail if the log has any such line."""
+        __tracebackhide__ = True
         for pattern in patterns:
             found = [step for step in self.steps if fnmatchcase(step, pattern)]
             if found:
@@ -63,6 +66,7 @@ class CaseLog:
 
     def assert_decided(self, subject: str, chosen: str, *, rule: str = "*") -> None:
         """Fail unless this was decided on that subject, by a rule that fits."""
+        __tracebackhide__ = True
         decisions = [entry for entry in self.entries if isinstance(entry, Decision) and entry.subject == subject]
         if not any(each.chosen == chosen and fnmatchcase(each.rule, rule) for each in decisions):
             told = [f"{each.subject}: {each.chosen} by rule {each.rule}" for each in decisions]
@@ -74,6 +78,7 @@ class CaseLog:
         return "\n".join(lines)
 
     def _fail(self, what: str, lines: Sequence[str]) -> None:
+        __tracebackhide__ = True
         shown = "\n".join(f"    {line}" for line in lines)
         raise AssertionError(f"the log of case {self.case_id} {what}:\n{shown}\nthe whole log:\n{self.told()}")
 

@@ -65,6 +65,7 @@ def crashes(request: pytest.FixtureRequest) -> "Callable[..., Awaitable[Ending]]
     async def crash(*given: object, **options: object) -> "Ending":
         from casework.actors.testing.crashes import crash_anywhere
 
+        __tracebackhide__ = True
         run = cast("Callable[..., Awaitable[Ending]]", crash_anywhere)
         only = request.config.getoption(_OPTION)
         return await run(**{**declared, **_named(given), **options, "only": only, "again": again})
