@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.installed import pytest_there
+
 DOCS = Path(__file__).parents[1] / "docs"
 
 
@@ -30,6 +32,13 @@ def test_the_page_on_actors_shows_a_counter_that_goes_on_after_its_failure(tmp_p
 
 def test_the_page_on_actors_shows_an_account_that_saves_itself_when_it_ends(tmp_path: Path) -> None:
     assert said(programs("actors.md")[1], tmp_path) == ["b'100'", "{'4711': 100}"]
+
+
+def test_the_page_on_testing_shows_tests_that_pass_as_users_have_them(tmp_path: Path) -> None:
+    (tmp_path / "test_refunds.py").write_text(programs("testing.md")[0], encoding="utf-8")
+    run = pytest_there(tmp_path)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "8 passed" in run.stdout, "each of the four on asyncio and on trio"
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
