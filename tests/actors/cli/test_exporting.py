@@ -1,8 +1,10 @@
 """The command takes cases out of a store, into another one, and drops what old ones contained."""
 
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,25 @@ def test_what_cannot_be_exported_or_imported_is_one_line(done: Desk) -> None:
     for arguments in (("import", "absent.json"), ("import", done.folder / "x.json"), ("export", "fine", "-o", "no/x")):
         said = done(*arguments)
         assert (said.returncode, len(said.stderr.splitlines())) == (2, 1), said.stderr
+
+
+def test_a_case_that_is_not_as_it_was_written_is_exported_with_a_warning(done: Desk) -> None:
+    with closing(sqlite3.connect(done.folder / "cases.db")) as connection, connection:
+        connection.execute("UPDATE record SET at = at + 1 WHERE kind = 'decision'")
+    out = done("export", "fine", "-o", done.folder / "case.json")
+    assert out.returncode == 1
+    assert [line for line in out.stderr.splitlines() if "case fine: record " in line]
+    assert done("import", done.folder / "case.json", "--store", f"sqlite:///{done.folder}/x.db").returncode == 2
+
+
+@pytest.mark.usefixtures("served")
+def test_while_a_service_owns_the_store_cases_leave_it_and_none_come_in(desk: Desk) -> None:
+    file = desk.folder / "case.json"
+    assert desk("export", "fine", "-o", file).returncode == 0
+    assert desk("retain", "--older-than", "0d").returncode == 0
+    for arguments in (("import", file), ("retain", "--older-than", "0d", "--yes")):
+        said = desk(*arguments)
+        assert (said.returncode, len(said.stderr.splitlines())) == (4, 1)
 
 
 def test_retention_is_only_told_unless_it_is_meant(done: Desk) -> None:

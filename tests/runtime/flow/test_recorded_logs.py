@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 import pytest
 
 from casework.protocols.codec import decode_entry, kind_of, pack, plain_entry
@@ -15,7 +16,7 @@ from casework.runtime.flow.reading import Reader, Reading
 from casework.runtime.fold import COLUMNS, fold
 from casework.runtime.seams import World
 from casework.runtime.store.archive import Transfer
-from casework.runtime.store.base import CaseStatus
+from casework.runtime.store.base import CaseStatus, Record
 from casework.runtime.store.memory import MemoryStore
 from casework.runtime.store.verify import verify
 from examples.bookkeeping import crew as bookkeeping
@@ -107,6 +108,15 @@ def test_a_log_that_says_something_else_than_its_flow_does_is_not_replayed() -> 
         "record"
         in Reader(flows(path), World(), "").read(transfer.row, transfer.records[:1] + transfer.records[2:]).reason
     )
+
+
+@pytest.mark.parametrize("tag", ["noted@2", "dreamt"])
+def test_a_log_with_a_record_of_a_newer_release_is_not_replayed(tag: str) -> None:
+    [path] = [path for path in LOGS if path.stem == "waits"]
+    [transfer] = transfers(path)
+    newer = Record(len(transfer.records), 1, tag, "note", 0, msgspec.msgpack.encode({"type": tag, "text": "?"}))
+    reading = Reader(flows(path), World(), "").read(transfer.row, (*transfer.records, newer))
+    assert reading.reason.startswith("FrameUnknown")
 
 
 def test_the_logs_of_releases_hold_every_kind_of_record() -> None:
