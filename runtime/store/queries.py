@@ -88,7 +88,7 @@ def records(connection: sqlite3.Connection, key: CaseKey, from_seq: int) -> Sequ
         "SELECT seq, epoch, kind, step_id, at, frame, hash FROM record WHERE case_no = ? AND seq >= ? ORDER BY seq",
         (case_number(connection, key), from_seq),
     )
-    return [_record(*row) for row in rows.fetchall()]
+    return [Record(*row) if type(row[5]) is bytes else _without_frame(*row) for row in rows.fetchall()]
 
 
 def reviews(connection: sqlite3.Connection, state: str | None) -> Sequence[ReviewRow]:
@@ -96,6 +96,12 @@ def reviews(connection: sqlite3.Connection, state: str | None) -> Sequence[Revie
     rows = connection.execute(
         f"{_REVIEW} WHERE :state IS NULL OR r.state = :state ORDER BY r.opened_at, r.id", {"state": state}
     )
+    return [_review_row(row) for row in rows.fetchall()]
+
+
+def reviews_of(connection: sqlite3.Connection, number: int) -> Sequence[ReviewRow]:
+    """Give the reviews of a case that is there, by its number, oldest first."""
+    rows = connection.execute(f"{_REVIEW} WHERE r.case_no = ? ORDER BY r.opened_at, r.id", (number,))
     return [_review_row(row) for row in rows.fetchall()]
 
 
@@ -133,11 +139,11 @@ def next_due(connection: sqlite3.Connection) -> int | None:
     return None if due is None else int(due)
 
 
-def _record(seq: int, epoch: int, kind: str, step_id: str, at: int, frame: bytes | str, hash_: bytes) -> Record:
-    if isinstance(frame, str) and DROPPED.fullmatch(frame):
+def _without_frame(seq: int, epoch: int, kind: str, step_id: str, at: int, kept: object, hash_: bytes) -> Record:
+    if isinstance(kept, str) and DROPPED.fullmatch(kept):
         # Retention dropped the frame, and left its hash in its place.
-        return Record(seq, epoch, kind, step_id, at, b"", hash_, bytes.fromhex(frame))
-    return Record(seq, epoch, kind, step_id, at, cast("bytes", frame), hash_)
+        return Record(seq, epoch, kind, step_id, at, b"", hash_, bytes.fromhex(kept))
+    return Record(seq, epoch, kind, step_id, at, cast("bytes", kept), hash_)
 
 
 def _waits(connection: sqlite3.Connection, number: int) -> tuple[Wait, ...]:

@@ -42,6 +42,7 @@ def assert_append(append: Append) -> None:
         assert record.seq == append.next_seq + offset, "records of an append follow each other from next_seq on"
         assert record.epoch == append.epoch, "records of an append bear its epoch"
         assert 0 <= record.at <= INTEGER_MAX, "the moment of a record is not before the epoch"
+        assert not record.frame_hash, "a record is appended with its frame; only retention drops it"
     assert append.inbox_seen == 0 or append.release, "inbox_seen is said with release"
 
 

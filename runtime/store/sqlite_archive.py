@@ -55,7 +55,7 @@ def transfer(connection: sqlite3.Connection, key: CaseKey) -> Transfer | None:
         row=row,
         records=tuple(queries.records(connection, key, 0)),
         inbox=tuple(_entry(*values) for values in entries),
-        reviews=tuple(review for review in queries.reviews(connection, None) if review.key == key),
+        reviews=tuple(queries.reviews_of(connection, number)),
     )
 
 
