@@ -65,6 +65,10 @@ class CallHistory:
                 return bytes(entry.proposal)
         return None
 
+    def asked_in(self, scope: str) -> list[str]:
+        """Give the calls that were asked for in a scope, oldest first."""
+        return [step for step in self._recorded if step.startswith(scope) and self.arguments(step) is not None]
+
     def wrote(self, step_id: str) -> bool:
         """Tell whether any call of a task, in whatever attempt, made a write that is not known to have failed."""
         return any(

@@ -41,7 +41,8 @@ from casework.runtime.flow.operations import CallTool, Delegate, NextReport, Par
 from casework.runtime.flow.replay import INNER, Logged, marked, split_mark
 from casework.runtime.flow.services import Services
 from casework.runtime.flow.standing import ERROR_CHARS_MAX, closing, first_waiting, waits_of
-from casework.runtime.flow.tasks import RESUMED, TASK_MARKS, Tasks
+from casework.runtime.flow.tasks import Tasks
+from casework.runtime.flow.taskwork import RESUMED, TASK_MARKS
 from casework.runtime.store.base import CaseStatus, InboxItem, Opening, Wait, WaitKind
 
 

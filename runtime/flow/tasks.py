@@ -15,13 +15,12 @@ It does not know who does the work.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
 from casework.protocols.codec import decode_call_asked, encode, pack
-from casework.protocols.records import Call, Decided, Decision, Done, Review, ReviewAction, Undone, Withdrawn
+from casework.protocols.records import Call, Decided, Decision, ReviewAction, Undone, Withdrawn
 from casework.protocols.wire import (
     CallAnswered,
     CallAsked,
@@ -34,66 +33,16 @@ from casework.protocols.wire import (
 )
 from casework.runtime.flow.callhistory import Ended
 from casework.runtime.flow.calls import Calls
-from casework.runtime.flow.replay import INNER, Logged, marked, split_mark
+from casework.runtime.flow.replay import Logged, marked
 from casework.runtime.flow.services import Services
+from casework.runtime.flow.taskwork import AGAIN, ATTEMPT, RETRY, ROUTE, STOP, STOPPED, TaskWork
 from casework.runtime.seams import MICROS
 from casework.runtime.staff import CallRequest, Grant
 from casework.runtime.store.base import Wait, WaitKind
-from casework.runtime.telemetry import SpanHandle
-from casework.runtime.timers import Alarm
 
-#: How the inner steps are marked that tell of a task itself: who got an attempt, an attempt's end, the choice
-#: whether it is tried again, where it goes when it is not, what a person said of that, what an operator delivered,
-#: and the task as given anew.
-ROUTE: Final = "route"
-ATTEMPT: Final = "attempt"
-RETRY: Final = "retry"
-STOP: Final = "on_stop"
-STOPPED: Final = "stopped"
-RESUMED: Final = "resumed"
-AGAIN: Final = "again"
-TASK_MARKS: Final = frozenset({ROUTE, ATTEMPT, RETRY, STOP, STOPPED, RESUMED, AGAIN})
-
-
-@dataclass(slots=True, eq=False)
-class TaskWork:
-    """One task on its way."""
-
-    step_id: str
-    task: Task
-    frame: bytes
-    seconds: float
-    """How long it may take in all, when it is given."""
-    attempts_given: int
-    """How many attempts it gets when it is given."""
-    attempt: int = 1
-    ordinals: dict[str, int] = field(default_factory=dict[str, int])
-    spent: dict[str, int] = field(default_factory=dict[str, int])
-    """What its calls cost, by step; a call that is asked for again after a restart counts once."""
-    alarm: Alarm | None = None
-    suspended_by: str = ""
-    """Step of the call that waits for a person."""
-    stopped: str = ""
-    """Why nobody works on it and an operator is needed."""
-    review: Review | None = None
-    """What a person is asked, once it will not be tried again."""
-    last_failure: Failed | None = None
-    span: SpanHandle | None = None
-
-    @property
-    def idle(self) -> bool:
-        """Tell whether it waits for a person and for nobody else."""
-        return bool(self.suspended_by or self.stopped or self.review)
-
-    @property
-    def key(self) -> str:
-        """Name what an operator delivers to have it tried again."""
-        return f"retry:{self.task.case_id}:{self.step_id}"
-
-    @property
-    def scope(self) -> str:
-        """Give the inner scope of this attempt."""
-        return f"{self.step_id}{INNER}" if self.attempt == 1 else f"{self.step_id}@{self.attempt}{INNER}"
+#: Seconds that an agent's new call waits for those that the log has of it; an agent that works on several things at
+#: once may come to them in another order.
+SKIP_SECONDS: Final = 10.0
 
 
 class Tasks:
@@ -125,7 +74,7 @@ class Tasks:
         work = TaskWork(task.step_id, task, frame, seconds, task.attempts)
         self._works[work.step_id] = work
         for logged in earlier:
-            _relive(work, logged)
+            work.relive(logged)
         if not work.idle:
             work.suspended_by = self._calls.history.waiting_below(work.scope)
         if not work.idle:
@@ -149,6 +98,9 @@ class Tasks:
         work = self._find(outcome.task_id)
         if work is None or work.idle or work.attempt != attempt:
             return
+        if work.unasked and isinstance(outcome, Completed):
+            self._skipped(work, attempt)
+            return
         self._still(work)
         route = self._services.staff.routed(work.task.id)
         if route is not None:
@@ -168,11 +120,21 @@ class Tasks:
         if work is None or work.idle or work.attempt != asked.attempt:
             answer(encode(CallAnswered(failure=FailureKind.REFUSED, message="the task has moved on")))
             return
-        step_id = _inner_id(work, asked.tool)
+        step_id = work.inner(asked.tool)
         before = self._calls.history.arguments(step_id)
         if before is not None and before != bytes(asked.arguments):
-            self._diverged(work, step_id)
+            self._diverged(work, f"it asked for something else at {step_id} than the log says")
             return
+        if before is None and work.unasked:
+            self._hold(work, lambda: self._ask(work, step_id, asked, answer))
+            return
+        if step_id in work.unasked:
+            work.unasked.remove(step_id)
+        self._ask(work, step_id, asked, answer)
+        while work.held and not (work.unasked or work.idle):
+            work.held.pop(0)()
+
+    def _ask(self, work: TaskWork, step_id: str, asked: CallAsked, answer: Callable[[bytes], None]) -> None:
         request = self._request(work, step_id, asked)
         work.spent.setdefault(step_id, 0)
         self._calls.begin(request, lambda ended: self._answered(work, step_id, ended, answer))
@@ -219,13 +181,16 @@ class Tasks:
         return next((work for work in self._works.values() if work.task.id == task_id), None)
 
     def _still(self, work: TaskWork) -> None:
-        if work.alarm is not None:
-            work.alarm.cancel()
-            work.alarm = None
+        for alarm in (work.alarm, work.patience):
+            if alarm is not None:
+                alarm.cancel()
+        work.alarm = work.patience = None
 
     def _dispatch(self, work: TaskWork) -> None:
         services, attempt = self._services, work.attempt
         work.ordinals.clear()
+        work.held.clear()
+        work.unasked = self._calls.history.asked_in(work.scope)
         left = (work.task.deadline - services.world.clock.wall_micros()) / MICROS
         if left <= 0:
             self._locally(work, FailureKind.TIMEOUT, "its deadline has passed", retryable=False)
@@ -346,40 +311,23 @@ class Tasks:
         if work.span is not None:
             work.span.end(error="")
 
-    def _diverged(self, work: TaskWork, step_id: str) -> None:
-        """An agent asks for something else than it did before: a new attempt, unless it has written."""
+    def _hold(self, work: TaskWork, ask: Callable[[], None]) -> None:
+        """Let a new call wait until the agent has asked for all that the log has of it: it may have skipped it."""
+        services, attempt = self._services, work.attempt
+        if work.patience is None:
+            skipped = services.timers.after(SKIP_SECONDS, lambda: services.tell(lambda: self._skipped(work, attempt)))
+            work.patience = skipped
+        work.held.append(ask)
+
+    def _skipped(self, work: TaskWork, attempt: int) -> None:
+        """Hear that an agent goes on, or would, without a call that the log has of it."""
+        if self._works.get(work.step_id) is work and work.attempt == attempt and work.unasked and not work.idle:
+            self._diverged(work, f"it went on without asking for {work.unasked[0]}, which the log has")
+
+    def _diverged(self, work: TaskWork, what: str) -> None:
+        """An agent does something else than it did before: a new attempt, unless it has written."""
         if self._calls.history.wrote(work.step_id):
-            self._services.halt(f"partial: the agent of {work.step_id} diverged at {step_id} after a write")
+            self._services.halt(f"partial: the agent of {work.step_id} diverged after a write: {what}")
             return
-        message = f"the agent asked for something else at {step_id} than the log says"
         self._services.staff.recall(work.task.id)
-        self._locally(work, FailureKind.ERROR, message, retryable=True)
-
-
-def _inner_id(work: TaskWork, tool: str) -> str:
-    ordinal = work.ordinals.get(tool, 0)
-    work.ordinals[tool] = ordinal + 1
-    return f"{work.scope}{tool}#{ordinal}" if ordinal else f"{work.scope}{tool}"
-
-
-def _relive(work: TaskWork, logged: Logged) -> None:
-    """Bring a task to where an earlier incarnation left it."""
-    step_id, mark = split_mark(logged.record.step_id)
-    match mark, logged.entry:
-        case _, Task() as task:
-            work.task, work.frame = task, logged.record.frame
-            work.stopped, work.review = "", None
-            work.attempt += 1
-        case "retry", _:
-            work.attempt += 1
-        case "on_stop", Decision() as decision:
-            work.stopped = decision.why if decision.chosen == OnStop.PARK else ""
-        case "attempt", Failed() as failed:
-            work.last_failure = failed
-        case "stopped", Review() as review:
-            work.review = review
-        case _, Call() | Done() as ended:
-            work.spent[step_id] = ended.cost.micros
-        case _, _:
-            if step_id != work.step_id:
-                work.spent.setdefault(step_id, 0)
+        self._locally(work, FailureKind.ERROR, f"the agent diverged: {what}", retryable=True)

@@ -1,6 +1,7 @@
 """Logs that a release wrote are read, verified and replayed by today's code, for ever."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
@@ -100,6 +101,18 @@ def test_a_row_of_a_release_is_a_fold_of_its_log(path: Path) -> None:
     for row, folded in [(each.row, fold(each.row.key, each.records)) for each in transfers(path)]:
         assert [getattr(folded, name) for name in COLUMNS] == [getattr(row, name) for name in COLUMNS]
         assert folded.closed is (row.status is CaseStatus.CLOSED)
+
+
+def test_chapters_that_nobody_replays_any_more_still_can_be() -> None:
+    [path] = [path for path in LOGS if path.stem == "chapters"]
+    [transfer] = transfers(path)
+    starts = [record_.seq for record_ in transfer.records if record_.kind in {"opened", "chapter"}]
+    assert len(starts) == 3
+    for start, end in pairwise([*starts, len(transfer.records) - 1]):
+        reading = Reader(flows(path), World(), "").read(transfer.row, transfer.records[start:end])
+        assert (reading.reason, reading.chapter) == ("", starts.index(start))
+        assert reading.engine is not None
+        assert (reading.engine.outputs, reading.engine.finished) == ([], True)
 
 
 def test_a_log_that_says_something_else_than_its_flow_does_is_not_replayed() -> None:
