@@ -95,6 +95,8 @@ class CaseBench:
         self._seen = Snapshot()
         self._kill = kill
         self._delivered = 0
+        # Whatever became of it: a decision that came too late is not tried again.
+        self._decided: set[str] = set()
         self._group: TaskGroup | None = None
         self._process: Process | None = None
 
@@ -227,7 +229,9 @@ class CaseBench:
         person = FakePerson(action, rule=rule, title=title, by=by, edited=edited, reason=reason)
         for review in self.reviews():
             if person.takes(_rule(review), review.title):
-                return (await self._decides(person, review))[0]
+                (given,) = await self._decides(person, review)
+                await self.settle()
+                return given
         shown = ", ".join(f"{review.title!r} by rule {_rule(review)!r}" for review in self.reviews()) or "none"
         raise LookupError(f"no open review has rule {rule!r} and title {title!r}; open: {shown}")
 
@@ -329,6 +333,8 @@ class CaseBench:
         found: list[tuple[ReviewRow, FakePerson]] = []
         for review in self.reviews():
             rule = _rule(review)
+            if review.id in self._decided:
+                continue
             person = next((person for person in self.people if person.takes(rule, review.title)), None)
             if person is not None:
                 found.append((review, person))
@@ -341,6 +347,7 @@ class CaseBench:
             decided = await self.runtime.decide(review.id, action, by=person.by, reason=person.reason, edited=edited)
             given.append(decided)
         self.decisions.extend(given)
+        self._decided.add(review.id)
         await quiet()
         await self._look()
         return given
