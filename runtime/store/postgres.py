@@ -34,7 +34,7 @@ from casework.runtime.store.postgres_ear import PostgresEar
 from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_reader import PostgresReader
 from casework.runtime.store.postgres_url import PostgresAddress
-from casework.runtime.store.postgres_writer import PostgresWriter
+from casework.runtime.store.postgres_writer import Ears, PostgresWriter
 
 #: How long a hint to the others may take; they look by themselves if it is not given.
 HINT_SECONDS_MAX: Final = 2.0
@@ -61,7 +61,7 @@ class PostgresStore:
         self._heard: Callable[[Sequence[CaseKey]], None] | None = None
         self._nodes: list[str] = []
         self._reader = PostgresReader(address)
-        self._writer = PostgresWriter(address, world, self._arrived)
+        self._writer = PostgresWriter(address, world, self._nodes, Ears(self._arrived, self._want_hint))
         self.ear = PostgresEar(address, world, self._announce, self._nodes)  #: to be served by whoever works on cases
         self._hinting = False
         self._hint_wanted = False
@@ -257,8 +257,13 @@ class PostgresStore:
         return answer
 
     def _arrived(self, keys: Sequence[CaseKey]) -> None:
-        self._hint_wanted = True
+        if self._heard is None:
+            # Where nobody listens here, somebody else must work on it.
+            self._want_hint()
         self._announce(keys)
+
+    def _want_hint(self) -> None:
+        self._hint_wanted = True
 
     def _announce(self, keys: Sequence[CaseKey]) -> None:
         if self._heard is not None:

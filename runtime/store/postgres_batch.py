@@ -56,18 +56,28 @@ _DECIDE: Final = """
 class Batch:
     """Calls that share one transaction, with their answers by place."""
 
-    def __init__(self, link: Link, asked: Sequence[Asked], skew: int) -> None:
-        """Prepare; `skew` is what the database's clock is ahead of ours, in microseconds."""
+    def __init__(self, link: Link, asked: Sequence[Asked], own: Sequence[str]) -> None:
+        """Prepare; `own` are the names of our nodes."""
         self._link = link
         self._asked = asked
-        self._leases = Leases(link, skew)
+        self._own = own
+        self.leases = Leases(link, own)  #: what claims have found
         self._known: dict[CaseKey, Standing] = {}
         self.values: dict[int, object] = {}  #: what each call is answered
         self.errors: dict[int, Exception] = {}  #: what each other call raised
         self.arrived: list[CaseKey] = []  #: who got an item or was opened
 
-    async def carry_out(self) -> None:
-        """Do everything; raises what the driver raises, and then nothing counts."""
+    @property
+    def foreign(self) -> bool:
+        """Whether a node of another process holds a case that got something."""
+        holders = [self._known[key].node for key in self.arrived if key in self._known]
+        return any(node and node not in self._own for node in holders)
+
+    async def carry_out(self, skew: int) -> None:
+        """Do everything; raises what the driver raises, and then nothing counts.
+
+        `skew` is what the database's clock is ahead of ours, in microseconds.
+        """
         self._known = await lock(self._link, self._asked)
         steps = coalesce([call if isinstance(call, Append) else None for call in self._asked])
         groups = [step for step in steps if isinstance(step, Group)]
@@ -77,7 +87,7 @@ class Batch:
             openings = {}
         await self._deliver([(p, call) for p, call in enumerate(self._asked) if isinstance(call, Delivery)])
         await self._decide([(p, call) for p, call in enumerate(self._asked) if isinstance(call, Decision)])
-        self.values.update(await self._leases.carry_out(self._asked))
+        self.values.update(await self.leases.carry_out(self._asked, skew))
 
     async def _write(self, groups: Sequence[Group], openings: dict[int, Opening]) -> list[Group]:
         """Write one wave, and give the appends that must come after it."""

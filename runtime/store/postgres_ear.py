@@ -15,7 +15,7 @@ from anyio.abc import TaskStatus
 from casework.runtime.errors import StoreError
 from casework.runtime.seams import MICROS, World
 from casework.runtime.store.base import CaseKey
-from casework.runtime.store.postgres_link import DRIVER_ERRORS, Link, Purpose, connect, part
+from casework.runtime.store.postgres_link import DRIVER_ERRORS, Link, connect, part
 from casework.runtime.store.postgres_url import PostgresAddress
 
 #: Seconds between two looks when nothing is heard.
@@ -82,7 +82,7 @@ class PostgresEar:
         pause = RETRY_SECONDS_MIN
         while True:
             try:
-                link = await connect(self._address, Purpose.LISTEN)
+                link = await connect(self._address)
             except StoreError:
                 await self._world.clock.sleep(pause)
                 pause = min(pause * 2, RETRY_SECONDS_MAX)

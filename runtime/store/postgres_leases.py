@@ -19,14 +19,16 @@ from casework.runtime.store.postgres_wave import columns
 #: Open cases that are looked at beyond what a claim asks for, since others may just be taking the first of them.
 _SPARE: Final = 1_000
 
-#: Forgets the dead, and says whether there are suspects, and whether the node has one that is still watched.
+#: Forgets the dead, and says whether there are suspects, whether the node has one that is still watched, and whether
+#: nodes of other processes live.
 _BURY: Final = """
     WITH buried AS (
         DELETE FROM node WHERE name IN (SELECT name FROM node WHERE until <= $1 ORDER BY name FOR UPDATE SKIP LOCKED)
     )
     SELECT EXISTS (SELECT 1 FROM "case" WHERE suspect) AS suspects,
            EXISTS (SELECT 1 FROM "case" WHERE suspect AND node = $2 AND claims > $3
-                   AND changed_at > $4) AS watched
+                   AND changed_at > $4) AS watched,
+           EXISTS (SELECT 1 FROM node WHERE until > $1 AND name <> ALL($5::text[])) AS others
 """
 #: Three ways to be wanted, each found by its own index, so that parked cases cost nothing.
 _CLAIM: Final = """
@@ -79,13 +81,19 @@ _KEEP: Final = "INSERT INTO artifact SELECT * FROM unnest($1::text[], $2::bytea[
 class Leases:
     """The part of a batch that is about nodes, settings and artefacts."""
 
-    def __init__(self, link: Link, skew: int) -> None:
-        """Prepare; `skew` is what the database's clock is ahead of ours, in microseconds."""
+    def __init__(self, link: Link, own: Sequence[str]) -> None:
+        """Prepare; `own` are the names of our nodes."""
         self._link = link
-        self._skew = skew
+        self._skew = 0
+        self._own = own
+        self.others: bool | None = None  #: whether nodes of other processes live, if a claim has found out
 
-    async def carry_out(self, asked: Sequence[Asked]) -> dict[int, object]:
-        """Do what is asked, and give each call's answer by its place."""
+    async def carry_out(self, asked: Sequence[Asked], skew: int) -> dict[int, object]:
+        """Do what is asked, and give each call's answer by its place.
+
+        `skew` is what the database's clock is ahead of ours, in microseconds.
+        """
+        self._skew = skew
         values: dict[int, object] = {}
         await self._upsert(asked)
         for place, call in enumerate(asked):
@@ -116,8 +124,9 @@ class Leases:
     async def _claim(self, call: Claim) -> Sequence[CaseRow]:
         now = call.now + self._skew
         since = call.now - rules.SUSPECT_MICROS
-        found = await self._link.fetchrow(_BURY, now, call.node, rules.SUSPECT_CLAIMS, since)
+        found = await self._link.fetchrow(_BURY, now, call.node, rules.SUSPECT_CLAIMS, since, self._own)
         assert found is not None, "a query without a table has a row"
+        self.others = bool(found["others"])
         suspects: Sequence[CaseRow] = ()
         if found["suspects"] and not found["watched"]:
             suspects = await self._take(call, min(call.limit, 1), suspects=True)

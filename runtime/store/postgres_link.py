@@ -54,17 +54,16 @@ class Fault(enum.Enum):
     """A statement was wrong for its values; the server is well."""
 
 
-class Purpose(enum.Enum):
-    """What a connection is for."""
-
-    WRITE = "write"
-    READ = "read"
-    LISTEN = "listen"
-
-
-#: Plans are made while the tables are still empty and kept: those of the writer must never be a scan. With scans
-#: forbidden every plan looks dear, and compiling one would cost more than any of them takes.
-_PLANS: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+#: Plans are made while the tables are still empty and kept, or from guesses at how much is in them: none may become a
+#: scan of everything. With scans forbidden every plan looks dear, and compiling one costs more than any of them takes.
+_PLANS: Final = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
+}
 #: Classes and codes of errors after which nothing happened and a later try may succeed.
 _PASSING: Final = ("53", "58", "55P03", "57014", "25006")
 _AGAIN: Final = ("40001", "40P01")
@@ -73,7 +72,7 @@ _GONE: Final = ("08", "57P01", "57P02", "57P03", "57P05")
 _REFUSED: Final = ("28", "3D000", "42501")
 
 
-async def connect(address: PostgresAddress, purpose: Purpose) -> Link:
+async def connect(address: PostgresAddress) -> Link:
     """Open a connection whose statements find the schema's tables by their bare names.
 
     Raises:
@@ -89,8 +88,7 @@ async def connect(address: PostgresAddress, purpose: Purpose) -> Link:
         "statement_timeout": f"{STATEMENT_SECONDS_MAX:.0f}s",
         "idle_in_transaction_session_timeout": f"{ANSWER_SECONDS_MAX * 2:.0f}s",
         "synchronous_commit": "on",
-        "jit": "off",
-        **(_PLANS if purpose is Purpose.WRITE else {}),
+        **_PLANS,
     }
     try:
         return await asyncpg.connect(

@@ -58,10 +58,14 @@ _INBOX: Final = """
     SELECT i.id, i.kind, i.frame, i.position FROM inbox i JOIN "case" c ON c.no = i.case_no
     WHERE c.tenant = $1 AND c.case_id = $2 AND NOT i.consumed ORDER BY i.position
 """
-#: A node that is dead holds nothing, so a timer counts unless somebody with a lease has the case.
+#: A node that is dead holds nothing, so a timer counts unless somebody with a lease has the case. Each OFFSET keeps the
+#: planner to the timers in their order, one by one until the first that counts, however many there are.
 _DUE: Final = """
-    SELECT min(w.due) FROM wait w JOIN "case" c ON c.no = w.case_no
-    WHERE w.kind = 'timer' AND c.status = 'parked' AND NOT EXISTS (SELECT 1 FROM node n WHERE n.name = c.node)
+    SELECT w.due FROM (SELECT case_no, due FROM wait WHERE kind = 'timer' ORDER BY due OFFSET 0) w
+    CROSS JOIN LATERAL (
+        SELECT FROM "case" c WHERE c.no = w.case_no AND c.status = 'parked'
+            AND NOT EXISTS (SELECT 1 FROM node n WHERE n.name = c.node) OFFSET 0
+    ) c ORDER BY w.due LIMIT 1
 """
 
 _WAITS: Final = msgspec.json.Decoder(tuple[tuple[str, WaitKind, str, int], ...])

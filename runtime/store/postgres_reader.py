@@ -17,7 +17,6 @@ from casework.runtime.store.postgres_link import (
     DRIVER_ERRORS,
     Fault,
     Link,
-    Purpose,
     connect,
     fault_of,
     part,
@@ -124,7 +123,7 @@ class PostgresReader:
                 if self._closed:
                     raise StoreUnavailable(self._address.shown, "it was closed")
                 known = self._taken()
-                link = known or await connect(self._address, Purpose.READ)
+                link = known or await connect(self._address)
                 try:
                     found = await query(link, *args, **kwargs)
                 except DRIVER_ERRORS as error:

@@ -10,7 +10,7 @@ It does not know what the calls do.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 import anyio
 import anyio.lowlevel
@@ -21,7 +21,7 @@ from casework.runtime.store.base import CaseKey, Unavailable, Unknown
 from casework.runtime.store.batch import BATCH_MAX
 from casework.runtime.store.postgres_batch import Batch
 from casework.runtime.store.postgres_calls import Asked, Claim, Renewal
-from casework.runtime.store.postgres_link import DRIVER_ERRORS, Fault, Link, Purpose, connect, fault_of, part, told
+from casework.runtime.store.postgres_link import DRIVER_ERRORS, Fault, Link, connect, fault_of, part, told
 from casework.runtime.store.postgres_schema import migrate
 from casework.runtime.store.postgres_url import PostgresAddress
 
@@ -63,15 +63,26 @@ class _Call:
             self.turn.set()
 
 
+class Ears(NamedTuple):
+    """Who is told after a commit."""
+
+    heard: Callable[[Sequence[CaseKey]], None]
+    """Told which cases got an item or were opened."""
+    others: Callable[[], None]
+    """Told, before that, if nodes of other processes should hear of it too."""
+
+
 @final
 class PostgresWriter:
     """The one writing connection of a store, and the queue before it."""
 
-    def __init__(self, address: PostgresAddress, world: World, heard: Callable[[Sequence[CaseKey]], None]) -> None:
-        """Prepare; `heard` is called after each commit with those whose inbox grew or who were opened."""
+    def __init__(self, address: PostgresAddress, world: World, own: Sequence[str], ears: Ears) -> None:
+        """Prepare; `own` are the names of this process's nodes, as they come to be known."""
         self._address = address
         self._world = world
-        self._heard = heard
+        self._ears = ears
+        self._own = own
+        self._others = True
         self._link: Link | None = None
         self._queue: list[_Call] = []
         self._leading = False
@@ -82,11 +93,6 @@ class PostgresWriter:
         self._pause = 0.0
         self._retry_at = 0.0
         self._why = ""
-
-    @property
-    def skew(self) -> int:
-        """Microseconds that the database's clock is ahead of ours, as it was found last."""
-        return self._skew or 0
 
     async def start(self) -> None:
         """Connect and migrate.
@@ -187,16 +193,18 @@ class PostgresWriter:
         except StoreError as error:
             _refuse(calls, Unavailable(error.why))
             return None
-        committing = False
+        asked = [call.asked for call in calls]
+        batch = Batch(link, asked, self._own)
+        # A claim is one statement, and mostly finds nothing: it is a transaction by itself.
+        committing = alone = all(isinstance(call, Claim) for call in asked)
         try:
-            asked = [call.asked for call in calls]
-            await link.execute("BEGIN")
-            await self._compare(link, asked)
-            batch = Batch(link, asked, self.skew)
-            await batch.carry_out()
+            if not alone:
+                await link.execute("BEGIN")
+            await batch.carry_out(await self._compared(link, asked))
             committing = True
             self._point(POINT_COMMIT_BEFORE)
-            await link.execute("COMMIT")
+            if not alone:
+                await link.execute("COMMIT")
             self._point(POINT_COMMIT_AFTER)
         except DRIVER_ERRORS as error:
             fault = fault_of(error, link)
@@ -220,22 +228,30 @@ class PostgresWriter:
     def _answer(self, calls: Sequence[_Call], batch: Batch) -> None:
         for place, call in enumerate(calls):
             call.settle(batch.values.get(place), batch.errors.get(place))
+        if batch.leases.others is not None:
+            self._others = batch.leases.others
         if batch.arrived:
-            self._heard(tuple(dict.fromkeys(batch.arrived)))
+            if self._others or batch.foreign:
+                self._ears.others()
+            self._ears.heard(tuple(dict.fromkeys(batch.arrived)))
 
-    async def _compare(self, link: Link, asked: Sequence[Asked]) -> None:
-        """Look at the database's clock from time to time, and follow it once it is off by more than a little."""
+    async def _compared(self, link: Link, asked: Sequence[Asked]) -> int:
+        """Say by how many microseconds the database's clock is ahead of ours, where a call needs to know.
+
+        It is looked at from time to time, and followed once it is off by more than a little.
+        """
         clock = self._world.clock
-        if self._skew is not None and clock.monotonic() - self._compared_at < COMPARE_SECONDS:
-            return
         if not any(isinstance(call, Claim | Renewal) for call in asked):
-            return
+            return 0
+        if self._skew is not None and clock.monotonic() - self._compared_at < COMPARE_SECONDS:
+            return self._skew
         before = clock.wall_micros()
         theirs = int(await link.fetchval(_CLOCK))
         skew = theirs - (before + clock.wall_micros()) // 2
+        self._compared_at = clock.monotonic()
         if self._skew is None or abs(skew - self._skew) > SKEW_SECONDS_MAX * MICROS:
             self._skew = skew
-        self._compared_at = clock.monotonic()
+        return self._skew
 
     async def _connected(self) -> Link:
         if self._link is not None:
@@ -270,7 +286,7 @@ async def connected(address: PostgresAddress) -> Link:
     Raises:
         StoreInvalid, StoreNewer, StoreUnavailable: it cannot be had; nothing is held.
     """
-    link = await connect(address, Purpose.WRITE)
+    link = await connect(address)
     try:
         await migrate(link, address)
     except DRIVER_ERRORS as error:
