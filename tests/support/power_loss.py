@@ -76,8 +76,9 @@ class Disk:
         self.calls = 0  #: calls that change or sync something
         self.loses_at = 0  #: the call at which the power fails, 0 for none
         self.dark = False  #: whether it has failed
-        self.fails_at = 0  #: the call that fails, 0 for none
         self.fails_with: dict[str, int] = {}  #: SQLite's code for each kind of call that can fail
+        self.fails_at = 0  #: which one of these calls fails, 0 for none
+        self.fallible = 0  #: how many of them there were
         self.failed = ""  #: the kind of the call that did
         self.killed = False  #: whether the process is killed at the call that fails: it does nothing any more
         self._system: apsw.VFS | None = _FileSystem(self)
@@ -120,7 +121,8 @@ class Disk:
             self.dark = True
         if self.dark:
             raise apsw.exception_for(apsw.SQLITE_IOERR)
-        if self.calls == self.fails_at and kind in self.fails_with:
+        self.fallible += kind in self.fails_with
+        if self.fallible == self.fails_at and kind in self.fails_with:
             self.failed = f"{kind} of {path.rpartition('/')[2]}"
             if kind == "sync":
                 self.files[path].pending.clear()

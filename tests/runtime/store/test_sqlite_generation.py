@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from store_support import TENANT, arrived, claimed, evidence, key_of, note, opening, parked
+from store_support import TENANT, arrived, claimed, evidence, note, parked
 
 from casework.protocols.records import Arrived, Halted
 from casework.protocols.wire import RiskTier
