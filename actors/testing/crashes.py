@@ -63,6 +63,7 @@ async def crash_anywhere(
     settings: Settings | None = None,
     fresh: Callable[[], None] | None = None,
     watch: Callable[[], object] | None = None,
+    may_stop: bool = False,
     every: int = 1,
     only: str = "",
     again: Callable[[str], str] = "only={!r}".format,
@@ -77,6 +78,8 @@ async def crash_anywhere(
         settings: settings of the run; a callable makes new ones for each run, such as a new folder.
         fresh: called before each run, to put back what real tools changed.
         watch: called after each run; what it gives of the world outside must not differ.
+        may_stop: where nobody saw the end of a write and its tool cannot say, a run may end otherwise, such as with
+            an operator; but then too nothing happens that does not happen without a crash, and nothing twice.
         every: try only each N-th append, for long flows; the first and the last are always tried.
         only: try only this crash, such as `3-before`.
         again: says how this crash alone is run again, for the message of a failure.
@@ -109,7 +112,7 @@ async def crash_anywhere(
     if chosen is not None and chosen.append > whole.appends:
         raise ValueError(f"{only!r} names no crash: flow {flow!r} has {whole.appends} appends")
     for kill in _kills(whole.appends, every) if chosen is None else [chosen]:
-        found = difference(whole, await _run(trial, kill))
+        found = difference(whole, await _run(trial, kill), may_stop=may_stop)
         if found:
             when = "after it was durable, before anybody heard so" if kill.durable else "before it was durable"
             where = f"killed at append {kill.append} of {whole.appends}, {when}"

@@ -14,9 +14,10 @@ from typing import Final
 
 from casework.actors.crew import Crew
 from casework.actors.testing.log import CaseLog
+from casework.actors.testing.people import UNKNOWN_RULE
 from casework.actors.testing.tools import ToolCall
 from casework.protocols.codec import Plain, pack, plain, plain_entry
-from casework.protocols.records import Call, Closed, Done, Drawn, Halted, Intent, Opened, Undone
+from casework.protocols.records import Call, Closed, Done, Drawn, Entry, Halted, Intent, Opened, Review, Undone
 from casework.protocols.wire import Cost, Failed
 from casework.runtime.flow.replay import split_mark
 from casework.runtime.store.base import CaseRow
@@ -66,6 +67,8 @@ class Ending:
     """By case."""
     watched: Plain
     """What `watch` saw of the world."""
+    unsettled: int
+    """Writes that were asked about, or found not to have happened."""
     appends: int
     """Appends with records, in the process that was killed or in the only one."""
 
@@ -88,12 +91,18 @@ def ending_of(
         cost=_sum(log.cost for log in logs),
         meaning={log.case_id: _meaning(log, drawn) for log in logs},
         watched=_named(plain(pack(watched)), drawn),
+        unsettled=sum(_unsettled(entry) for log in logs for entry in log.entries),
         appends=appends,
     )
 
 
-def difference(whole: Ending, other: Ending) -> str:
-    """Give the first difference that matters, the gravest first; empty if there is none."""
+def difference(whole: Ending, other: Ending, *, may_stop: bool = False) -> str:
+    """Give the first difference that matters, the gravest first; empty if there is none.
+
+    With `may_stop`, a run with a write whose end nobody saw may end otherwise, but with no effect more than `whole`.
+    """
+    if may_stop and other.unsettled > whole.unsettled:
+        return _effects_differ(whole.effects, other.effects, fewer=False)
     if other.standing != whole.standing and not other.result:
         return f"the case did not end: {other.standing}"
     return (
@@ -177,6 +186,10 @@ def _meaning(log: CaseLog, drawn: Mapping[object, str]) -> Meaning:
     return {step: sorted(texts) for step, texts in sorted(steps.items())}
 
 
+def _unsettled(entry: Entry) -> bool:
+    return isinstance(entry, Undone) or (isinstance(entry, Review) and entry.rule == UNKNOWN_RULE)
+
+
 def _unnumbered(step_id: str) -> str:
     """Leave out ordinals and attempts: after a crash a write may be the second one that was tried."""
     parts = step_id.replace(":", "/:").split("/")
@@ -197,10 +210,10 @@ def _effects(crew: Crew, calls: Iterable[ToolCall], drawn: Mapping[object, str])
     return Effects(dict(times), keys)
 
 
-def _effects_differ(whole: Effects, other: Effects) -> str:
+def _effects_differ(whole: Effects, other: Effects, *, fewer: bool = True) -> str:
     for effect in dict.fromkeys((*whole.times, *other.times)):
         before, now = whole.times.get(effect, 0), other.times.get(effect, 0)
-        if before != now:
+        if now > before or (fewer and now < before):
             keys = ", ".join(other.keys.get(effect, ())) or "none"
             advice = f" {TWICE}" if now > before else ""
             return f"effect {effect} was made {_often(now)} (keys: {keys}) instead of {_often(before)}.{advice}"

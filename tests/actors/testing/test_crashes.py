@@ -129,7 +129,7 @@ async def test_a_flow_with_every_kind_of_step_survives_although_what_it_draws_di
     assert whole.appends >= 8
 
 
-async def test_a_write_that_fails_at_first_survives() -> None:
+async def test_a_flow_that_stops_even_when_nothing_is_killed_is_told_apart() -> None:
     tools = TOOLS | {"bank.pay": FakeTool("receipt-2", plan=[Fails("busy", retryable=True)])}
     with anyio.fail_after(10):
         with pytest.raises(AssertionError, match="does not end even when nothing is killed: case crash is parked"):
@@ -191,6 +191,19 @@ async def test_what_became_of_a_write_without_key_and_lookup_is_answered_by_the_
         with pytest.raises(AssertionError, match=r"the case did not end: .*task hand_over stopped") as raised:
             await crash_anywhere(crew(pays_in_cash, skills=SKILLS), "pays_in_cash", INPUTS, tools=TOOLS)
         assert "after it was durable" in str(raised.value), "the intent was, but the call was never made"
+
+
+async def test_a_flow_whose_tool_cannot_say_what_happened_may_be_allowed_to_stop() -> None:
+    wrong = FakePerson("reject", rule="effect.unknown")
+    with anyio.fail_after(10):
+        whole = await crash_anywhere(
+            crew(pays_in_cash, skills=SKILLS), "pays_in_cash", INPUTS, tools=TOOLS, may_stop=True
+        )
+        assert whole.value == "paid"
+        with pytest.raises(AssertionError, match="was made twice"):
+            await crash_anywhere(
+                crew(insists, skills=SKILLS), "insists", INPUTS, tools=TOOLS, people=[wrong], may_stop=True
+            )
 
 
 async def test_a_flow_that_does_not_end_by_itself_is_told_what_it_waits_for() -> None:

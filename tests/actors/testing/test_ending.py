@@ -16,6 +16,7 @@ WHOLE = Ending(
     cost=Cost(calls=2, micros=200),
     meaning={"c1": {"note (noted)": ['{"text": "a"}']}},
     watched=[1],
+    unsettled=0,
     appends=5,
 )
 
@@ -41,6 +42,14 @@ def test_each_difference_that_matters_is_told(other: Ending, told: str) -> None:
         assert not found
     else:
         assert re.search(told, found, flags=re.DOTALL), found
+
+
+def test_a_run_with_a_write_that_nobody_saw_end_may_stop_but_may_make_nothing_twice() -> None:
+    stopped = replace(WHOLE, result="", standing="it waits", effects=Effects({}, {}), unsettled=1)
+    twice = replace(stopped, effects=Effects({"pay 7": 2}, {"pay 7": ("k1", "k2")}))
+    assert not difference(WHOLE, stopped, may_stop=True)
+    assert difference(WHOLE, replace(stopped, unsettled=0), may_stop=True)
+    assert "twice" in difference(WHOLE, twice, may_stop=True)
 
 
 def test_a_long_value_is_cut_where_it_is_shown() -> None:
