@@ -18,13 +18,13 @@ from anyio.abc import TaskGroup
 from casework.runtime.behavior import Behavior
 from casework.runtime.cell import Cell
 from casework.runtime.children import CellOptions, ChildGroup, Parent, cell_options
-from casework.runtime.deadletters import Redriven, redrive, redrive_all
-from casework.runtime.errors import Escalated, NotRunning, Stopping
+from casework.runtime.deadletters import DeadLetter, Redriven, redrive, redrive_all
+from casework.runtime.errors import Escalated, NameTaken, NotRunning, Stopping
 from casework.runtime.groups import Groups
 from casework.runtime.homes import IDLE_SECONDS, Homes
-from casework.runtime.kernel import INSIDE, DeadLetter, Hooks, Kernel, Messages, SystemStatistics, kind_of
+from casework.runtime.kernel import INSIDE, Hooks, Kernel, Messages, SystemStatistics, kind_of
 from casework.runtime.lifecycle import ChildEnded, Exit
-from casework.runtime.mailbox import MAILBOX_DEPTH_MAX, Overflow
+from casework.runtime.mailbox import MAILBOX_DEPTH_MAX, MailboxStatistics, Overflow
 from casework.runtime.names import Names
 from casework.runtime.pool import Pool, PoolOptions, PoolStatistics
 from casework.runtime.ref import Ref
@@ -46,6 +46,16 @@ class ActorSystem:
         on_escalation: Callable[[Escalated], None] | None = None,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
+        """Make one, to be entered once.
+
+        Args:
+            world: clock and everything else that is not deterministic; the real one if left out.
+            hooks: hears of failures, restarts and dead letters.
+            messages: makes spans of messages that carry a trace, as `Telemetry` does.
+            restart_limit: how often each actor at the top may fail; 3 times in 5 s if left out.
+            on_escalation: hears of an actor that failed more often; if left out, the system ends with `Escalated`.
+            grace_seconds: how long an actor at the top may take to end before it is killed; 0 kills at once.
+        """
         self._world = world or World()
         self._hooks = hooks
         self._messages = messages
@@ -118,6 +128,7 @@ class ActorSystem:
                 with anyio.CancelScope(shield=True):
                     await self._root.stop_all()
         finally:
+            self._kernel.waker = None  # nobody is woken any more
             self._group.cancel_scope.cancel()
             for cell in list(self._kernel.cells.values()):
                 cell.abort()
@@ -153,11 +164,14 @@ class ActorSystem:
             children: how it looks after its own children.
 
         Raises:
-            NameTaken: there is such an actor already, or one of that name.
+            NameTaken: there is such an actor already, or one of that name, or it is a logical address.
+            ValueError: it is no address.
             Stopping: the system drains or ends.
         """
         if self._stopping:
             raise Stopping
+        if self._kernel.taken(name):
+            raise NameTaken(name)
         options = cell_options(restart, mailbox_depth_max, overflow, grace_seconds, children)
         return Cell(self._kernel, name, factory, options, system=self, group=self._root, parent=self).ref
 
@@ -194,8 +208,19 @@ class ActorSystem:
         looked_after = Supervision(
             limit=restart_limit or RestartLimit(), grace_seconds=self._root.supervision.grace_seconds
         )
-        options = PoolOptions(workers, CellOptions(restart, mailbox_depth_max, overflow), looked_after)
+        options = PoolOptions(workers, cell_options(restart, mailbox_depth_max, overflow), looked_after)
         return Pool(self._kernel, name, start, options, group=self._root, parent=self).ref
+
+    def mailbox_statistics(self, address: str) -> MailboxStatistics:
+        """Give what the mailbox of an actor holds and has seen.
+
+        Raises:
+            NotRunning: there is no actor of that address or name that has a mailbox.
+        """
+        member = self._kernel.find(address)
+        if not isinstance(member, Cell):
+            raise NotRunning(address)
+        return member.mailbox.statistics()
 
     def pool_statistics(self, name: str) -> PoolStatistics:
         """Give what the workers of a pool have to do.
@@ -217,6 +242,7 @@ class ActorSystem:
         restart: Restart = Restart.PERMANENT,
         mailbox_depth_max: int = MAILBOX_DEPTH_MAX,
         overflow: Overflow = Overflow.REFUSE,
+        grace_seconds: float | None = None,
     ) -> None:
         """Make `kind:key` a logical address for every key: its actor wakes with a message and rests when idle.
 
@@ -225,7 +251,7 @@ class ActorSystem:
         Args:
             factory: makes the behavior of a key; its `stopped` may put the state away that `started` fetches again.
             idle_seconds: how long an actor has nothing to do before it is passivated.
-            restart, mailbox_depth_max, overflow: as for `spawn`.
+            restart, mailbox_depth_max, overflow, grace_seconds: as for `spawn`.
 
         Raises:
             KindTaken: the kind is declared already, or it is no kind.
@@ -235,7 +261,8 @@ class ActorSystem:
             raise Stopping
         if self._homes is None:
             self._homes = self._kernel.waker = Homes(self._kernel, self, self._root)
-        self._homes.declare(kind, factory, CellOptions(restart, mailbox_depth_max, overflow), idle_seconds=idle_seconds)
+        options = cell_options(restart, mailbox_depth_max, overflow, grace_seconds)
+        self._homes.declare(kind, factory, options, idle_seconds=idle_seconds)
 
     def ref(self, address: str) -> Ref:
         """Give a handle of an address, whether anybody is there now or not; nothing is woken by it."""
@@ -263,17 +290,19 @@ class ActorSystem:
         """Take nothing from outside, let actors finish among themselves, then stop them; safe to call again.
 
         Args:
-            timeout_seconds: how long they may take to finish; afterwards what waits becomes dead letters.
+            timeout_seconds: how long they may take to finish; afterwards what waits becomes dead letters. Stopping them
+                takes at most two graces more.
 
-        Returns whether they finished in time. If cancelled, the actors run on, and nothing new is started.
+        Returns whether they finished in time, and ended without being killed or cut short. If cancelled, nothing new
+        is started, and the actors run on, or as many of them as were not stopped yet.
         """
         self._stopping = self._kernel.draining = True
-        finished = False
+        finished, cut_short = False, self._kernel.cut_short
         with anyio.move_on_after(timeout_seconds):
             await self._kernel.wait_quiet()
             finished = True
-        await self._root.stop_all()
-        return finished
+        stopped = await self._root.stop_all()
+        return finished and stopped and self._kernel.cut_short == cut_short
 
     async def wait_quiet(self) -> None:
         """Wait until no actor has anything to do; if cancelled, nothing is left behind."""

@@ -7,6 +7,8 @@ behavior is made and the old one is never called again. It does not know how it 
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVarTuple, final
 
+from msgspec import Struct
+
 from casework.runtime.children import CellOptions, cell_options
 from casework.runtime.lifecycle import ChildEnded, Down
 from casework.runtime.mailbox import MAILBOX_DEPTH_MAX, Envelope, Overflow
@@ -109,16 +111,6 @@ class Shell(Protocol):
         ...
 
     @property
-    def current(self) -> Envelope | None:
-        """The message being handled."""
-        ...
-
-    @property
-    def trace(self) -> str:
-        """The span of the message being handled, if it has one."""
-        ...
-
-    @property
     def own(self) -> Monitors:
         """What the incarnation owns."""
         ...
@@ -137,13 +129,16 @@ class Shell(Protocol):
 
 
 @final
-class Context:
-    """What a behavior may do besides its own work; it belongs to one incarnation."""
+class Context(Struct, eq=False, gc=False):
+    """What a behavior may do besides its own work, on behalf of one message.
 
-    __slots__ = ("_shell",)
+    It stays that message's when it is kept: a job that was started for one may answer it long after the handler ended.
+    Where no message is handled (`started`, `stopped`, `signalled`) there is nobody to reply to, and no deadline.
+    """
 
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
+    _shell: Shell
+    _envelope: Envelope | None = None
+    _trace: str = ""
 
     @property
     def self_ref(self) -> Ref:
@@ -162,25 +157,23 @@ class Context:
 
     @property
     def deadline(self) -> float:
-        """The deadline of the message being handled, in monotonic seconds of the system's clock; 0 for none."""
-        envelope = self._shell.current
-        return 0.0 if envelope is None else envelope.deadline
+        """The deadline of the message, in monotonic seconds of the system's clock; 0 for none."""
+        return 0.0 if self._envelope is None else self._envelope.deadline
 
     @property
     def trace(self) -> str:
-        """The trace context of the message being handled: its span, if it has one, else what it carries."""
-        envelope = self._shell.current
-        return self._shell.trace or ("" if envelope is None else envelope.trace)
+        """The trace context of the message: its span, if it has one, else what it carries."""
+        return self._trace
 
     def tell_nowait(self, ref: Ref, frame: bytes) -> None:
-        """Send a frame on behalf of the message being handled: its deadline and trace go along.
+        """Send a frame on behalf of the message: its deadline and trace go along.
 
         Raises: as `Ref.tell_nowait`.
         """
         ref.tell_nowait(frame, sender=self._shell.ref.address, deadline=self.deadline, trace=self.trace)
 
     async def ask(self, ref: Ref, frame: bytes, *, timeout_seconds: float) -> bytes:
-        """Ask on behalf of the message being handled: its trace goes along, and its deadline, if that is earlier.
+        """Ask on behalf of the message: its trace goes along, and its deadline, if that is earlier.
 
         Raises: as `Ref.ask`. If cancelled, so is the handler that is at work on it.
         """
@@ -190,19 +183,18 @@ class Context:
         )
 
     def reply(self, frame: bytes) -> None:
-        """Answer the message being handled; nothing happens if it was told, or answered before.
+        """Answer the message; nothing happens if it was told, or answered before.
 
-        A behavior that answers later keeps `envelope.reply` and calls that. An ask that is not answered when the
-        actor ends is answered with an error.
+        An ask that is not answered when the actor ends is answered with an error.
         """
-        envelope = self._shell.current
+        envelope = self._envelope
         if envelope is not None and envelope.reply is not None:
             envelope.reply(frame)
 
     def start_soon(self, fn: Callable[[*Ts], Awaitable[None]], *args: *Ts, name: str = "") -> None:
         """Start `fn(*args)` as a job beside the handler; it is cancelled when the actor ends.
 
-        What it raises is the actor's failure.
+        What it raises is the actor's failure. Raises Stopping when the actor is ending.
         """
 
         async def run() -> None:
@@ -229,6 +221,7 @@ class Context:
 
         Raises:
             NameTaken: there is such a child already.
+            Stopping: the actor is ending.
         """
         options = cell_options(restart, mailbox_depth_max, overflow, grace_seconds, children)
         return self._shell.spawn_child(name, factory, options)
@@ -236,7 +229,7 @@ class Context:
     def monitor(self, ref: Ref) -> None:
         """Have a `Down` signal sent to this actor when the other ends for good, at once if it has ended.
 
-        However often it is asked for, it is sent once; it is forgotten when this incarnation ends.
+        Asked for again before that, it is sent once all the same. It is forgotten when this incarnation ends.
         """
         self._shell.own.monitor(ref.address)
 

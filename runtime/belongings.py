@@ -31,7 +31,8 @@ class Belongings:
         self._kernel = kernel
         self._hear = hear
         self._jobs: CellJobs | None = None
-        self._monitored: dict[str, None] = {}
+        # As they were named, each with the address that it stood for.
+        self._monitored: dict[str, str] = {}
         self.children = ChildGroup(supervision)
         self.owed = Owed()
 
@@ -49,16 +50,16 @@ class Belongings:
         self._jobs.start(name, run)
 
     def monitor(self, address: str) -> None:
-        """Hear of the end of another actor, once."""
+        """Hear of the end of another actor, once; of the end of the next one of that address, if asked again."""
         if address not in self._monitored:
-            self._monitored[address] = None
-            self._kernel.watch(address, self._hear)
+            known = self._monitored[address] = self._kernel.names.get(address, address)
+            self._kernel.watch(known, self._heard)
 
     def unmonitor(self, address: str) -> None:
         """Hear of it no more."""
-        if address in self._monitored:
-            del self._monitored[address]
-            self._kernel.unwatch(address, self._hear)
+        known = self._monitored.pop(address, None)
+        if known is not None and known not in self._monitored.values():
+            self._kernel.unwatch(known, self._heard)
 
     async def clear(self, *, killed: bool) -> None:
         """End the jobs, then the children; bounded in time. If cancelled, call it again."""
@@ -70,3 +71,8 @@ class Belongings:
                 await self._jobs.wait_ended()
         if self.children:
             await (self.children.kill_all() if killed else self.children.stop_all())
+
+    def _heard(self, down: Down) -> None:
+        for address in [address for address, known in self._monitored.items() if known == down.subject]:
+            del self._monitored[address]
+        self._hear(down)

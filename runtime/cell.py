@@ -11,9 +11,11 @@ from typing import Final, final
 
 import anyio.lowlevel
 
+from casework.runtime.behavior import Context
+from casework.runtime.blame import blame
 from casework.runtime.errors import AskFailed, Expired, NotSent
 from casework.runtime.jobs import Job
-from casework.runtime.kernel import Span, kind_of
+from casework.runtime.kernel import Messages, Span, kind_of
 from casework.runtime.life import Life
 from casework.runtime.lifecycle import (
     ChildEnded,
@@ -41,12 +43,12 @@ class Cell(Life, eq=False, gc=False):
     def post_nowait(self, envelope: Envelope) -> None:
         """Accept a message, or refuse it by a `NotSent`."""
         tally = self.kernel.tally
-        tally.sent += 1
         try:
             shed = self.mailbox.offer_nowait(envelope)
         except NotSent:
-            tally.refused += 1
+            self.kernel.refused()
             raise
+        tally.sent += 1
         tally.accepted += 1
         if not self._scheduled:
             self._scheduled = True
@@ -60,8 +62,7 @@ class Cell(Life, eq=False, gc=False):
         try:
             shed = await self.mailbox.offer(envelope)
         except NotSent:
-            tally.sent += 1
-            tally.refused += 1
+            self.kernel.refused()
             raise
         tally.sent += 1
         tally.accepted += 1
@@ -98,17 +99,18 @@ class Cell(Life, eq=False, gc=False):
                 reply = item.reply
                 if reply is not None:
                     reply.taken = True
-                span = None if messages is None or not item.trace else self._trace(item)
+                span = None if messages is None or not item.trace else self._begin_span(messages, item)
                 self.current = item
                 try:
-                    await self._behavior.receive(self._context or self.context, item)
+                    context = Context(self, item, item.trace if span is None else span.traceparent)
+                    await self._behavior.receive(context, item)
                 except BaseException as error:  # noqa: BLE001 - the boundary: see `_failed`
                     await self._failed(item, error, span)
                 else:
                     self.current = None
                     tally.handled += 1
                     if span is not None:
-                        self._traced(span, "")
+                        span.end("")
                     if reply is not None and not reply.parked.done():
                         self.own.owed.add(reply)
             left -= 1
@@ -120,7 +122,7 @@ class Cell(Life, eq=False, gc=False):
         """The turn is over: there is nothing left to do."""
         self._job = None
         self._scheduled = False
-        if self.home is not None and self.phase is Phase.RUNNING and not self._own:
+        if self.home is not None and self.phase is Phase.RUNNING:
             self.home.idle(self)
 
     async def _attend(self, job: Job) -> bool:
@@ -146,45 +148,51 @@ class Cell(Life, eq=False, gc=False):
         """The boundary: what a handler raises goes to the asker and to supervision; a cancellation goes on."""
         self.current = None
         self.kernel.tally.failed += 1
-        foreseen = isinstance(error, Exception)
+        failure, cancelled = blame(error)
         if span is not None:
-            self._traced(span, type(error).__name__ if foreseen else "cancelled")
-        in_vain = False
+            span.end("cancelled" if failure is None else type(failure).__name__)
+        in_vain = self._in_vain(envelope, failure)
         if envelope.reply is not None:
-            # Too late together with what it asked for itself: nobody waits for it, and it did nothing wrong.
-            in_vain = isinstance(error, AskFailed | Expired) and envelope.reply.done
-            why = f"{type(error).__name__}: {error}" if foreseen else "its handler was cancelled"
+            why = "its handler was cancelled" if failure is None else f"{type(failure).__name__}: {failure}"
             envelope.reply.fail(AskFailed(self.address, why))
-        if not foreseen:
-            raise error
-        if not in_vain:
-            await self._end(Exit.FAILED, error)
+        if failure is not None and not in_vain:
+            self.kernel.failed(self.address, failure)
+        if cancelled is not None:
+            raise cancelled
+        if failure is not None and not in_vain:
+            await self._end(Exit.FAILED, failure)
+
+    def _in_vain(self, envelope: Envelope, failure: Exception | None) -> bool:
+        """Say whether it came too late together with what it asked for itself: then it did nothing wrong."""
+        if not isinstance(failure, AskFailed | Expired):
+            return False
+        late = envelope.deadline and self.kernel.clock.monotonic() >= envelope.deadline
+        return bool(late) or (envelope.reply is not None and envelope.reply.done)
 
     async def _heed(self, signal: Signal) -> None:
         """Heed one signal; if cancelled, the cell was killed."""
         match signal:
             case Stop():
                 await self._end(Exit.SHUTDOWN, None)
+            case Leave() if self.home is not None:
+                await self._passivate()
             case Leave():
                 await self._end(Exit.NORMAL, None)
-            case JobFailed() | ChildEnded(exit=Exit.ESCALATED):
+            case JobFailed():
+                await self._end(Exit.FAILED, signal.error)
+            case ChildEnded(exit=Exit.ESCALATED):
+                if signal.error is not None:
+                    self.kernel.failed(self.address, signal.error)
                 await self._end(Exit.FAILED, signal.error)
             case Hold():
                 await self._end(Exit.RECYCLED, None)
             case Passivate():
                 await self._passivate()
             case Started():
-                if await self._call("started"):
+                if await self._call("started") and self.phase is Phase.STARTING:
                     self._move(Phase.RUNNING)
             case ChildEnded() | Down():
                 await self._call("signalled", signal)
 
-    def _trace(self, envelope: Envelope) -> Span:
-        assert self.kernel.messages is not None, "somebody traces messages"
-        span = self.kernel.messages.message(kind_of(self.address), envelope.trace, asked=envelope.reply is not None)
-        self.trace = span.traceparent
-        return span
-
-    def _traced(self, span: Span, error: str) -> None:
-        self.trace = ""
-        span.end(error)
+    def _begin_span(self, messages: Messages, envelope: Envelope) -> Span:
+        return messages.message(kind_of(self.address), envelope.trace, asked=envelope.reply is not None)

@@ -51,8 +51,8 @@ def cell_options(
     restart: Restart,
     mailbox_depth_max: int,
     overflow: Overflow,
-    grace_seconds: float | None,
-    children: Supervision | None,
+    grace_seconds: float | None = None,
+    children: Supervision | None = None,
 ) -> CellOptions:
     """Make options, or give those of most actors."""
     usual = restart is Restart.PERMANENT and mailbox_depth_max == MAILBOX_DEPTH_MAX and overflow is Overflow.REFUSE
@@ -98,6 +98,10 @@ class Child(Protocol):
 
     def resume(self) -> None:
         """Start a held child again."""
+        ...
+
+    def abort(self) -> None:
+        """Account for it without running anything; nothing happens if it has ended."""
         ...
 
     async def wait_phase(self, *phases: Phase) -> None:
@@ -182,18 +186,29 @@ class ChildGroup:
             ground.start_work(self._conduct, "casework restarts")
         return Verdict.HOLD
 
-    async def stop_all(self) -> None:
-        """Stop the children, the youngest first; kill what is left when the grace of the group is over.
+    async def stop_all(self) -> bool:
+        """Stop the children, each within its grace, and say whether all ended by themselves.
 
+        One after another, the youngest first, for as long as the group's grace lasts; what is left then is stopped
+        all at once, within one more. So one that hangs takes no time from the others, and the end is bounded.
         If cancelled, the child being waited for ends by itself and the older ones run on.
         """
-        self._over = True
+        self._over, ended = True, True
         with anyio.move_on_after(self.supervision.grace_seconds):
             for child in reversed(list(self._children.values())):
                 if not child.stop_idle():
                     child.stop()
-                    await self._see_off(child, Exit.SHUTDOWN)
-        await self.kill_all()
+                    ended = await self._see_off(child, Exit.SHUTDOWN) and ended
+        if self._children:
+            left = list(reversed(self._children.values()))
+            for child in left:
+                child.stop()
+            with anyio.move_on_after(self.supervision.grace_seconds):
+                for child in left:
+                    await child.wait_phase(Phase.STOPPED)
+            ended = not self._children and ended
+            await self.kill_all()
+        return ended
 
     async def kill_all(self) -> None:
         """Kill the children, the youngest first; if cancelled, they end all the same."""
@@ -204,18 +219,22 @@ class ChildGroup:
         with anyio.move_on_after(KILL_SECONDS):
             for child in children:
                 await child.wait_phase(Phase.STOPPED)
+        for child in children:
+            # Whatever still shields itself has no part in this any more: its address is free.
+            child.abort()
 
-    async def _see_off(self, child: Child, exit_: Exit) -> None:
-        """Wait for the end of a child that was told to end; kill it when its grace is over."""
+    async def _see_off(self, child: Child, exit_: Exit) -> bool:
+        """Wait for the end of a child that was told to end; kill it when its grace is over, and say whether not."""
         grace, own = self.supervision.grace_seconds, child.options.grace_seconds
         grace = grace if own is None else min(own, grace)
         if grace > 0:
             with anyio.move_on_after(grace):
                 await child.wait_phase(Phase.HELD, Phase.STOPPED)
-                return
+                return True
         child.kill(exit_)
         with anyio.move_on_after(KILL_SECONDS):
             await child.wait_phase(Phase.HELD, Phase.STOPPED)
+        return False
 
     async def _conduct(self) -> None:
         """Hold a round for each failure, one after another."""

@@ -15,6 +15,8 @@ from casework.runtime.seams import Clock
 
 #: How much later than its deadline an ask may end.
 TICK_SECONDS: Final = 0.02
+#: Buckets that may be there before empty ones are looked for.
+BUCKETS: Final = 1_024
 _TICKS_EACH_SECOND: Final = 1 / TICK_SECONDS
 
 
@@ -34,20 +36,31 @@ class DeadlineSweep:
         self.clock = clock
         self.monotonic = clock.monotonic
         self._buckets: dict[int, dict[Waiting, None]] = {}
+        self._never: dict[Waiting, None] = {}
         self._due: list[int] = []
         self._asleep: anyio.CancelScope | None = None
         self._wake: anyio.Event | None = None
         self._sleeps_until = 0
+        self._prune_at = BUCKETS
 
     def __len__(self) -> int:
         """Count the asks that wait now."""
-        return sum(map(len, self._buckets.values()))
+        return sum(map(len, self._buckets.values())) + len(self._never)
 
     def add(self, waiting: Waiting, deadline: float) -> dict[Waiting, None]:
-        """Have it hear when the deadline passes; give the bucket from which to take it before."""
-        tick = int(deadline * _TICKS_EACH_SECOND) + 1
+        """Have it hear when the deadline passes; give the bucket from which to take it before.
+
+        Raises:
+            ValueError: the deadline is no number.
+        """
+        try:
+            tick = int(deadline * _TICKS_EACH_SECOND) + 1
+        except OverflowError:
+            return self._never
         bucket = self._buckets.get(tick)
         if bucket is None:
+            if len(self._buckets) >= self._prune_at:
+                self._prune()
             bucket = self._buckets[tick] = {}
             heapq.heappush(self._due, tick)
             self._hurry(tick)
@@ -59,7 +72,7 @@ class DeadlineSweep:
         while True:
             now = self.clock.monotonic()
             while self._due and self._due[0] * TICK_SECONDS <= now:
-                for waiting in self._buckets.pop(heapq.heappop(self._due)):
+                for waiting in tuple(self._buckets.pop(heapq.heappop(self._due))):
                     waiting.expire()
             if not self._due:
                 self._wake = anyio.Event()
@@ -69,6 +82,12 @@ class DeadlineSweep:
             with anyio.CancelScope() as self._asleep:
                 await self.clock.sleep(max(self._due[0] * TICK_SECONDS - now, 0.0))
             self._asleep = None
+
+    def _prune(self) -> None:
+        """Forget the buckets from which everything was taken: asks that may take a day would leave millions of them."""
+        self._buckets = {tick: bucket for tick, bucket in self._buckets.items() if bucket}
+        self._due = sorted(self._buckets)
+        self._prune_at = 2 * len(self._buckets) + BUCKETS
 
     def _hurry(self, tick: int) -> None:
         if self._wake is not None:

@@ -63,12 +63,11 @@ class _Kind:
 
     def passivate(self, now: float) -> None:
         """End those that have been idle for long enough."""
-        while self.since:
-            life, at = next(iter(self.since.items()))
+        for life, at in tuple(self.since.items()):
             if at + self.idle_seconds > now:
                 return
             del self.since[life]
-            if life.running or life.waiting:
+            if life.busy:
                 self.since[life] = now
             else:
                 life.passivate()
@@ -93,7 +92,10 @@ class Homes:
 
         Raises:
             KindTaken: it is declared already, or it is no name.
+            ValueError: `idle_seconds` is not more than 0.
         """
+        if not idle_seconds > 0:
+            raise ValueError(f"an actor is idle for more than 0 seconds before it rests, not for {idle_seconds}")
         if kind in self._kinds or not kind or ":" in kind:
             raise KindTaken(kind)
         if not self._kinds:
@@ -102,9 +104,9 @@ class Homes:
         self._kinds[kind] = _Kind(factory, options, idle_seconds, now, self._look)
 
     def owns(self, address: str) -> bool:
-        """Say whether an address is a logical one, awake or not."""
-        name, colon, _ = address.partition(":")
-        return bool(colon) and name in self._kinds
+        """Say whether an address is a logical one, awake or not; those of its children, `kind:key/child`, are not."""
+        name, colon, key = address.partition(":")
+        return bool(colon) and "/" not in key and name in self._kinds
 
     def wake(self, envelope: Envelope) -> Port | None:
         """Make the actor that is to get the message; None if its address is no logical one.
@@ -114,7 +116,7 @@ class Homes:
         """
         address = self._kernel.names.get(envelope.receiver, envelope.receiver)
         name, colon, key = address.partition(":")
-        kind = self._kinds.get(name) if colon else None
+        kind = self._kinds.get(name) if colon and "/" not in key else None
         if kind is None:
             return None
         try:

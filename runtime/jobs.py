@@ -13,6 +13,7 @@ from typing import Final, Protocol, final
 
 import anyio
 
+from casework.runtime.blame import blame
 from casework.runtime.parking import Parked
 
 #: Idle jobs kept for the next burst; about 3 kB each.
@@ -160,8 +161,12 @@ class CellJobs:
         try:
             with scope:
                 await run()
-        except Exception as error:  # noqa: BLE001 - a job's failure is its cell's, which takes it to supervision
-            self._failed(name, error)
+        except BaseException as error:  # noqa: BLE001 - a job's failure is its cell's, which takes it to supervision
+            failure, cancelled = blame(error)
+            if failure is not None:
+                self._failed(name, failure)
+            if cancelled is not None:
+                raise cancelled from None
         finally:
             del self._scopes[id(scope)]
             self._ended()

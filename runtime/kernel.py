@@ -8,7 +8,6 @@ It does not know how a cell works, nor how a system begins and ends.
 
 import logging
 import re
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Final, NamedTuple, Protocol, final
 
 import anyio
 
+from casework.runtime.deadletters import DeadLetter, DeadLetters
 from casework.runtime.deadlines import DeadlineSweep
 from casework.runtime.errors import ActorStopped, Draining, NotSent, WakeFailed
 from casework.runtime.jobs import JobPool, StartSoon
@@ -25,9 +25,6 @@ from casework.runtime.mailbox import Envelope
 from casework.runtime.parking import parking
 from casework.runtime.ref import Port
 from casework.runtime.seams import World
-
-#: Dead letters kept for looking at; older ones are only counted.
-DEAD_LETTERS_MAX: Final = 1_000
 
 #: How workers of one kind are told apart.
 _NUMBERED: Final = re.compile(r"[-/]\d+$")
@@ -116,15 +113,6 @@ class Waker(Protocol):
         ...
 
 
-class DeadLetter(NamedTuple):
-    """An accepted message that nobody will handle."""
-
-    envelope: Envelope
-    why: str
-    at: int
-    """Microseconds since the epoch."""
-
-
 @dataclass(slots=True, eq=False)
 class Tally:
     """What became of messages so far."""
@@ -180,11 +168,13 @@ class Kernel:
         self.names: dict[str, str] = {}
         """Registered names, each with the address of its actor."""
         self.waker: Waker | None = None
-        self.dead_letters: deque[DeadLetter] = deque(maxlen=DEAD_LETTERS_MAX)
+        self.dead_letters = DeadLetters()
         self.draining = False
+        #: Actors whose `stopped` took longer than their grace.
+        self.cut_short = 0
         #: Jobs that count as something to do, beside the cells at or before their turn.
         self.busy = 0
-        self._watchers: dict[str, list[Callable[[Down], None]]] = {}
+        self._watchers: dict[str, dict[Callable[[Down], None], None]] = {}
         self._quiet: anyio.Event | None = None
 
     def find(self, address: str) -> Member | None:
@@ -214,30 +204,33 @@ class Kernel:
                 refusal = ActorStopped(envelope)
             except WakeFailed as error:
                 refusal = error
-        self.tally.sent += 1
-        self.tally.refused += 1
+        self.refused()
         raise refusal
 
+    def refused(self) -> None:
+        """Count a message that was sent and refused."""
+        self.tally.sent += 1
+        self.tally.refused += 1
+
     def taken(self, address: str) -> bool:
-        """Say whether an address is somebody's: an actor's, a name's, or a logical one."""
+        """Say whether an address is somebody's: an actor's, a name's, or a logical one, awake or not."""
         return address in self.cells or address in self.names or (self.waker is not None and self.waker.owns(address))
 
     def watch(self, address: str, tell: Callable[[Down], None]) -> None:
         """Have `tell` called when the actor of an address or name ends for good; at once if there is none."""
         address = self.names.get(address, address)
         if address in self.cells or (self.waker is not None and self.waker.owns(address)):
-            self._watchers.setdefault(address, []).append(tell)
+            self._watchers.setdefault(address, {})[tell] = None
         else:
             tell(Down(address, Exit.NORMAL))
 
     def unwatch(self, address: str, tell: Callable[[Down], None]) -> None:
         """Forget about it; nothing happens if it was told already."""
         address = self.names.get(address, address)
-        watchers = self._watchers.get(address, [])
-        if tell in watchers:
-            watchers.remove(tell)
-            if not watchers:
-                del self._watchers[address]
+        watchers = self._watchers.get(address, {})
+        watchers.pop(tell, None)
+        if not watchers:
+            self._watchers.pop(address, None)
 
     def gone(self, address: str, exit_: Exit) -> None:
         """An actor has ended: its address is free, and its watchers are told unless the next message wakes it."""
@@ -276,10 +269,11 @@ class Kernel:
             self._quiet = None
 
     def dead_letter(self, envelope: Envelope, why: str) -> None:
-        """Keep an accepted message that nobody will handle; its asker is told by the caller."""
+        """Count an accepted message that nobody will handle, and keep it unless the caller tells its asker."""
         letter = DeadLetter(envelope, why, self.clock.wall_micros())
         self.tally.dead_lettered += 1
-        self.dead_letters.append(letter)
+        if envelope.reply is None:
+            self.dead_letters.add(letter)
         if self.hooks is not None:
             self.hooks.dead_lettered(letter)
 

@@ -14,8 +14,9 @@ from msgspec import Struct, field
 
 from casework.runtime.behavior import Behavior, Context, System
 from casework.runtime.belongings import Belongings
+from casework.runtime.blame import blame
 from casework.runtime.children import CellOptions, ChildGroup, Parent
-from casework.runtime.errors import ActorStopped, AskFailed, Escalated, NameTaken
+from casework.runtime.errors import ActorStopped, AskFailed, Escalated, NameTaken, Stopping
 from casework.runtime.jobs import Job
 from casework.runtime.kernel import Kernel
 from casework.runtime.lifecycle import (
@@ -45,11 +46,9 @@ class Home(Protocol):
 
     def idle(self, life: "Life") -> None:
         """Hear that it has nothing to do."""
-        ...
 
     def forget(self, life: "Life") -> None:
         """Hear that it has ended."""
-        ...
 
 
 class _Unmade:
@@ -67,9 +66,8 @@ class Life(Struct, eq=False, gc=False):
     """One actor, from its first incarnation to its last; `Cell` is the one class built upon it.
 
     A Struct, though it is no message, for it is made twice as fast; and nothing that the garbage collector looks at,
-    for its passes over a million idle actors took a third of the time in which these were made: an actor's end breaks
-    the circles that it is part of.
-    Making one starts the actor, and raises NameTaken, or what the factory raises.
+    whose passes over a million idle actors cost as much as making them: an actor's end breaks the circles that it is
+    part of. Making one starts the actor, and raises NameTaken, or what the factory raises.
     """
 
     kernel: Kernel
@@ -84,28 +82,31 @@ class Life(Struct, eq=False, gc=False):
     phase: Phase = Phase.STARTING
     current: Envelope | None = None
     """The message being handled."""
-    trace: str = ""
-    """The span of the message being handled, if it has one."""
     waits: bool = False
     """Whether `post` waits for room instead of refusing."""
     _behavior: Behavior = _UNMADE
-    _context: Context | None = None
     _job: Job | None = None
     _scheduled: bool = False
     _urgent: bool = False
-    """Something else than the mailbox is to be looked at: a kill, or a cancelled scope."""
+    """A kill, or a cancelled scope, is to be looked at before the mailbox."""
     _kill: Exit | None = None
     _exit: ChildEnded | None = None
     _then: Verdict = Verdict.RESTART
     _own: Belongings | None = None
+    _ending: bool = False
+    """Its incarnation is ending, and starts nothing any more."""
     _moved: anyio.Event | None = None
 
     def __post_init__(self) -> None:
         """Make the first behavior; without a `started` hook there is nothing to run before the first message."""
         kernel, address, options = self.kernel, self.address, self.options
-        if self.home is None and kernel.taken(address):
+        if not address or not address.isprintable():
+            raise ValueError(f"{address!r} is no address: use characters that can be printed")
+        behavior = self.factory()
+        # Asked afterwards: a factory may itself have sent something that woke or spawned such an actor.
+        if address in kernel.cells or address in kernel.names:
             raise NameTaken(address)
-        self._behavior = self.factory()
+        self._behavior = behavior
         self.mailbox.depth_max = options.mailbox_depth_max
         self.mailbox.overflow = options.overflow
         self.waits = options.overflow is Overflow.WAIT
@@ -123,17 +124,17 @@ class Life(Struct, eq=False, gc=False):
 
     @property
     def own(self) -> Belongings:
-        """What this incarnation has beside its behavior."""
+        """What this incarnation has beside its behavior; raises Stopping while it ends."""
+        if self._ending:
+            raise Stopping
         if self._own is None:
             self._own = Belongings(self.kernel, self.options.children, self.signal)
         return self._own
 
     @property
-    def context(self) -> Context:
-        """What the behavior may do besides its own work."""
-        if self._context is None:
-            self._context = Context(self)
-        return self._context
+    def busy(self) -> bool:
+        """Whether it has anything to do: messages, a handler, jobs, children, replies that it owes."""
+        return bool(self._scheduled or self._own or self.mailbox)
 
     @property
     def waiting(self) -> int:
@@ -146,19 +147,15 @@ class Life(Struct, eq=False, gc=False):
         return 0 if self.current is None else 1
 
     def post_nowait(self, envelope: Envelope) -> None:
-        """Accept a message, or refuse it by a `NotSent`."""
         raise NotImplementedError
 
     async def post(self, envelope: Envelope) -> None:
-        """Accept a message when there is room, if it waits for that; if cancelled, it was not accepted."""
         raise NotImplementedError
 
     def abandon(self, envelope: Envelope) -> None:
-        """Cancel the handler if it is at work on this message; the incarnation goes on with the next one."""
         raise NotImplementedError
 
     async def run(self, job: Job) -> bool:
-        """Take a turn; False when the scope was cancelled and the turn goes on in a new one."""
         raise NotImplementedError
 
     def spawn_child(self, name: str, factory: Callable[[], Behavior], options: CellOptions) -> Ref:
@@ -251,9 +248,14 @@ class Life(Struct, eq=False, gc=False):
         if call is None:
             return True
         try:
-            await call(self.context, *signal)
-        except Exception as error:  # noqa: BLE001 - the boundary: to supervision
-            await self._end(Exit.FAILED, error)
+            await call(Context(self), *signal)
+        except BaseException as error:  # noqa: BLE001 - the boundary: to supervision
+            failure, cancelled = blame(error)
+            if failure is not None:
+                self.kernel.failed(self.address, failure)
+            if cancelled is not None:
+                raise cancelled from None
+            await self._end(Exit.FAILED, failure)
             return False
         return True
 
@@ -263,11 +265,15 @@ class Life(Struct, eq=False, gc=False):
             self._moved.set()
             self._moved = None
 
+    def _gone(self) -> bool:
+        # Code that shields itself may outlive its actor, and then changes nothing.
+        return self.phase is Phase.STOPPED
+
     async def _end(self, exit_: Exit, error: BaseException | None) -> None:
         """End the incarnation and perform the verdict; if cancelled, the cell was killed, and this goes on as that."""
+        if self._gone():
+            return
         if self._exit is None:
-            if error is not None:
-                self.kernel.failed(self.address, error)
             self._exit = ChildEnded(self.address, exit_, error)
             self._then = self.group.judge(self, exit_, self.kernel)
             if self._then is Verdict.ESCALATE:
@@ -275,6 +281,8 @@ class Life(Struct, eq=False, gc=False):
                 self._exit = ChildEnded(self.address, Exit.ESCALATED, Escalated(self.address, limit, error))
         self._close_if_final()
         await self._clear(killed=self._kill is not None)
+        if self._gone():
+            return
         self._close_if_final()
         if self.phase is Phase.DRAINING:
             self._leave(self._exit.exit)
@@ -287,11 +295,13 @@ class Life(Struct, eq=False, gc=False):
 
     async def _passivate(self) -> None:
         """End for now, unless there is something to do; if cancelled, the cell was killed."""
-        if self.mailbox or self._own:
+        if not self.mailbox.idle or self._own:
             return
         await self._clear(killed=False)
+        if self._gone():
+            return
         # Whatever came while it tidied up is not lost: a new behavior handles it.
-        if self.mailbox or self._urgent:
+        if self._urgent or not self.mailbox.idle:
             self._renew(after_failure=False)
         else:
             self._leave(Exit.PASSIVATED)
@@ -300,13 +310,12 @@ class Life(Struct, eq=False, gc=False):
         """Begin the next incarnation; if none can be made, that is one more failure, which the limit bounds."""
         self.mailbox.forget_signals(*OF_ONE_INCARNATION)
         self._kill = self._exit = None
-        self._context = None
         self._move(Phase.STARTING)
         try:
             self._behavior = self.factory()
         except Exception as error:  # noqa: BLE001 - the boundary: to supervision
             self._behavior = _UNMADE
-            self.signal(JobFailed("factory", error))
+            self._job_failed("factory", error)
         else:
             if after_failure:
                 self.kernel.restarted(self.address)
@@ -316,20 +325,40 @@ class Life(Struct, eq=False, gc=False):
                 self._move(Phase.RUNNING)
 
     async def _clear(self, *, killed: bool) -> None:
-        """End what the incarnation owns, then let it tidy up unless it was killed."""
+        """End what the incarnation owns, then let it tidy up unless it was killed, within its grace."""
+        self._ending = True
         if self._own is not None:
             await self._own.clear(killed=killed)
         stopped: Callable[[Context], Awaitable[None]] | None = getattr(self._behavior, "stopped", None)
         if stopped is not None and not killed:
-            try:
-                await stopped(self.context)
-            except Exception as error:  # noqa: BLE001 - the boundary: it has ended already, so it is only reported
-                self.kernel.failed(self.address, error)
-        self._answer_owed()
+            await self._tidy_up(stopped)
+        self._let_go()
+        self._ending = False
+
+    def _let_go(self) -> None:
+        if self._own is not None:
+            self._own.owed.fail(self.address)
+            self._own = None
+
+    async def _tidy_up(self, stopped: Callable[[Context], Awaitable[None]]) -> None:
+        own, most = self.options.grace_seconds, self.group.supervision.grace_seconds
+        within = anyio.move_on_after(most if own is None else min(own, most))
+        try:
+            with within:
+                await stopped(Context(self))
+        except BaseException as error:  # noqa: BLE001 - the boundary: it has ended already; only reported
+            failure, cancelled = blame(error)
+            if failure is not None:
+                self.kernel.failed(self.address, failure)
+            if cancelled is not None:
+                raise cancelled from None
+        if within.cancelled_caught:
+            self.kernel.cut_short += 1
+            self.kernel.failed(self.address, TimeoutError("`stopped` took longer than its grace"))
 
     def _close_if_final(self) -> None:
         """Take nothing new once it is settled that no incarnation follows."""
-        if self.phase is Phase.DRAINING:
+        if self.phase in (Phase.DRAINING, Phase.STOPPED):
             return
         if self._kill is Exit.SHUTDOWN and self._then in (Verdict.RESTART, Verdict.HOLD):
             # It was about to be started again when its parent or its system ended it.
@@ -349,28 +378,23 @@ class Life(Struct, eq=False, gc=False):
             closed = self.phase is Phase.DRAINING
             envelope.reply.fail(ActorStopped(envelope) if closed else AskFailed(self.address, why))
 
-    def _answer_owed(self) -> None:
-        if self._own is not None:
-            self._own.owed.fail(self.address)
-            self._own = None
-
     def _leave(self, exit_: Exit) -> None:
         """Be gone for good, or until the next message, and say so."""
         ended = self._exit or ChildEnded(self.address, exit_)
         if self.phase is not Phase.DRAINING:
             self._close()
         self._move(Phase.STOPPED)
-        self._answer_owed()
+        self._let_go()
         self.group.forget(self)
         if self.home is not None:
             self.home.forget(self)
         self.kernel.gone(self.address, ended.exit)
         self.parent.child_ended(ended)
         # Whatever may lead back here is let go of: nobody else looks for circles.
-        self.factory, self._behavior, self._context, self._exit = _Unmade, _UNMADE, None, None
+        self.factory, self._behavior, self._exit = _Unmade, _UNMADE, None
 
     def _job_failed(self, name: str, error: Exception) -> None:
+        self.kernel.failed(self.address, error)
         if self._exit is None:
-            self.signal(JobFailed(name, error))
-        else:
-            self.kernel.failed(self.address, error)
+            # Each failure is heard, those of two jobs of one name as well.
+            self.signal(JobFailed(f"{name} {id(error)}", error))

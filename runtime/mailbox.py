@@ -96,6 +96,11 @@ class Mailbox(Struct, eq=False, gc=False):
         return bool(self._messages or self._signals)
 
     @property
+    def idle(self) -> bool:
+        """Whether nothing waits in it, nor for room in it."""
+        return not (self._messages or self._signals or self._reserved or self._waiting)
+
+    @property
     def full(self) -> bool:
         """Whether there is no room now, places reserved for those who wait included."""
         return len(self) + self._reserved >= self.depth_max

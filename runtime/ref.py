@@ -8,6 +8,7 @@ It does not know what an actor does, nor what a frame means.
 from collections.abc import Callable, Generator
 from typing import Any, Final, Protocol, final
 
+import anyio
 from msgspec import Struct
 
 from casework.runtime.deadlines import DeadlineSweep, Waiting
@@ -18,6 +19,8 @@ from casework.runtime.parking import Parked
 from casework.runtime.reply import Reply
 
 _STOPPED: Final = Phase.STOPPED
+#: Where an ask stands that no deadline will end: nowhere.
+_NOWHERE: Final[dict[Waiting, None]] = {}
 
 
 class Port(Protocol):
@@ -154,9 +157,11 @@ class Ref:
             deadline: the deadline of the work that asks, 0 for none; the ask's own is never later.
 
         Raises:
-            MailboxFull, FrameOversized, ActorStopped, WakeFailed, Draining: as `tell_nowait`.
-            Expired: the deadline passed before the receiver began; it never will.
+            MailboxFull, FrameOversized, ActorStopped, WakeFailed, Draining: as `tell_nowait`; ActorStopped also when
+                the receiver ends before it begins.
+            Expired: the deadline passed before the receiver began, or before there was room; it never will.
             AskFailed: the receiver raised, ended or did not answer in time.
+            ValueError: the timeout is no number; nothing was sent. An infinite one never ends.
 
         If cancelled or too late, a message not yet begun is dropped, and a handler that is at work on it is cancelled.
         """
@@ -164,7 +169,7 @@ class Ref:
         port = asked.port
         try:
             if port.waits:
-                await port.post(asked.envelope)
+                await asked.post()
             else:
                 port.post_nowait(asked.envelope)
             # As `await asked`, without a generator in between: most asks are made here.
@@ -216,7 +221,7 @@ class Ref:
         port = self._port
         if port is None or port.phase is _STOPPED or switchboard.draining:
             port = self._reach(envelope)
-        asked = Asked(envelope, reply, port)
+        asked = Asked(envelope, reply, port, _NOWHERE)
         asked.waiting = sweep.add(asked, envelope.deadline)
         return asked
 
@@ -244,16 +249,32 @@ class Asked(Struct, eq=False, gc=False):
     envelope: Envelope
     reply: Reply
     port: Port
-    waiting: dict[Waiting, None] = {}
+    waiting: dict[Waiting, None]
     """Where its deadline is kept."""
+    awaited: bool = False
+    posting: anyio.CancelScope | None = None
+
+    async def post(self) -> None:
+        """Send it when there is room, but not later than its deadline; raises as `Ref.ask`."""
+        with anyio.CancelScope() as self.posting:
+            await self.port.post(self.envelope)
+        self.posting = None
+        if self.reply.error is not None:
+            raise self.reply.error
 
     def __await__(self) -> Generator[Any, None, bytes]:
-        """Wait for the answer; raises, and heeds a cancellation, as `Ref.ask` says."""
+        """Wait for the answer, in one place at a time; raises, and heeds a cancellation, as `Ref.ask` says."""
+        assert not self.awaited, "an ask is awaited in one place at a time"
+        if self.reply.error is not None:
+            raise self.reply.error
+        self.awaited = True
         try:
             answer = yield from self.reply.parked.__await__()
         except BaseException:
             self.abandon()
             raise
+        finally:
+            self.awaited = False
         return self.answered(answer)
 
     def answered(self, answer: bytes) -> bytes:
@@ -266,11 +287,16 @@ class Asked(Struct, eq=False, gc=False):
     def expire(self) -> None:
         """Time is up: who awaits it is told, and a handler that is at work on it is cancelled."""
         envelope, reply = self.envelope, self.reply
+        self.waiting = _NOWHERE
         reply.fail(AskFailed(envelope.receiver, "no answer before the deadline") if reply.taken else Expired(envelope))
         self.port.abandon(envelope)
+        if self.posting is not None:
+            self.posting.cancel()
 
     def abandon(self) -> None:
         """Wait no more: a message not yet begun is dropped, and a handler that is at work on it is cancelled."""
         self.waiting.pop(self, None)
+        if self.reply.error is None and not self.reply.answered:
+            self.reply.error = AskFailed(self.envelope.receiver, "nobody waited for the answer any more")
         self.reply.abandon()
         self.port.abandon(self.envelope)

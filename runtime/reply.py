@@ -23,12 +23,15 @@ class Reply(Struct, eq=False):
     """What the ask was answered with, instead of a frame."""
     taken: bool = False
     """Whether the receiver began to handle the message."""
+    answered: bool = False
+    """Whether there was an answer, of either kind."""
     listener: Callable[[], None] | None = None
 
     def __call__(self, frame: bytes, /) -> None:
         """Answer with a frame; ignored when it was answered before."""
         parked = self.parked
         if not parked.done():
+            self.answered = True
             parked.set_result(frame)
             if self.listener is not None:
                 self._heard()

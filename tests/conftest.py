@@ -44,3 +44,5 @@ def conservation(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for system in entered:
         system.check_conservation()
+        left = system.statistics()
+        assert (left.cells, left.waiting, left.running) == (0, 0, 0), f"something is left of a system: {left}"

@@ -12,7 +12,7 @@ FLOORS = {
     "casework.runtime": (
         "errors", "seams", "parking", "wakeup", "timers", "traceparent", "telemetry_table", "telemetry_export",
         "telemetry_spans", "telemetry", "lifecycle", "supervision", "reply", "mailbox", "deadlines", "ref", "children",
-        "behavior", "jobs", "store", "transport", "staff", "kernel", "deadletters", "names", "groups", "belongings",
+        "behavior", "blame", "jobs", "store", "transport", "staff", "deadletters", "kernel", "names", "groups", "belongings",
         "life", "cell", "homes", "pool", "actorsystem", "flow", "node", "runtime", "simulation",
     ),
     "casework.runtime.store": (

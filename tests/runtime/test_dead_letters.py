@@ -3,10 +3,11 @@
 import anyio
 import pytest
 
+from casework.protocols.codec import FRAME_BYTES_MAX
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.behavior import Context
-from casework.runtime.errors import ActorStopped, Expired, LetterUnknown, MailboxFull, NotSent
-from casework.runtime.kernel import DEAD_LETTERS_MAX, DeadLetter
+from casework.runtime.deadletters import DEAD_LETTERS_MAX, DeadLetter
+from casework.runtime.errors import ActorStopped, Expired, LetterUnknown, MailboxFull
 from casework.runtime.mailbox import Envelope, Overflow
 from casework.runtime.seams import World
 
@@ -153,15 +154,14 @@ async def test_an_event_of_this_process_is_sent_again_as_it_was() -> None:
             assert [envelope.local for envelope in kept] == [event]
 
 
-async def test_nobody_waits_for_the_answer_to_an_ask_that_is_sent_again() -> None:
-    kept: list[Envelope] = []
+async def test_an_ask_is_counted_and_not_listed_for_who_asked_was_told() -> None:
     with anyio.fail_after(5):
         async with ActorSystem() as system, anyio.create_task_group() as group:
             ref = system.spawn("a", Deaf)
             ref.tell_nowait(b"first")
 
             async def ask() -> None:
-                with pytest.raises(NotSent):
+                with pytest.raises(ActorStopped):
                     await ref.ask(b"asked", timeout_seconds=60)
 
             group.start_soon(ask)
@@ -169,11 +169,16 @@ async def test_nobody_waits_for_the_answer_to_an_ask_that_is_sent_again() -> Non
             ref.stop()
             ref.kill()
             await ref.wait_stopped()
-            assert frames(system.dead_letters) == [b"asked"]
-            system.spawn("a", lambda: Keeps(kept))
-            system.redrive(system.dead_letters[0])
-            await system.wait_quiet()
-            assert [(envelope.frame, envelope.reply) for envelope in kept] == [(b"asked", None)]
+            assert frames(system.dead_letters) == []
+            assert system.statistics().dead_lettered == 1
+
+
+async def test_letters_are_bounded_by_their_bytes_as_well() -> None:
+    with anyio.fail_after(5):
+        async with ActorSystem() as system:
+            await leave_letters(system, "a", *(bytes([number]) * FRAME_BYTES_MAX for number in range(20)))
+            assert [frame[0] for frame in frames(system.dead_letters)] == list(range(4, 20))
+            assert system.statistics().dead_lettered == 20
 
 
 @pytest.mark.promise("KERNEL-17")
