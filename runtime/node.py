@@ -25,7 +25,7 @@ from casework.runtime.staff import Staff
 from casework.runtime.store.base import CaseKey, CaseRow, Record, Store
 from casework.runtime.store.chain import broken_at
 from casework.runtime.store.generation import HALTED
-from casework.runtime.store.rules import SUSPECT_CLAIMS, SUSPECT_MICROS
+from casework.runtime.store.rules import ALONE_MICROS, SUSPECT_CLAIMS, SUSPECT_MICROS
 from casework.runtime.supervision import Restart
 from casework.runtime.telemetry import Telemetry
 from casework.runtime.timers import Timers
@@ -78,6 +78,8 @@ class Node:
         self._ended = 0
         self._draining = False
         self._over = False
+        # A suspect is alone here, so others that could go on were not claimed.
+        self._watching = False
         # How often in a row a case broke its cell, and how long its log was then: a new record begins the count anew.
         self._failures: dict[CaseKey, tuple[int, int]] = {}
         self._lost: list[CaseKey] = []
@@ -110,7 +112,8 @@ class Node:
     @property
     def idle(self) -> bool:
         """Tell whether no case can go on without something from outside."""
-        return not (self._looking or self._wake.is_set() or self._starting or self._working())
+        looking = self._looking or self._watching or self._wake.is_set()
+        return not (looking or self._starting or self._working())
 
     def resting(self, key: CaseKey) -> bool:
         """Tell whether a case that the store calls parked has nothing under way here either."""
@@ -153,7 +156,7 @@ class Node:
     def parked(self, cell: CaseCell) -> None:
         """Hear that a case is parked and durable."""
         self._notify()
-        if self._draining:
+        if self._draining or cell.suspect:
             cell.release()
             return
         self._house.timers.after(LINGER_SECONDS, cell.release)
@@ -167,13 +170,16 @@ class Node:
         self._notify()
 
     def cleared(self) -> None:
-        """Hear that a suspect has a new record: the next one may come."""
+        """Hear that a suspect has a new record, or was alone for long enough: others may come."""
+        self._watching = False
         self._wake.set()
 
     def ended(self, cell: CaseCell) -> None:
         """Hear that a cell has ended."""
         if self._cells.get(cell.key) is cell:
             del self._cells[cell.key]
+        if cell.suspect:
+            self._watching = False
         if cell.released:
             self._failures.pop(cell.key, None)
             # Something may have come while the store took it back.
@@ -232,6 +238,8 @@ class Node:
             # Should the store fail now, they are held but have no cell: then they are taken again.
             self._lost.extend(keys)
             if any(row.claims > SUSPECT_CLAIMS for row in rows):
+                self._watching = True
+                house.timers.after(ALONE_MICROS / MICROS, self.cleared)
                 house.timers.after(SUSPECT_MICROS / MICROS, self._look)
             for row in rows:
                 await self._activate(row, term)

@@ -69,7 +69,7 @@ class CaseCell:
         self.parked = False  #: parked and durable, with nothing under way
         self.released = False  #: given back to the store, or owned by another incarnation now
         self.anew = False  #: ended for its log to be read anew
-        self._suspect = row.claims > SUSPECT_CLAIMS
+        self.suspect = row.claims > SUSPECT_CLAIMS  #: alone on its node until it has a new record
         self._term = term
         self._poison = poison
         self._row = row
@@ -313,8 +313,8 @@ class CaseCell:
             self._end()
             return
         self._logbook.confirm(append)
-        if self._suspect and append.records:
-            self._suspect = False
+        if self.suspect and append.records:
+            self.suspect = False
             self._house.cleared()
         for record in append.records:
             self._house.telemetry.recorded(record.kind)

@@ -335,8 +335,8 @@ class Store(StoreReader, StoreDoor, Protocol):
 
         Each claim by a node that did not have the case before counts in the row's `claims`, until the case is
         appended to (records or a release) or its node ends cleanly. A suspect, with `rules.SUSPECT_CLAIMS` of them,
-        comes alone: at most one in a call, before the others, and none while the node holds one that it took less
-        than `rules.SUSPECT_MICROS` ago and that has no new record since.
+        comes before the others and alone: while the node holds one without a new record, it gets nothing else for
+        `rules.ALONE_MICROS` after the claim, and no other suspect for `rules.SUSPECT_MICROS`.
         """
         ...
 

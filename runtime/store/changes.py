@@ -167,10 +167,11 @@ def claim(connection: sqlite3.Connection, node: str, limit: int, now: int) -> Se
     connection.execute("DELETE FROM node WHERE until <= ?", (now,))
     numbers: list[int] = []
     if connection.execute(_SUSPECTS).fetchone() is not None:
-        since = now - rules.SUSPECT_MICROS
-        if connection.execute(_WATCHED, (rules.SUSPECT_CLAIMS, node, since)).fetchone() is None:
-            numbers += _claimable(connection, now, min(limit, 1), suspects=True)
-    numbers += _claimable(connection, now, limit - len(numbers), suspects=False)
+        if _watched(connection, node, now - rules.ALONE_MICROS):
+            return []
+        if not _watched(connection, node, now - rules.SUSPECT_MICROS):
+            numbers = _claimable(connection, now, min(limit, 1), suspects=True)
+    numbers = numbers or _claimable(connection, now, limit, suspects=False)
     connection.executemany(
         'UPDATE "case" SET epoch = epoch + 1, node = ?, changed_at = ?, claims = claims + (node <> ?) WHERE no = ?',
         [(node, now, node, number) for number in numbers],
@@ -227,6 +228,10 @@ def put_artifact(connection: sqlite3.Connection, sha256: str, data: bytes) -> No
     """
     rules.assert_content(sha256, data)
     connection.execute("INSERT OR IGNORE INTO artifact VALUES (?, ?)", (sha256, data))
+
+
+def _watched(connection: sqlite3.Connection, node: str, since: int) -> bool:
+    return connection.execute(_WATCHED, (rules.SUSPECT_CLAIMS, node, since)).fetchone() is not None
 
 
 def _claimable(connection: sqlite3.Connection, now: int, limit: int, *, suspects: bool) -> list[int]:

@@ -197,10 +197,12 @@ class MemoryStore(MemoryArchive):
         self._leases = {name: until for name, until in self._leases.items() if until > now}
         free = [case for case in self._cases.values() if case.row.node not in self._leases and _wanted(case, now)]
         free.sort(key=lambda case: (case.row.opened_at, case.number))
-        suspects = [case for case in free if rules.suspected(case.row)]
-        if any(case.row.node == node and rules.watched(case.row, now) for case in self._cases.values()):
-            suspects = []
-        chosen = [*suspects[:1], *(case for case in free if not rules.suspected(case.row))][:limit]
+        held = [case.row for case in self._cases.values() if case.row.node == node]
+        if any(rules.watched(row, now, rules.ALONE_MICROS) for row in held):
+            return []
+        watching = any(rules.watched(row, now, rules.SUSPECT_MICROS) for row in held)
+        suspects = [] if watching else [case for case in free if rules.suspected(case.row)][: min(limit, 1)]
+        chosen = suspects or [case for case in free if not rules.suspected(case.row)][:limit]
         for case in chosen:
             row = case.row
             claims = row.claims + (row.node != node)

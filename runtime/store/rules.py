@@ -28,6 +28,9 @@ INTEGER_MAX: Final = (1 << 63) - 1
 
 #: Claims in a row without a new record after which a case is suspected of killing its process.
 SUSPECT_CLAIMS: Final = 2
+#: How long a suspect is alone before its node is given anything else, in microseconds: should its process end then,
+#: it was that case, or somebody from outside within this time.
+ALONE_MICROS: Final = 2_000_000
 #: How long a suspect is watched before its node is given another one, in microseconds.
 SUSPECT_MICROS: Final = 10_000_000
 
@@ -72,9 +75,9 @@ def suspected(row: CaseRow) -> bool:
     return row.claims >= SUSPECT_CLAIMS
 
 
-def watched(row: CaseRow, now: int) -> bool:
-    """Say whether a case that a node holds was given to it as a suspect, and has not been cleared since."""
-    return row.claims > SUSPECT_CLAIMS and row.changed_at > now - SUSPECT_MICROS
+def watched(row: CaseRow, now: int, micros: int) -> bool:
+    """Say whether a case was given as a suspect less than so long ago, and has not been cleared since."""
+    return row.claims > SUSPECT_CLAIMS and row.changed_at > now - micros
 
 
 def arrival_kind(frame: bytes) -> str:

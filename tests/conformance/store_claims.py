@@ -71,8 +71,11 @@ class ClaimConformance:
         now = NOW + rules.SUSPECT_CLAIMS * LATER
         await store.renew(NODE, until=now + 2 * rules.SUSPECT_MICROS)
         rows = await store.claim(NODE, limit=10, now=now)
-        assert [row.key.case_id for row in rows] == ["a", "c"]
+        assert [row.key.case_id for row in rows] == ["a"]
         assert await store.claim(NODE, limit=10, now=now + 1) == []
+        rows = await store.claim(NODE, limit=10, now=now + rules.ALONE_MICROS)
+        assert [row.key.case_id for row in rows] == ["c"]
+        now += rules.ALONE_MICROS
         await store.renew("node-2", until=now + 1_000)
         assert [row.key.case_id for row in await store.claim("node-2", limit=1, now=now + 1)] == ["b"]
 
