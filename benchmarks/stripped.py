@@ -56,6 +56,14 @@ class Strip(ast.NodeTransformer):
         self.removed.append(ast.unparse(node))
         return [self.visit(one) for one in node.orelse]
 
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        """Of `x if span is None else y` keep `x`."""
+        if ast.unparse(node.test) != "span is None":
+            return self.generic_visit(node)
+        self.removed.append(ast.unparse(node))
+        kept: ast.AST = self.visit(node.body)
+        return kept
+
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """Drop `span` from what is handed to others."""
         kept = [argument for argument in node.args if not _hooked(argument)]

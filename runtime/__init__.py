@@ -9,6 +9,7 @@ if __name__ != "casework.runtime":
 from casework.runtime.actorsystem import ActorSystem as ActorSystem
 from casework.runtime.behavior import Behavior as Behavior
 from casework.runtime.behavior import Context as Context
+from casework.runtime.deadletters import DeadLetter as DeadLetter
 from casework.runtime.errors import ActorStopped as ActorStopped
 from casework.runtime.errors import AskFailed as AskFailed
 from casework.runtime.errors import CallFailed as CallFailed
@@ -17,10 +18,18 @@ from casework.runtime.errors import DecisionInvalid as DecisionInvalid
 from casework.runtime.errors import Draining as Draining
 from casework.runtime.errors import Escalated as Escalated
 from casework.runtime.errors import Expired as Expired
+from casework.runtime.errors import ForeignCancel as ForeignCancel
+from casework.runtime.errors import FrameOversized as FrameOversized
+from casework.runtime.errors import KindTaken as KindTaken
+from casework.runtime.errors import LetterUnknown as LetterUnknown
 from casework.runtime.errors import MailboxFull as MailboxFull
+from casework.runtime.errors import NameTaken as NameTaken
+from casework.runtime.errors import NotRunning as NotRunning
 from casework.runtime.errors import NotSent as NotSent
 from casework.runtime.errors import ReviewRejected as ReviewRejected
+from casework.runtime.errors import Stopping as Stopping
 from casework.runtime.errors import TaskFailed as TaskFailed
+from casework.runtime.errors import WakeFailed as WakeFailed
 from casework.runtime.flow.case import Case as Case
 from casework.runtime.flow.case import Flow as Flow
 from casework.runtime.flow.case import Result as Result
@@ -56,6 +65,7 @@ __all__ = [
     "ChildEnded",
     "Context",
     "Cron",
+    "DeadLetter",
     "DecisionInvalid",
     "Down",
     "Draining",
@@ -64,7 +74,13 @@ __all__ = [
     "Exit",
     "Expired",
     "Flow",
+    "ForeignCancel",
+    "FrameOversized",
+    "KindTaken",
+    "LetterUnknown",
     "MailboxFull",
+    "NameTaken",
+    "NotRunning",
     "NotSent",
     "Overflow",
     "QuarterEnd",
@@ -75,9 +91,11 @@ __all__ = [
     "ReviewRejected",
     "Reviewed",
     "Runtime",
+    "Stopping",
     "Strategy",
     "Supervision",
     "TaskFailed",
     "Telemetry",
+    "WakeFailed",
     "World",
 ]
