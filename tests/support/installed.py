@@ -1,7 +1,9 @@
 """Casework as users have it: the wheel, unpacked into a folder of its own, in a process of its own."""
 
+import atexit
 import functools
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +19,7 @@ PATIENCE_SECONDS = 120
 def unpacked() -> Path:
     """Build the wheel of the tree as it is, once in a run, and unpack it."""
     folder = Path(tempfile.mkdtemp(prefix="casework-wheel-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     program = f"import hatchling.build as build; print(build.build_wheel({str(folder)!r}))"
     built = subprocess.run(
         [sys.executable, "-c", program], cwd=HOME, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True
