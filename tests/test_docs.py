@@ -31,7 +31,7 @@ def test_the_page_on_actors_shows_a_counter_that_goes_on_after_its_failure(tmp_p
 
 
 def test_the_page_on_actors_shows_an_account_that_saves_itself_when_it_ends(tmp_path: Path) -> None:
-    assert said(programs("actors.md")[1], tmp_path) == ["b'100'", "{'4711': 100}"]
+    assert said(programs("actors.md")[2], tmp_path) == ["b'100'", "{'4711': 100}"]
 
 
 def test_the_page_on_testing_shows_tests_that_pass_as_users_have_them(tmp_path: Path) -> None:
@@ -39,6 +39,12 @@ def test_the_page_on_testing_shows_tests_that_pass_as_users_have_them(tmp_path: 
     run = pytest_there(tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "8 passed" in run.stdout, "each of the four on asyncio and on trio"
+
+
+def test_every_other_program_of_the_page_on_actors_can_be_loaded(tmp_path: Path) -> None:
+    _, watcher, _, serve = programs("actors.md")
+    for source in (watcher, serve):
+        assert said(source, tmp_path) == []
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
