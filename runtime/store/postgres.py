@@ -13,6 +13,7 @@ import anyio
 from casework.runtime.errors import StoreError, StoreUnavailable
 from casework.runtime.seams import World
 from casework.runtime.store import rules
+from casework.runtime.store.archive import BringInResult, RetainResult, Transfer, assert_transfer
 from casework.runtime.store.base import (
     Append,
     AppendResult,
@@ -29,7 +30,18 @@ from casework.runtime.store.base import (
     Unavailable,
     Unknown,
 )
-from casework.runtime.store.postgres_calls import Artifact, Asked, Claim, Decision, Delivery, Reclaim, Renewal, Setting
+from casework.runtime.store.postgres_calls import (
+    Artifact,
+    Asked,
+    BringIn,
+    Claim,
+    Decision,
+    Delivery,
+    Reclaim,
+    Renewal,
+    Retain,
+    Setting,
+)
 from casework.runtime.store.postgres_ear import PostgresEar
 from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_reader import PostgresReader
@@ -142,6 +154,10 @@ class PostgresStore:
         """Give a remembered setting of this store."""
         return await self._reader.setting(name)
 
+    async def transfer(self, key: CaseKey) -> Transfer | None:
+        """Give all of one case, as it is at one moment."""
+        return await self._reader.transfer(key)
+
     async def inbox(self, key: CaseKey) -> Sequence[InboxItem]:
         """Give what waits for a case, in order of insertion."""
         return await self._reader.inbox(key)
@@ -243,6 +259,21 @@ class PostgresStore:
     async def remember(self, name: str, value: str) -> None:
         """Set a setting of this store; raises StoreUnavailable."""
         await self._do(Setting(name, value))
+
+    async def bring_in(self, transfers: Sequence[Transfer]) -> BringInResult:
+        """Take in whole cases, all or none. If cancelled, they may be there or not."""
+        for transfer in transfers:
+            assert_transfer(transfer)
+        answer = await self._ask(BringIn(tuple(transfers)))
+        assert isinstance(answer, BringInResult), "each call has its own kinds of answers"
+        return answer
+
+    async def retain(self, keys: Sequence[CaseKey], account: Transfer) -> RetainResult:
+        """Drop what closed cases contained, and bring in the account of it. If cancelled, it may be done or not."""
+        assert_transfer(account)
+        answer = await self._ask(Retain(tuple(dict.fromkeys(keys)), account))
+        assert isinstance(answer, RetainResult), "each call has its own kinds of answers"
+        return answer
 
     async def _ask(self, asked: Asked) -> object:
         answer = await self._writer.ask(asked)

@@ -1,6 +1,6 @@
 """Carries out a batch of calls within one transaction: lock, decide, write, a few statements for all of them.
 
-    lock the cases   ->   appends and openings, in waves   ->   deliveries, decisions   ->   leases, claims, the rest
+    lock the cases   ->   appends and openings, in waves   ->   deliveries, decisions   ->   archive, leases, claims
 
 Calls of one batch were made at the same time, so any order among them is right; only appends of one case keep theirs.
 A refusal is decided from the locked rows before anything is written, so it never fails the others.
@@ -13,6 +13,7 @@ from typing import Final, final
 import msgspec
 
 from casework.protocols.errors import ProtocolError
+from casework.runtime.store import postgres_archive as archive
 from casework.runtime.store import postgres_queries as queries
 from casework.runtime.store import rules
 from casework.runtime.store.base import (
@@ -87,6 +88,9 @@ class Batch:
             openings = {}
         await self._deliver([(p, call) for p, call in enumerate(self._asked) if isinstance(call, Delivery)])
         await self._decide([(p, call) for p, call in enumerate(self._asked) if isinstance(call, Decision)])
+        archived, brought = await archive.carry_out(self._link, self._asked, self._known)
+        self.values.update(archived)
+        self.arrived += brought
         self.values.update(await self.leases.carry_out(self._asked, skew))
 
     async def _write(self, groups: Sequence[Group], openings: dict[int, Opening]) -> list[Group]:

@@ -7,6 +7,7 @@ It does not know how any of it is carried out.
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from casework.runtime.store.archive import Transfer
 from casework.runtime.store.base import Append, CaseKey, Opening
 
 
@@ -72,4 +73,21 @@ class Artifact:
     data: bytes
 
 
-Asked: TypeAlias = Append | Opening | Delivery | Decision | Claim | Reclaim | Renewal | Setting | Artifact
+@dataclass(slots=True, frozen=True)
+class BringIn:
+    """Take in whole cases, all or none."""
+
+    transfers: tuple[Transfer, ...]
+
+
+@dataclass(slots=True, frozen=True)
+class Retain:
+    """Drop what closed cases contained, and bring in the account of it."""
+
+    keys: tuple[CaseKey, ...]
+    account: Transfer
+
+
+Asked: TypeAlias = (
+    Append | Opening | Delivery | Decision | Claim | Reclaim | Renewal | Setting | Artifact | BringIn | Retain
+)

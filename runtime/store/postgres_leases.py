@@ -19,16 +19,15 @@ from casework.runtime.store.postgres_wave import columns
 #: Open cases that are looked at beyond what a claim asks for, since others may just be taking the first of them.
 _SPARE: Final = 1_000
 
-#: Forgets the dead, and says whether there are suspects, whether the node has one that is still watched, and whether
-#: nodes of other processes live.
+#: Forgets the dead, and says whether there are suspects, when the node was last given one, and whether nodes of
+#: other processes live.
 _BURY: Final = """
     WITH buried AS (
         DELETE FROM node WHERE name IN (SELECT name FROM node WHERE until <= $1 ORDER BY name FOR UPDATE SKIP LOCKED)
     )
     SELECT EXISTS (SELECT 1 FROM "case" WHERE suspect) AS suspects,
-           EXISTS (SELECT 1 FROM "case" WHERE suspect AND node = $2 AND claims > $3
-                   AND changed_at > $4) AS watched,
-           EXISTS (SELECT 1 FROM node WHERE until > $1 AND name <> ALL($5::text[])) AS others
+           (SELECT max(changed_at) FROM "case" WHERE suspect AND node = $2 AND claims > $3) AS watched,
+           EXISTS (SELECT 1 FROM node WHERE until > $1 AND name <> ALL($4::text[])) AS others
 """
 #: Three ways to be wanted, each found by its own index, so that parked cases cost nothing.
 _CLAIM: Final = """
@@ -122,15 +121,16 @@ class Leases:
             await self._link.execute(_CLEAR, ended)
 
     async def _claim(self, call: Claim) -> Sequence[CaseRow]:
-        now = call.now + self._skew
-        since = call.now - rules.SUSPECT_MICROS
-        found = await self._link.fetchrow(_BURY, now, call.node, rules.SUSPECT_CLAIMS, since, self._own)
+        found = await self._link.fetchrow(_BURY, call.now + self._skew, call.node, rules.SUSPECT_CLAIMS, self._own)
         assert found is not None, "a query without a table has a row"
         self.others = bool(found["others"])
+        watched: int | None = found["watched"]
+        if watched is not None and watched > call.now - rules.ALONE_MICROS:
+            return []
         suspects: Sequence[CaseRow] = ()
-        if found["suspects"] and not found["watched"]:
+        if found["suspects"] and (watched is None or watched <= call.now - rules.SUSPECT_MICROS):
             suspects = await self._take(call, min(call.limit, 1), suspects=True)
-        return [*suspects, *await self._take(call, call.limit - len(suspects), suspects=False)]
+        return suspects or await self._take(call, call.limit, suspects=False)
 
     async def _take(self, call: Claim, limit: int, *, suspects: bool) -> Sequence[CaseRow]:
         moments = (call.now + self._skew, call.now)

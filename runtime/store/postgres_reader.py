@@ -11,7 +11,9 @@ from typing import Concatenate, Final, ParamSpec, TypeVar, final
 import anyio
 
 from casework.runtime.errors import StoreInvalid, StoreUnavailable
+from casework.runtime.store import postgres_archive as archive
 from casework.runtime.store import postgres_queries as queries
+from casework.runtime.store.archive import Transfer
 from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, InboxItem, Record, ReviewRow
 from casework.runtime.store.postgres_link import (
     DRIVER_ERRORS,
@@ -101,6 +103,10 @@ class PostgresReader:
     async def setting(self, name: str) -> str | None:
         """Give a remembered setting of this store."""
         return await self.ask(queries.setting, name)
+
+    async def transfer(self, key: CaseKey) -> Transfer | None:
+        """Give all of one case, as it is at one moment."""
+        return await self.ask(archive.transfer, key)
 
     async def inbox(self, key: CaseKey) -> Sequence[InboxItem]:
         """Give what waits for a case, in order of insertion."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from casework.runtime.store.base import Append, CaseKey, CaseStatus
-from casework.runtime.store.postgres_calls import Asked, Decision, Delivery, Reclaim
+from casework.runtime.store.postgres_calls import Asked, Decision, Delivery, Reclaim, Retain
 from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_queries import storable
 
@@ -67,6 +67,8 @@ async def lock(link: Link, asked: Sequence[Asked]) -> dict[CaseKey, Standing]:
                 reviews[review_id] = None
             case Reclaim(key=key):
                 keys[key] = None
+            case Retain(keys=retained):
+                keys.update((key, None) for key in retained)
             case _:
                 pass
     if not (wanted or reviews):
