@@ -314,3 +314,32 @@ async def test_a_task_that_lost_takes_the_approvals_of_its_calls_back() -> None:
             await machine.deliver("go", by="test")
             assert (await machine.wait("c1")).status is CaseStatus.CLOSED
             assert [review.state for review in await store.reviews()] == ["withdrawn"]
+
+
+async def pay_and_wait(case: Case, inputs: Ask) -> str:
+    paid = await pay(case, inputs)
+    await case.sleep(3_600)
+    return paid
+
+
+@pytest.mark.promise("FLOW-12", "FLOW-13")
+@pytest.mark.parametrize("end", ["done", "undone"])
+async def test_a_write_whose_end_is_in_the_log_is_not_asked_about_when_the_case_wakes(end: str) -> None:
+    async def fail(arguments: object) -> object:
+        raise Gone("it did not happen")
+
+    async def never(arguments: object) -> object:
+        raise AssertionError("nobody asks about a write whose end is known")
+
+    store, clock = MemoryStore(), ManualClock()
+    tools = {"pay": SmallTool(ok if end == "done" else fail, RiskTier.REVERSIBLE, "", never)}
+    staff = crew(pay_and_wait, tools=tools)
+    with anyio.fail_after(5):
+        async with runtime(staff, store, clock) as machine:
+            await machine.open("pay_and_wait", "c1", Ask())
+            assert (await machine.wait("c1")).status is CaseStatus.PARKED
+        clock.advance(4_000)
+        async with runtime(staff, store, clock) as machine:
+            assert (await machine.wait("c1")).status is CaseStatus.CLOSED
+    assert len(staff.performed) == 1
+    assert [kind for kind, _ in await steps(store)] == ["opened", "intent", end, "timer", "fired", "closed"]
