@@ -156,7 +156,7 @@ class Node:
     def parked(self, cell: CaseCell) -> None:
         """Hear that a case is parked and durable."""
         self._notify()
-        if self._draining or cell.suspect:
+        if self._draining or cell.doubted:
             cell.release()
             return
         self._house.timers.after(LINGER_SECONDS, cell.release)
@@ -204,7 +204,8 @@ class Node:
         self._failures[key] = (times + 1 if length == durable else 1, durable)
 
     def _working(self) -> int:
-        return sum(not cell.parked for cell in self._cells.values())
+        # One that is doubted stands in the way of others until it is released.
+        return sum(not cell.parked or cell.doubted for cell in self._cells.values())
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, anyio.Event()
@@ -240,6 +241,7 @@ class Node:
             if any(row.claims > SUSPECT_CLAIMS for row in rows):
                 self._watching = True
                 house.timers.after(ALONE_MICROS / MICROS, self.cleared)
+            if any(row.claims > 1 for row in rows):
                 house.timers.after(SUSPECT_MICROS / MICROS, self._look)
             for row in rows:
                 await self._activate(row, term)

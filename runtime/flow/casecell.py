@@ -69,6 +69,7 @@ class CaseCell:
         self.parked = False  #: parked and durable, with nothing under way
         self.released = False  #: given back to the store, or owned by another incarnation now
         self.anew = False  #: ended for its log to be read anew
+        self.doubted = row.claims > 1  #: claimed in vain before, and without a new record so far
         self.suspect = row.claims > SUSPECT_CLAIMS  #: alone on its node until it has a new record
         self._term = term
         self._poison = poison
@@ -313,8 +314,8 @@ class CaseCell:
             self._end()
             return
         self._logbook.confirm(append)
-        if self.suspect and append.records:
-            self.suspect = False
+        if self.doubted and append.records:
+            self.suspect = self.doubted = False
             self._house.cleared()
         for record in append.records:
             self._house.telemetry.recorded(record.kind)

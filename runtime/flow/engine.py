@@ -14,7 +14,7 @@ It does not know what a task or a tool is, nor whether it is replaying.
 from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from msgspec import Raw
 
@@ -22,7 +22,7 @@ from casework.protocols.errors import ContractIncomplete
 from casework.protocols.records import Entry, Parked, Review, Unparked, Withdrawn, Won
 from casework.runtime.errors import CaseCancelled, ChapterFull, ForeignAwait, ScheduleInvalid
 from casework.runtime.flow.entries import Setting, answer, instant_entry, name_of, start_entry
-from casework.runtime.flow.operations import Branches, Draw, Instant, NextChapter, Waiting, is_operation
+from casework.runtime.flow.operations import Branches, Draw, Instant, NextChapter, Waiting, is_instant, is_operation
 
 #: How often a coroutine that awaits while it is being closed is closed again.
 CLOSINGS_MAX: Final = 16
@@ -164,14 +164,13 @@ class Engine:
             if len(self.outputs) >= OUTPUTS_MAX:
                 self._shut_all(branch, ChapterFull(OUTPUTS_MAX))
                 return
-            if isinstance(operation, Instant):
+            if is_instant(operation):
                 try:
                     value = self._instant(branch, operation)
                 except ScheduleInvalid as invalid:
                     error = invalid
                 continue
-            assert isinstance(operation, Waiting), "every operation is instant, waiting or a fork"
-            error = self._wait(branch, operation)
+            error = self._wait(branch, cast("Waiting", operation))
             if error is None:
                 return
 

@@ -207,6 +207,8 @@ def name_of(operation: Waiting | Instant) -> str:
 def answer(operation: Waiting, entry: Entry) -> tuple[object, Exception | None]:
     """Turn the record that ends a step into what the coroutine gets: a value or an error."""
     assert isinstance(entry, ENDS[type(operation)]), "the caller has checked that the record fits"
+    if isinstance(entry, Call) and entry.failure is None:
+        return entry.value, None
     match entry:
         case Failed(kind=kind, message=message):
             assert isinstance(operation, Delegate), "only a task fails so"
@@ -217,7 +219,7 @@ def answer(operation: Waiting, entry: Entry) -> tuple[object, Exception | None]:
             return None, CallFailed(tool, kind, message)
         case Undone(tool=tool, kind=kind, message=message):
             return None, CallFailed(tool, kind, message)
-        case Call(value=value) | Done(value=value):
+        case Done(value=value):
             return value, None
         case Fired():
             return None, None

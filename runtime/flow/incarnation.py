@@ -331,8 +331,7 @@ class Incarnation:
                 self._consume(item)
                 self._late(f"a message of kind {item.kind} could not be read")
             case Cancel() if engine.turning is not None:
-                # The next chapter hears it.
-                return False
+                return False  # The next chapter hears it.
             case Cancel():
                 self._consume(item)
                 self._services.logbook.write("case", entry, item.frame)

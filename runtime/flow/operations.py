@@ -7,6 +7,7 @@ once. It does not know how an operation is carried out.
 
 import types
 from collections.abc import Callable, Coroutine, Generator, Sequence
+from typing import Final, TypeGuard, get_args
 
 from msgspec import Raw, Struct
 
@@ -142,6 +143,16 @@ def perform(operation: Operation) -> Generator[Operation, object, object]:
     return (yield operation)
 
 
-def is_operation(value: object) -> bool:
+# Sets of types: a replay asks this of every step, and a test against a union of eight types costs a microsecond.
+_OPERATIONS: Final = frozenset(get_args(Operation))
+_INSTANT: Final = frozenset(get_args(Instant))
+
+
+def is_operation(value: object) -> TypeGuard[Operation]:
     """Tell whether what a coroutine yielded is one of ours."""
-    return isinstance(value, Operation)
+    return type(value) in _OPERATIONS
+
+
+def is_instant(operation: Operation) -> TypeGuard[Instant]:
+    """Tell whether an operation is recorded and answered at once."""
+    return type(operation) in _INSTANT

@@ -336,7 +336,8 @@ class Store(StoreReader, StoreDoor, Protocol):
         Each claim by a node that did not have the case before counts in the row's `claims`, until the case is
         appended to (records or a release) or its node ends cleanly. A suspect, with `rules.SUSPECT_CLAIMS` of them,
         comes before the others and alone: while the node holds one without a new record, it gets nothing else for
-        `rules.ALONE_MICROS` after the claim, and no other suspect for `rules.SUSPECT_MICROS`.
+        `rules.ALONE_MICROS` after the claim, and no other suspect for `rules.SUSPECT_MICROS`. Of those with fewer it
+        holds at most `rules.DOUBTED_MAX` that were given within `rules.SUSPECT_MICROS` and have no new record.
         """
         ...
 

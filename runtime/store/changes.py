@@ -62,7 +62,7 @@ _HAD: Final = """
 _SET_ASIDE: Final = """UPDATE "case" SET node = '', status = 'parked', seen = ? WHERE no = ?"""
 #: Three ways to be wanted, each found by its own index, so that parked cases cost nothing.
 _CLAIMABLE: Final = """
-    SELECT no FROM "case" WHERE no IN (
+    SELECT no, claims FROM "case" WHERE no IN (
         SELECT no FROM "case" WHERE status = 'open' AND node NOT IN (SELECT name FROM node)
         UNION
         SELECT i.case_no FROM inbox i JOIN "case" p ON p.no = i.case_no
@@ -70,11 +70,12 @@ _CLAIMABLE: Final = """
         UNION
         SELECT w.case_no FROM wait w JOIN "case" p ON p.no = w.case_no
         WHERE w.kind = 'timer' AND w.due <= ? AND p.status = 'parked'
-    ) AND node NOT IN (SELECT name FROM node) AND (claims >= ?) = ?
+    ) AND node NOT IN (SELECT name FROM node) AND claims BETWEEN ? AND ?
     ORDER BY opened_at, no LIMIT ?
 """
 #: The index of suspects is used where its own condition is repeated.
 _SUSPECTS: Final = 'SELECT 1 FROM "case" WHERE claims >= 2 LIMIT 1'
+_DOUBTED: Final = 'SELECT count(*) FROM "case" WHERE claims >= 2 AND claims = ? AND node = ? AND changed_at > ?'
 _WATCHED: Final = 'SELECT 1 FROM "case" WHERE claims >= 2 AND claims > ? AND node = ? AND changed_at > ? LIMIT 1'
 
 
@@ -170,8 +171,9 @@ def claim(connection: sqlite3.Connection, node: str, limit: int, now: int) -> Se
         if _watched(connection, node, now - rules.ALONE_MICROS):
             return []
         if not _watched(connection, node, now - rules.SUSPECT_MICROS):
-            numbers = _claimable(connection, now, min(limit, 1), suspects=True)
-    numbers = numbers or _claimable(connection, now, limit, suspects=False)
+            suspects = _claimable(connection, now, min(limit, 1), (rules.SUSPECT_CLAIMS, rules.INTEGER_MAX))
+            numbers = [number for number, _ in suspects]
+    numbers = numbers or _unsuspected(connection, node, now, limit)
     connection.executemany(
         'UPDATE "case" SET epoch = epoch + 1, node = ?, changed_at = ?, claims = claims + (node <> ?) WHERE no = ?',
         [(node, now, node, number) for number in numbers],
@@ -234,9 +236,23 @@ def _watched(connection: sqlite3.Connection, node: str, since: int) -> bool:
     return connection.execute(_WATCHED, (rules.SUSPECT_CLAIMS, node, since)).fetchone() is not None
 
 
-def _claimable(connection: sqlite3.Connection, now: int, limit: int, *, suspects: bool) -> list[int]:
-    rows = connection.execute(_CLAIMABLE, (now, rules.SUSPECT_CLAIMS, suspects, limit)).fetchall()
-    return [number for (number,) in rows]
+def _unsuspected(connection: sqlite3.Connection, node: str, now: int, limit: int) -> list[int]:
+    found = _claimable(connection, now, limit, (0, rules.SUSPECT_CLAIMS - 1))
+    doubted = [number for number, claims in found if claims]
+    if doubted:
+        since = now - rules.SUSPECT_MICROS
+        (held,) = connection.execute(_DOUBTED, (rules.SUSPECT_CLAIMS, node, since)).fetchone()
+        passed = set(doubted[max(rules.DOUBTED_MAX - held, 0) :])
+        if passed and len(found) == limit:
+            # Where these stood there is room for others.
+            kept = [number for number in doubted if number not in passed]
+            return kept + [number for number, _ in _claimable(connection, now, limit - len(kept), (0, 0))]
+        return [number for number, _ in found if number not in passed]
+    return [number for number, _ in found]
+
+
+def _claimable(connection: sqlite3.Connection, now: int, limit: int, claims: tuple[int, int]) -> list[tuple[int, int]]:
+    return connection.execute(_CLAIMABLE, (now, *claims, limit)).fetchall()
 
 
 def _log(connection: sqlite3.Connection, number: int, key: CaseKey, records: Iterable[Record], head: bytes) -> bytes:

@@ -202,7 +202,9 @@ class MemoryStore(MemoryArchive):
             return []
         watching = any(rules.watched(row, now, rules.SUSPECT_MICROS) for row in held)
         suspects = [] if watching else [case for case in free if rules.suspected(case.row)][: min(limit, 1)]
-        chosen = suspects or [case for case in free if not rules.suspected(case.row)][:limit]
+        doubts = rules.DOUBTED_MAX - sum(rules.doubted(row, now) for row in held)
+        doubted = [case for case in free if 0 < case.row.claims < rules.SUSPECT_CLAIMS][max(doubts, 0) :]
+        chosen = suspects or [case for case in free if not rules.suspected(case.row) and case not in doubted][:limit]
         for case in chosen:
             row = case.row
             claims = row.claims + (row.node != node)

@@ -28,11 +28,14 @@ INTEGER_MAX: Final = (1 << 63) - 1
 
 #: Claims in a row without a new record after which a case is suspected of killing its process.
 SUSPECT_CLAIMS: Final = 2
+#: Cases claimed once without a new record that a node is given at a time: most of them only happened to be under way
+#: when their process ended, and were it many again, many would be suspected.
+DOUBTED_MAX: Final = 8
 #: How long a suspect is alone before its node is given anything else, in microseconds: should its process end then,
 #: it was that case, or somebody from outside within this time.
 ALONE_MICROS: Final = 2_000_000
 #: How long a suspect is watched before its node is given another one, in microseconds.
-SUSPECT_MICROS: Final = 10_000_000
+SUSPECT_MICROS: Final = 5_000_000
 
 OPEN: Final = "open"
 DECIDED: Final = "decided"
@@ -73,6 +76,11 @@ def append_refusal(append: Append, *, epoch: int, next_seq: int, node: str) -> F
 def suspected(row: CaseRow) -> bool:
     """Say whether a free case is suspected of killing its process."""
     return row.claims >= SUSPECT_CLAIMS
+
+
+def doubted(row: CaseRow, now: int) -> bool:
+    """Say whether a case that a node holds counts as one of `DOUBTED_MAX`."""
+    return row.claims == SUSPECT_CLAIMS and row.changed_at > now - SUSPECT_MICROS
 
 
 def watched(row: CaseRow, now: int, micros: int) -> bool:

@@ -99,6 +99,26 @@ class ClaimConformance:
         rows = await store.claim(NODE, limit=10, now=now + rules.SUSPECT_MICROS)
         assert [row.key.case_id for row in rows] == ["b"]
 
+    async def test_of_cases_once_claimed_in_vain_a_node_gets_some_at_a_time_and_new_ones_pass_them(
+        self, store: Store
+    ) -> None:
+        names = [f"{number:02}" for number in range(rules.DOUBTED_MAX + 4)]
+        for name in names:
+            await store.open_case(opening(key_of(name)))
+        await dies(store, 1, limit=100)
+        await store.open_case(opening(key_of("new")))
+        now = NOW + LATER
+        await store.renew(NODE, until=now + 2 * rules.SUSPECT_MICROS)
+        rows = await store.claim(NODE, limit=len(names), now=now)
+        assert [row.key.case_id for row in rows] == [*names[: rules.DOUBTED_MAX], "new"]
+        assert await store.claim(NODE, limit=100, now=now) == []
+        append = Append(rows[0].key, rows[0].epoch, 1, (note(1, rows[0].epoch, at=now),))
+        assert await store.append(append) == Appended()
+        (row,) = await store.claim(NODE, limit=100, now=now)
+        assert row.key.case_id == names[rules.DOUBTED_MAX]
+        rows = await store.claim(NODE, limit=100, now=now + rules.SUSPECT_MICROS)
+        assert [row.key.case_id for row in rows] == names[rules.DOUBTED_MAX + 1 :]
+
     async def test_an_append_says_where_replay_begins_and_which_flow_a_case_is_pinned_to(self, store: Store) -> None:
         row = await claimed(store, "a")
         assert (row.chapter, row.version, row.source_hash) == (0, "1", "abc")
