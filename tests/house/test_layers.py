@@ -12,8 +12,8 @@ FLOORS = {
     "casework.runtime": (
         "errors", "seams", "parking", "wakeup", "timers", "traceparent", "telemetry_table", "telemetry_export",
         "telemetry_spans", "telemetry", "lifecycle", "supervision", "reply", "mailbox", "deadlines", "ref", "children",
-        "behavior", "blame", "jobs", "store", "transport", "staff", "deadletters", "kernel", "names", "groups", "belongings",
-        "life", "cell", "homes", "pool", "actorsystem", "flow", "node", "runtime", "simulation",
+        "behavior", "blame", "jobs", "store", "transport", "staff", "deadletters", "kernel", "names", "groups",
+        "belongings", "life", "cell", "homes", "pool", "actorsystem", "flow", "node", "runtime", "simulation",
     ),
     "casework.runtime.store": (
         "base", "chain", "rules", "queries", "changes", "schema", "migrations", "connections", "lock", "batch",
