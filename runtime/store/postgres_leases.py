@@ -19,25 +19,26 @@ from casework.runtime.store.postgres_wave import columns
 #: Open cases that are looked at beyond what a claim asks for, since others may just be taking the first of them.
 _SPARE: Final = 1_000
 
-#: Forgets the dead, and says whether there are suspects, when the node was last given one, and whether nodes of
-#: other processes live.
+#: Forgets the dead, and says whether there are suspects, when the node was last given one, how many of those that
+#: are nearly suspected it holds, and whether nodes of other processes live.
 _BURY: Final = """
     WITH buried AS (
         DELETE FROM node WHERE name IN (SELECT name FROM node WHERE until <= $1 ORDER BY name FOR UPDATE SKIP LOCKED)
     )
     SELECT EXISTS (SELECT 1 FROM "case" WHERE suspect) AS suspects,
            (SELECT max(changed_at) FROM "case" WHERE suspect AND node = $2 AND claims > $3) AS watched,
+           (SELECT count(*) FROM "case" WHERE suspect AND node = $2 AND claims = $3 AND changed_at > $5) AS doubted,
            EXISTS (SELECT 1 FROM node WHERE until > $1 AND name <> ALL($4::text[])) AS others
 """
 #: Three ways to be wanted, each found by its own index, so that parked cases cost nothing.
 _CLAIM: Final = """
     WITH free AS MATERIALIZED (
-        (SELECT c.no, c.epoch, c.next_seq, c.node, c.status, c.opened_at FROM "case" c
+        (SELECT c.no, c.epoch, c.next_seq, c.node, c.status, c.opened_at, c.claims FROM "case" c
          WHERE c.status = 'open' AND c.suspect = $5
            AND NOT EXISTS (SELECT 1 FROM node n WHERE n.name = c.node AND n.until > $3)
          ORDER BY c.opened_at, c.no LIMIT $2::bigint + $6::bigint)
         UNION ALL
-        SELECT c.no, c.epoch, c.next_seq, c.node, c.status, c.opened_at FROM "case" c
+        SELECT c.no, c.epoch, c.next_seq, c.node, c.status, c.opened_at, c.claims FROM "case" c
         WHERE c.status = 'parked' AND c.suspect = $5
           AND NOT EXISTS (SELECT 1 FROM node n WHERE n.name = c.node AND n.until > $3)
           AND c.no IN (
@@ -46,9 +47,12 @@ _CLAIM: Final = """
               UNION
               SELECT w.case_no FROM wait w WHERE w.kind = 'timer' AND w.due <= $4
           )
+    ), placed AS MATERIALIZED (
+        SELECT *, row_number() OVER (PARTITION BY claims ORDER BY opened_at, no) AS place FROM free
     ), taken AS MATERIALIZED (
-        SELECT c.no FROM free f JOIN "case" c ON c.no = f.no AND c.epoch = f.epoch AND c.next_seq = f.next_seq
+        SELECT c.no FROM placed f JOIN "case" c ON c.no = f.no AND c.epoch = f.epoch AND c.next_seq = f.next_seq
             AND c.node = f.node AND c.status = f.status
+        WHERE f.claims = 0 OR f.claims >= $7 OR f.place <= $8
         ORDER BY f.opened_at, f.no LIMIT $2::bigint FOR NO KEY UPDATE OF c SKIP LOCKED
     )
     UPDATE "case" c SET epoch = c.epoch + 1, node = $1, changed_at = $4,
@@ -121,19 +125,22 @@ class Leases:
             await self._link.execute(_CLEAR, ended)
 
     async def _claim(self, call: Claim) -> Sequence[CaseRow]:
-        found = await self._link.fetchrow(_BURY, call.now + self._skew, call.node, rules.SUSPECT_CLAIMS, self._own)
+        since = call.now - rules.SUSPECT_MICROS
+        asking = (call.now + self._skew, call.node, rules.SUSPECT_CLAIMS, self._own, since)
+        found = await self._link.fetchrow(_BURY, *asking)
         assert found is not None, "a query without a table has a row"
         self.others = bool(found["others"])
         watched: int | None = found["watched"]
         if watched is not None and watched > call.now - rules.ALONE_MICROS:
             return []
         suspects: Sequence[CaseRow] = ()
-        if found["suspects"] and (watched is None or watched <= call.now - rules.SUSPECT_MICROS):
+        if found["suspects"] and (watched is None or watched <= since):
             suspects = await self._take(call, min(call.limit, 1), suspects=True)
-        return suspects or await self._take(call, call.limit, suspects=False)
+        doubts = max(rules.DOUBTED_MAX - int(found["doubted"]), 0)
+        return suspects or await self._take(call, call.limit, suspects=False, doubts=doubts)
 
-    async def _take(self, call: Claim, limit: int, *, suspects: bool) -> Sequence[CaseRow]:
+    async def _take(self, call: Claim, limit: int, *, suspects: bool, doubts: int = 0) -> Sequence[CaseRow]:
         moments = (call.now + self._skew, call.now)
-        taking = (call.node, limit, *moments, suspects, _SPARE, rules.SUSPECT_CLAIMS)
+        taking = (call.node, limit, *moments, suspects, _SPARE, rules.SUSPECT_CLAIMS, doubts)
         rows = await self._link.fetch(f"{_CLAIM} {RETURNING_CASE}", *taking)
         return [case_row(row) for row in sorted(rows, key=lambda row: (row["opened_at"], row["no"]))]

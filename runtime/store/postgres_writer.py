@@ -115,16 +115,16 @@ class PostgresWriter:
             return Unavailable("it was closed")
         call = _Call(asked)
         self._queue.append(call)
-        if self._leading:
-            try:
+        try:
+            if self._leading:
                 await call.turn.wait()
-            except BaseException:
-                self._leave(call)
-                raise
-        else:
-            self._leading = call.leads = True
-        if call.leads and not call.answered:
-            await self._lead()
+            else:
+                self._leading = call.leads = True
+            if call.leads and not call.answered:
+                await self._lead()
+        except BaseException:
+            self._leave(call)
+            raise
         assert call.answered, "a batch answers all its calls"
         if call.error is not None:
             raise call.error
