@@ -268,7 +268,7 @@ def _(entry: Halted) -> tuple[str, Details]:
 
 @_tell.register
 def _(entry: Chapter) -> tuple[str, Details]:
-    return f"chapter {entry.number} began: replay starts here", (("state", _shown(entry.opened.inputs)),)
+    return f"chapter {entry.number} began: replay starts here", (("state", _shown(entry.state)),)
 
 
 @_tell.register

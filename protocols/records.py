@@ -266,15 +266,25 @@ class Halted(Struct, frozen=True, kw_only=True, tag="halted"):
     reason: str
 
 
-class Chapter(Struct, frozen=True, kw_only=True, tag="chapter"):
-    """A long case began afresh, from a state that its flow gave: replay needs nothing that stands before."""
+class Chapter(Struct, frozen=True, kw_only=True, tag="chapter", omit_defaults=True):
+    """A long case began afresh, from a state that its flow gave: replay needs nothing that stands before.
+
+    It says again what the case's first record says, with the version that the case has by now.
+    """
 
     number: int
     """1 for the first one after the case was opened."""
-    opened: Opened
-    """As in the case's first record, with the state as inputs and the version that the case had by then."""
     identity: str
     """What ids of tasks and reviews of this chapter grow from: a hash in hex."""
+    flow: str
+    version: str
+    source_hash: str
+    crew: str
+    state: Raw = NIL
+    policy_hash: str = ""
+    parent: str = ""
+    trace: str = ""
+    purpose: str = ""
 
 
 class Migrated(Struct, frozen=True, kw_only=True, tag="migrated", omit_defaults=True):

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec import Raw
-from msgspec.structs import replace
 
 from casework.protocols.codec import digest, unpack
 from casework.protocols.errors import CaseworkError
@@ -59,7 +58,7 @@ class Reader:
             log = decode_log(records)
             first, identity = log[0].entry, log[0].record.hash
             if isinstance(first, Chapter):
-                opened, chapter, identity = first.opened, first.number, first.identity.encode()
+                opened, chapter, identity = reopened(first), first.number, first.identity.encode()
             elif isinstance(first, Opened):
                 opened = first
             flow = known_flow(self.flows, row)
@@ -107,9 +106,35 @@ def next_chapter(reading: Reading, row: CaseRow, state: Raw, inputs: type[object
         FrameInvalid: the state is not what the flow takes as its inputs.
     """
     unpack(state, inputs)
-    number = reading.chapter + 1
-    opened = replace(reading.opened, inputs=state, version=row.version, source_hash=row.source_hash)
-    return Chapter(number=number, opened=opened, identity=digest(reading.identity + b"chapter %d" % number).hex())
+    number, opened = reading.chapter + 1, reading.opened
+    return Chapter(
+        number=number,
+        identity=digest(reading.identity + b"chapter %d" % number).hex(),
+        flow=opened.flow,
+        version=row.version,
+        source_hash=row.source_hash,
+        crew=opened.crew,
+        state=state,
+        policy_hash=opened.policy_hash,
+        parent=opened.parent,
+        trace=opened.trace,
+        purpose=opened.purpose,
+    )
+
+
+def reopened(chapter: Chapter) -> Opened:
+    """Give what a chapter says as if the case had been opened with it."""
+    return Opened(
+        flow=chapter.flow,
+        version=chapter.version,
+        source_hash=chapter.source_hash,
+        crew=chapter.crew,
+        inputs=chapter.state,
+        policy_hash=chapter.policy_hash,
+        parent=chapter.parent,
+        trace=chapter.trace,
+        purpose=chapter.purpose,
+    )
 
 
 def known_flow(flows: Mapping[str, Flow], row: CaseRow) -> Flow:

@@ -97,7 +97,7 @@ TOLD: list[tuple[Entry, str]] = [
     (Cancel(message_id="m", by="ann"), "ann asked the case to stop"),
     (Halted(reason="r"), "cannot go on by itself"),
     (
-        Chapter(number=2, opened=Opened(flow="f", version="1", source_hash="s", crew="w"), identity="1"),
+        Chapter(number=2, identity="1", flow="f", version="1", source_hash="s", crew="w"),
         "chapter 2 began",
     ),
     (

@@ -154,8 +154,16 @@ SAMPLES: Final[tuple[Struct, ...]] = (
     records.Halted(reason="flow transaction 1 has another source"),
     records.Chapter(
         number=2,
-        opened=records.Opened(flow="ledger", version="1", source_hash="ab" * 8, crew="books", inputs=BOOKING),
         identity="12" * 32,
+        flow="ledger",
+        version="1",
+        source_hash="ab" * 8,
+        crew="books",
+        state=BOOKING,
+        policy_hash="ef" * 16,
+        parent="2026",
+        trace="00-" + "1" * 32 + "-" + "2" * 16 + "-01",
+        purpose="bookkeeping",
     ),
     records.Migrated(
         version="2",

@@ -14,6 +14,7 @@ from casework.protocols.wire import RiskTier
 from casework.runtime.errors import CaseCancelled
 from casework.runtime.flow import chapters
 from casework.runtime.flow.case import Case
+from casework.runtime.flow.reading import reopened
 from casework.runtime.runtime import Runtime
 from casework.runtime.store.base import Append, AppendResult, CaseStatus, WaitKind
 from casework.runtime.store.chain import broken_at
@@ -88,7 +89,7 @@ async def test_a_chapter_begins_the_flow_afresh_from_its_state_and_the_chain_goe
     begun = await entries(store, Chapter)
     opened = (await entries(store, Opened))[0]
     assert [chapter.number for chapter in begun] == [1, 2]
-    assert msgspec.structs.replace(begun[1].opened, inputs=opened.inputs) == opened
+    assert msgspec.structs.replace(reopened(begun[1]), inputs=opened.inputs) == opened
     assert len({review.id for review in await entries(store, Review)}) == 3
     row = await store.case(KEY)
     assert row is not None

@@ -226,4 +226,4 @@ async def test_a_trial_asks_only_for_what_stands_in_the_chapter_and_the_next_one
             row = await machine.wait("c1")
             assert row.waits[0].key == "turn"
         chapters = await entries(store, Chapter)
-        assert [chapter.opened.version for chapter in chapters] == ["1", "2"]
+        assert [chapter.version for chapter in chapters] == ["1", "2"]
