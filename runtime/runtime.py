@@ -353,8 +353,14 @@ class Runtime:
             KeyError: there is no such case.
         """
         key = CaseKey(self._tenant, case_id)
+        known = False
         while True:
             changed, rested = self.node.changed(), self.node.resting(key)
+            if known and not rested:
+                # It is at work here: a hundred who wait would read a hundred cases each time that one of them changes.
+                await changed.wait()
+                continue
+            known = True
             row = await self.store.case(key)
             if row is None:
                 raise KeyError(case_id)
