@@ -282,10 +282,8 @@ class Runtime:
         That version is led through the case's log first; with `dry_run` nothing else is done.
 
         Raises:
-            KeyError: there is no such case.
-            FlowUnknown: the crew has no such version.
-            MigrationRefused: the case is not parked, or that version does something else than the log says; the
-                text has the first difference.
+            KeyError, FlowUnknown: there is no such case, or no such version of its flow.
+            MigrationRefused: the case is not parked, or that version differs from its log; the text says where first.
             StoreUnavailable: it is not known whether it was asked for.
 
         If cancelled, the case may be moved all the same.
@@ -299,8 +297,7 @@ class Runtime:
             raise MigrationRefused(case_id, to, f"it is {row.status}, and only a parked case can")
         assert self._staff is not None, "an entered runtime has its staff"
         reader = Reader(self._crew.flows, self._world, self._staff.policy_hash)
-        why = difference(reader, row, await self.store.records(key, row.chapter), flow)
-        if why:
+        if why := difference(reader, row, await self.store.records(key, row.chapter), flow):
             raise MigrationRefused(case_id, to, why)
         if dry_run:
             return row
@@ -309,10 +306,10 @@ class Runtime:
         result = await self.store.deliver(self._tenant, case_id, item_id, encode(arrived))
         if isinstance(result, Unavailable | Unknown):
             raise StoreUnavailable(self.store.url, result.why)
-        moved = await self.wait(case_id)
-        if (moved.version, moved.source_hash) != (flow.version, flow.source_hash):
+        row = await self.wait(case_id)
+        if (row.version, row.source_hash) != (flow.version, flow.source_hash):
             raise MigrationRefused(case_id, to, "it went on before it could be moved; its log says more")
-        return moved
+        return row
 
     async def decide(
         self,
