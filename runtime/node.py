@@ -40,8 +40,9 @@ LINGER_SECONDS: Final = 1.0
 FAILURES_MAX: Final = 3
 #: Messages that may wait for one case.
 CASE_MAILBOX_MAX: Final = 20_000
-#: Claims in a row without a new record after which a case has killed its process often enough.
-CLAIMS_MAX: Final = 3
+#: Claims in a row without a new record after which a case has killed its process often enough: the last two of them
+#: alone on its node. With one alone, somebody who kills processes at random parked a bystander now and then.
+CLAIMS_MAX: Final = 4
 #: Seconds between renewals of the node's lease.
 RENEW_SECONDS: Final = 1.0
 #: Seconds until a store that is unavailable is asked again.
