@@ -70,6 +70,8 @@ def joined(earlier: Append, later: Append) -> Append:
         next_seq=earlier.next_seq,
         records=earlier.records + later.records,
         waits=earlier.waits if later.waits is None else later.waits,
+        chapter=earlier.chapter if later.chapter is None else later.chapter,
+        pinned=earlier.pinned if later.pinned is None else later.pinned,
         consumed=earlier.consumed + later.consumed,
         sends=earlier.sends + later.sends,
         opens=earlier.opens + later.opens,

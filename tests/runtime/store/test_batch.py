@@ -43,6 +43,14 @@ def test_the_later_append_has_the_last_word() -> None:
     assert joined(earlier, msgspec.structs.replace(later, waits=())).waits == ()
 
 
+def test_a_chapter_or_a_migration_of_the_earlier_append_is_kept() -> None:
+    later = step(2)
+    earlier = msgspec.structs.replace(step(1), chapter=1, pinned=("2", "hash"))
+    assert (joined(earlier, later).chapter, joined(earlier, later).pinned) == (1, ("2", "hash"))
+    newer = msgspec.structs.replace(later, chapter=2, pinned=("3", "other"))
+    assert (joined(earlier, newer).chapter, joined(earlier, newer).pinned) == (2, ("3", "other"))
+
+
 @pytest.mark.parametrize(
     ("earlier", "later"),
     [
