@@ -45,7 +45,7 @@ class Belongings:
     ) -> None:
         """Start a job that ends with the incarnation."""
         if self._jobs is None:
-            self._jobs = CellJobs(self._kernel.start_soon, failed=failed, ended=self._kernel.rest)
+            self._jobs = CellJobs(self._kernel.pool, failed=failed, ended=self._kernel.rest)
         self._kernel.busy += 1
         self._jobs.start(name, run)
 

@@ -72,6 +72,8 @@ class Node:
         self._starting: set[CaseKey] = set()
         self._wake = anyio.Event()
         self._changed = anyio.Event()
+        # Who waits for one case: were they all woken by each change, a hundred would look a hundred times a case.
+        self._watched: dict[CaseKey, anyio.Event] = {}
         self._looking = True
         self._looked = False
         self._alarm_due = 0
@@ -131,6 +133,10 @@ class Node:
         """Give the event that is set when next some case parks, ends or begins."""
         return self._changed
 
+    def rested(self, key: CaseKey) -> anyio.Event:
+        """Give the event that is set when next a case that is at work here may rest."""
+        return self._watched.setdefault(key, anyio.Event())
+
     def statistics(self) -> NodeStatistics:
         """Count what the node holds and has seen."""
         working = self._working()
@@ -156,7 +162,7 @@ class Node:
 
     def parked(self, cell: CaseCell) -> None:
         """Hear that a case is parked and durable."""
-        self._notify()
+        self._notify(cell.key)
         if self._draining or cell.doubted:
             cell.release()
             return
@@ -197,7 +203,7 @@ class Node:
                 self._starting.add(cell.key)
                 self._lost.append(cell.key)
         self._ended += 1
-        self._notify()
+        self._notify(cell.key)
         self._wake.set()
 
     def _failed(self, key: CaseKey, durable: int) -> None:
@@ -208,9 +214,13 @@ class Node:
         # One that is doubted stands in the way of others until it is released.
         return sum(not cell.parked or cell.doubted for cell in self._cells.values())
 
-    def _notify(self) -> None:
+    def _notify(self, *keys: CaseKey) -> None:
         changed, self._changed = self._changed, anyio.Event()
         changed.set()
+        for key in keys:
+            watched = self._watched.pop(key, None)
+            if watched is not None:
+                watched.set()
 
     def _arrivals(self, keys: Sequence[CaseKey]) -> None:
         for key in keys:
@@ -253,6 +263,7 @@ class Node:
                 break
         self._expected -= expected
         self._looked = True
+        self._notify(*[key for key in self._watched if self.resting(key)])
         due = await house.store.next_due()
         if due is not None and due != self._alarm_due:
             self._alarm_due = due

@@ -354,8 +354,7 @@ class Runtime:
         while True:
             changed, rested = self.node.changed(), self.node.resting(key)
             if known and not rested:
-                # It is at work here: a hundred who wait would read a hundred cases each time that one of them changes.
-                await changed.wait()
+                await self.node.rested(key).wait()
                 continue
             known = True
             row = await self.store.case(key)

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from contextvars import ContextVar
 from typing import Any
 
 import anyio
@@ -54,6 +55,29 @@ async def test_a_cancellation_of_somebody_else_is_a_failure_of_the_actor_alone(w
 
 
 @pytest.mark.promise("KERNEL-4")
+@pytest.mark.parametrize("where", ["handler", "job"])
+async def test_what_somebody_leaves_in_a_context_variable_is_seen_by_nobody_else(where: str) -> None:
+    tenant = ContextVar("tenant", default="")
+    seen: list[str] = []
+
+    async def set_and_forget() -> None:
+        seen.append(tenant.get())
+        tenant.set("acme")
+
+    class Forgetful(Plain):
+        async def receive(self, context: Context, envelope: Envelope) -> None:
+            if where == "handler":
+                await set_and_forget()
+            else:
+                context.start_soon(set_and_forget)
+
+    async with ActorSystem() as system:
+        for number in range(3):
+            system.spawn(f"a{number}", Forgetful).tell_nowait(b"set")
+            await system.wait_quiet()
+    assert seen == ["", "", ""]
+
+
 async def test_code_that_fails_while_it_is_killed_harms_only_itself() -> None:
     entered = anyio.Event()
 
