@@ -56,6 +56,7 @@ class DeadlineSweep:
         try:
             tick = int(deadline * _TICKS_EACH_SECOND) + 1
         except OverflowError:
+            self._never[waiting] = None
             return self._never
         bucket = self._buckets.get(tick)
         if bucket is None:

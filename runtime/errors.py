@@ -27,6 +27,7 @@
         │   ├── ExportOngoing            ours: a case that goes on elsewhere is not taken over by accident
         │   └── ArchiveMissing           ours: a store that cannot give or take whole cases
         ├── CaseThere                ours: such a case is here already
+        ├── ContentsDropped          the world: what a closed case contained is no longer kept
         ├── ChapterFull              theirs: a case with more records in a chapter than can be replayed in time
         ├── MigrationRefused         theirs: a case that cannot go on with another version of its flow
         ├── ScheduleInvalid          theirs: a calendar rule that cannot be read, or names no moment
@@ -250,6 +251,15 @@ class CaseThere(RuntimeFault):
     def __init__(self, case_id: str) -> None:
         super().__init__(f"case {case_id} is here already, and a log is never replaced; nothing was changed")
         self.case_id = case_id
+
+
+class ContentsDropped(RuntimeFault):
+    """Retention has dropped what a closed case contained; how it ended is still known."""
+
+    def __init__(self, case_id: str, result: str) -> None:
+        super().__init__(f"case {case_id} ended as {result}; what it returned was dropped by retention")
+        self.case_id = case_id
+        self.result = result
 
 
 class NotAwaited(RuntimeFault):

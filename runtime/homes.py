@@ -105,8 +105,7 @@ class Homes:
 
     def owns(self, address: str) -> bool:
         """Say whether an address is a logical one, awake or not; those of its children, `kind:key/child`, are not."""
-        name, colon, key = address.partition(":")
-        return bool(colon) and "/" not in key and name in self._kinds
+        return self._home(address)[0] is not None
 
     def wake(self, envelope: Envelope) -> Port | None:
         """Make the actor that is to get the message; None if its address is no logical one.
@@ -115,8 +114,7 @@ class Homes:
             WakeFailed: its behavior could not be made.
         """
         address = self._kernel.names.get(envelope.receiver, envelope.receiver)
-        name, colon, key = address.partition(":")
-        kind = self._kinds.get(name) if colon and "/" not in key else None
+        kind, key = self._home(address)
         if kind is None:
             return None
         try:
@@ -132,6 +130,11 @@ class Homes:
             )
         except Exception as error:
             raise WakeFailed(envelope, error) from error
+
+    def _home(self, address: str) -> tuple[_Kind | None, str]:
+        """Give the kind and the key of a logical address; no kind for any other."""
+        name, colon, key = address.partition(":")
+        return (self._kinds.get(name) if colon and "/" not in key else None), key
 
     async def _passivate(self) -> None:
         """Watch the idle ones until cancelled."""

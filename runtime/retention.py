@@ -13,9 +13,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from casework.protocols.codec import encode, kind_of, pack
+from casework.protocols.codec import decode_entry, encode, kind_of, pack
 from casework.protocols.records import CaseResult, Closed, Entry, Noted, Opened
-from casework.runtime.errors import ArchiveMissing, CaseThere, StoreUnavailable
+from casework.runtime.errors import ArchiveMissing, CaseThere, ContentsDropped, StoreUnavailable
 from casework.runtime.seams import MICROS
 from casework.runtime.store.archive import Archive, Retained, Transfer
 from casework.runtime.store.base import CaseExists, CaseKey, CaseRow, CaseStatus, Record, Store, StoreReader
@@ -74,6 +74,19 @@ async def drop_contents(store: Store, old: Sequence[Old], account: Transfer) -> 
         case result:
             why = getattr(result, "why", "a case to be dropped is no longer there, or has not ended")
             raise StoreUnavailable(store.url, why)
+
+
+def ended_with(row: CaseRow, last: Record) -> Closed:
+    """Read the last record of a closed case.
+
+    Raises:
+        ContentsDropped: there is nothing left to read.
+    """
+    if not last.frame:
+        raise ContentsDropped(row.key.case_id, row.result)
+    entry = decode_entry(last.frame)
+    assert isinstance(entry, Closed), "the last record of a closed case says how it ended"
+    return entry
 
 
 def account_of(old: Sequence[Old], *, before: int, by: str, now: int, name: str) -> Transfer:

@@ -18,7 +18,7 @@ from typing import Final, Protocol, Self
 import anyio
 import msgspec
 
-from casework.protocols.codec import decode_entry, encode, pack, plain
+from casework.protocols.codec import encode, pack, plain
 from casework.protocols.records import Arrived, Cancel, Closed, Decided, Opened, ReviewAction
 from casework.protocols.wire import NIL, Evidence
 from casework.runtime.actorsystem import ActorSystem
@@ -29,6 +29,7 @@ from casework.runtime.flow.migration import difference, flow_of_version, wish_ke
 from casework.runtime.flow.opening import opening
 from casework.runtime.flow.reading import Reader
 from casework.runtime.node import Node, NodeStatistics, household
+from casework.runtime.retention import ended_with
 from casework.runtime.review import check_edit, view_of
 from casework.runtime.seams import World
 from casework.runtime.staff import Staff
@@ -371,6 +372,7 @@ class Runtime:
 
         Raises:
             KeyError: there is no such case.
+            ContentsDropped: it has ended, and retention has dropped what it returned.
         """
         key = CaseKey(self._tenant, case_id)
         row = await self.store.case(key)
@@ -379,9 +381,7 @@ class Runtime:
         if row.status is not CaseStatus.CLOSED:
             return None
         (last,) = await self.store.records(key, row.next_seq - 1)
-        entry = decode_entry(last.frame)
-        assert isinstance(entry, Closed), "the last record of a closed case says how it ended"
-        return entry
+        return ended_with(row, last)
 
     async def wait_idle(self) -> None:
         """Wait until no case can go on without something from outside."""

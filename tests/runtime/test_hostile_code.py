@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from casework.runtime.actorsystem import ActorSystem
@@ -54,7 +55,6 @@ async def test_a_cancellation_of_somebody_else_is_a_failure_of_the_actor_alone(w
             assert system.statistics().restarts == (where != "stopped")
 
 
-@pytest.mark.promise("KERNEL-4")
 @pytest.mark.parametrize("where", ["handler", "job"])
 async def test_what_somebody_leaves_in_a_context_variable_is_seen_by_nobody_else(where: str) -> None:
     tenant = ContextVar("tenant", default="")
@@ -78,6 +78,7 @@ async def test_what_somebody_leaves_in_a_context_variable_is_seen_by_nobody_else
     assert seen == ["", "", ""]
 
 
+@pytest.mark.promise("KERNEL-4")
 async def test_code_that_fails_while_it_is_killed_harms_only_itself() -> None:
     entered = anyio.Event()
 
@@ -141,7 +142,7 @@ async def test_one_that_hangs_takes_no_time_from_the_others() -> None:
         async def stopped(self, context: Context) -> None:
             if self.name == "hangs":
                 await anyio.sleep_forever()
-            await anyio.sleep(0.01)
+            await anyio.lowlevel.checkpoint()
             ended.append(self.name)
 
     with anyio.fail_after(5):
@@ -268,6 +269,23 @@ async def test_an_ask_may_wait_for_ever_and_never_for_no_number() -> None:
                 await ref.ask(b"x", timeout_seconds=math.nan)
             assert system.statistics().asks_waiting == 0
             assert system.statistics().sent == 1
+
+
+async def test_an_ask_that_may_wait_for_ever_is_counted_while_it_waits() -> None:
+    go = anyio.Event()
+
+    class Later(Plain):
+        async def receive(self, context: Context, envelope: Envelope) -> None:
+            await go.wait()
+            await super().receive(context, envelope)
+
+    with anyio.fail_after(5):
+        async with ActorSystem() as system:
+            asked = system.spawn("a", Later).ask_nowait(b"x", timeout_seconds=math.inf)
+            assert system.statistics().asks_waiting == 1
+            go.set()
+            assert await asked == b"x"
+            assert system.statistics().asks_waiting == 0
 
 
 async def test_asks_that_may_take_a_day_leave_no_empty_buckets(hand_world: World, hand_clock: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 from casework.protocols.codec import decode_entry, plain
 from casework.protocols.records import Noted, Opened
 from casework.runtime import retention
-from casework.runtime.errors import ArchiveMissing, CaseThere, StoreUnavailable
+from casework.runtime.errors import ArchiveMissing, CaseThere, ContentsDropped, StoreUnavailable
 from casework.runtime.retention import account_of, drop_contents, old_cases
 from casework.runtime.store.base import CaseKey, Unavailable
 from casework.runtime.store.chain import broken_at
@@ -61,6 +61,15 @@ async def test_what_was_dropped_is_gone_and_everything_still_verifies() -> None:
     assert [(record.frame, record.hash) for record in await store.records(KEY)] == [(b"", each) for each in before]
     assert await store.reviews() == []
     assert await verify(store) == []
+
+
+async def test_who_asks_how_a_case_ended_whose_contents_were_dropped_is_told_so() -> None:
+    store = await finished()
+    await dropped(store)
+    async with runtime(STAFF, store) as machine:
+        with pytest.raises(ContentsDropped, match="dropped by retention") as told:
+            await machine.closed("c1")
+    assert (told.value.case_id, told.value.result) == ("c1", "completed")
 
 
 async def test_the_account_says_who_dropped_what_and_every_head() -> None:
