@@ -146,7 +146,7 @@ async def cases(flow: str, callers: int, operations: int) -> harness.Run:
     """Open cases and wait until each is closed."""
     with tempfile.TemporaryDirectory() as folder:
         async with Runtime(crew(), f"sqlite:///{folder}/cases.db") as runtime:
-            seconds = await by_callers(partial(_one_case, runtime, flow), operations, callers)
+            seconds = await by_callers(partial(one_case, runtime, flow), operations, callers)
     return harness.Run(seconds=seconds, operations=operations)
 
 
@@ -157,7 +157,7 @@ async def counted(flow: str, callers: int, operations: int) -> harness.Run:
         waits = Waits(path)
         async with Runtime(crew(), f"sqlite:///{path}", world=World(faults=waits)) as runtime:
             before = waits.count
-            seconds = await by_callers(partial(_one_case, runtime, flow), operations, callers)
+            seconds = await by_callers(partial(one_case, runtime, flow), operations, callers)
             told = {"waits for the disk": (waits.count - before) / operations}
             log = await runtime.store.records(CaseKey("default", "case-1"))
             told["records"] = float(len(log))
@@ -166,7 +166,8 @@ async def counted(flow: str, callers: int, operations: int) -> harness.Run:
     return harness.Run(seconds=seconds, operations=operations, figures=told)
 
 
-async def _one_case(runtime: Runtime, flow: str, number: int) -> None:
+async def one_case(runtime: Runtime, flow: str, number: int) -> None:
+    """Open a case and wait until it is closed."""
     case_id = f"case-{number}"
     await runtime.open(flow, case_id, Number(number))
     row = await runtime.wait(case_id)

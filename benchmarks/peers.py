@@ -30,7 +30,12 @@ PINNED: dict[str, tuple[str, ...]] = {
     "thespian": ("thespian==4.0.1",),
     "autogen-core": ("autogen-core==0.7.5",),
     "xoscar": ("xoscar==0.12.2",),
-    "langgraph": ("langgraph==1.2.22", "langgraph-checkpoint-sqlite==3.1.2"),
+    "langgraph": (
+        "langgraph==1.2.22",
+        "langgraph-checkpoint-sqlite==3.1.2",
+        "langgraph-checkpoint-postgres==3.2.0",
+        "psycopg[binary]==3.3.9",
+    ),
     "dbos": ("dbos==3.4.0",),
 }
 

@@ -1,4 +1,4 @@
-"""DBOS's five-step case: a workflow of five steps, its system database a SQLite file.
+"""DBOS's five-step case: a workflow of five steps, its system database a SQLite file, or PostgreSQL (`--postgres URL`).
 
 Used as its documentation has it: `DBOS.workflow` and `DBOS.step`, the workflow called directly for one case after
 another, workflows started in the background and their handles for many at once, OpenTelemetry off. Functions, which
@@ -98,20 +98,26 @@ async def measured_async(operations: int, at_once: int) -> float:
     return perf_counter() - begun
 
 
+def sqlite_file(path: Path) -> str:
+    """Make a file in WAL mode, and give its URL."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
+    return f"sqlite:///{path}"
+
+
 def main() -> None:
     """Print what was measured as one JSON object."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--operations", type=int, default=100)
     parser.add_argument("--at-once", type=int, default=1)
     parser.add_argument("--coroutines", action="store_true")
+    parser.add_argument("--postgres", metavar="URL", default="")
     options = parser.parse_args()
     wanted = (options.operations, options.at_once)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "cases.db")
-        connection = sqlite3.connect(path)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.close()
-        DBOS(config=DBOSConfig(name="bench", system_database_url=f"sqlite:///{path}", log_level="ERROR"))
+        url = options.postgres or sqlite_file(Path(folder, "cases.db"))
+        DBOS(config=DBOSConfig(name="bench", system_database_url=url, log_level="ERROR"))
         DBOS.launch()
         try:
             seconds = asyncio.run(measured_async(*wanted)) if options.coroutines else measured(*wanted)

@@ -1,9 +1,11 @@
-"""LangGraph's five-step case: a graph of five nodes with a checkpoint in SQLite after every step.
+"""LangGraph's five-step case: a graph of five nodes with a checkpoint after every step, in SQLite or (`--postgres URL`)
+in PostgreSQL.
 
-Used as its documentation has it: an `AsyncSqliteSaver` from a file name (which sets WAL itself), a `StateGraph`
-compiled once, `ainvoke` with a thread id for each case, `durability="sync"` so that a step is in the file before the
-next begins, and `asyncio.gather` for many at once. `synchronous=FULL` is said aloud, though it is the default.
-It does not know what it is compared with.
+Used as its documentation has it: an `AsyncSqliteSaver` from a file name (which sets WAL itself) or an
+`AsyncPostgresSaver` from a URL (a pool of connections changes nothing, for its calls wait for one lock), a
+`StateGraph` compiled once, `ainvoke` with a thread id for each case, `durability="sync"` so that a step is durable
+before the next begins, and `asyncio.gather` for many at once. `synchronous=FULL` is said aloud, though it is the
+default. It does not know what it is compared with.
 """
 # mypy: ignore-errors
 # LangGraph is installed in its own environment only: nothing of it is known to our checker.
@@ -11,11 +13,14 @@ It does not know what it is compared with.
 import argparse
 import asyncio
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import TypedDict
 
 import common
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, StateGraph
 
@@ -44,12 +49,27 @@ def built() -> StateGraph:
     return graph
 
 
-async def measured(operations: int, at_once: int) -> float:
-    """Run so many cases after a warm-up; give the seconds."""
+@asynccontextmanager
+async def saver_in(folder: str) -> AsyncIterator[AsyncSqliteSaver]:
+    """Keep checkpoints in a file of a folder."""
+    async with AsyncSqliteSaver.from_conn_string(str(Path(folder, "cases.db"))) as saver:
+        await saver.setup()
+        await saver.conn.execute("PRAGMA synchronous = FULL")
+        yield saver
+
+
+@asynccontextmanager
+async def saver_at(url: str) -> AsyncIterator[AsyncPostgresSaver]:
+    """Keep checkpoints in a database."""
+    async with AsyncPostgresSaver.from_conn_string(url) as saver:
+        await saver.setup()
+        yield saver
+
+
+async def measured(url: str, operations: int, at_once: int) -> float:
+    """Run so many cases after a warm-up, in PostgreSQL if there is a URL; give the seconds."""
     with tempfile.TemporaryDirectory() as folder:
-        async with AsyncSqliteSaver.from_conn_string(str(Path(folder, "cases.db"))) as saver:
-            await saver.setup()
-            await saver.conn.execute("PRAGMA synchronous = FULL")
+        async with saver_at(url) if url else saver_in(folder) as saver:
             graph = built().compile(checkpointer=saver)
 
             async def run(name: str, count: int) -> None:
@@ -74,8 +94,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--operations", type=int, default=100)
     parser.add_argument("--at-once", type=int, default=1)
+    parser.add_argument("--postgres", metavar="URL", default="")
     options = parser.parse_args()
-    seconds = asyncio.run(measured(options.operations, options.at_once))
+    seconds = asyncio.run(measured(options.postgres, options.operations, options.at_once))
     common.tell(seconds, options.operations)
 
 

@@ -1,11 +1,16 @@
 """Gives the tests of stores what is dear to make, once for all of them."""
 
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.support.postgres import PostgresMissing, PostgresServer, postgres_server
+# The server stands with the benchmarks, which start it as well and import nothing of the tests.
+sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
+
+from postgres_server import PostgresMissing, PostgresServer, postgres_server
 
 
 @pytest.fixture(scope="session")

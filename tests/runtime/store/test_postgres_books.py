@@ -10,13 +10,13 @@ from pathlib import Path
 
 import anyio
 import pytest
+from postgres_server import PostgresServer
 
 from casework.protocols.records import Closed, Done, Intent
 from casework.runtime.seams import World
 from casework.runtime.store.urls import open_reader
 from tests.support.bookkeeping import LATE, QUARTER, Standing, comparable, expected_overview, standing
 from tests.support.bookkeeping_command import PATIENCE_SECONDS, Books
-from tests.support.postgres import PostgresServer
 
 NUMBERS = count()
 #: Seconds between two looks at a store that another process writes.

@@ -5,6 +5,7 @@ from itertools import count
 
 import anyio
 import pytest
+from postgres_server import PostgresServer
 from store_support import NODE, NOW, TENANT, arrived, claimed, evidence, ids, key_of, note, opening, parked, there
 
 from casework.runtime.errors import StoreUnavailable
@@ -22,7 +23,6 @@ from casework.runtime.store.postgres_ear import POLL_SECONDS
 from casework.runtime.store.urls import door_server, open_door, open_store
 from casework.runtime.store.verify import verify
 from tests.support.manual_clock import ManualClock
-from tests.support.postgres import PostgresServer
 
 NUMBERS = count()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+from postgres_server import PASSWORD, PostgresServer
 from store_support import claimed
 
 from casework.runtime.errors import StoreError, StoreInvalid, StoreNewer, StoreUnavailable
@@ -16,7 +17,6 @@ from casework.runtime.seams import World
 from casework.runtime.store.postgres_schema import SCHEMA_VERSION
 from casework.runtime.store.postgres_url import masked, postgres_address
 from casework.runtime.store.urls import door_server, open_door, open_reader, open_store, wait_settled
-from tests.support.postgres import PASSWORD, PostgresServer
 
 NUMBERS = count()
 WAYS: tuple[Callable[..., Any], ...] = (open_store, open_reader, open_door)

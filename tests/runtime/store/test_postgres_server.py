@@ -9,6 +9,7 @@ import anyio
 import anyio.to_thread
 import asyncpg
 import pytest
+from postgres_server import PostgresServer
 from store_support import NODE, NOW, TENANT, arrived, claimed, evidence, key_of, note, opening, parked, there
 
 from casework.runtime.errors import StoreInvalid
@@ -18,7 +19,6 @@ from casework.runtime.store.chain import broken_at
 from casework.runtime.store.postgres_writer import POINT_COMMIT_AFTER, POINT_COMMIT_BEFORE
 from casework.runtime.store.urls import open_store
 from casework.runtime.store.verify import verify
-from tests.support.postgres import PostgresServer
 
 NUMBERS = count()
 

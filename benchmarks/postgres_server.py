@@ -1,7 +1,7 @@
-"""A PostgreSQL server of the tests' own: Debian's binaries, a free port on loopback, a folder that goes away again.
+"""A PostgreSQL server of our own, for benchmarks and tests: a free port on loopback, a folder that goes away again.
 
-It runs as an unprivileged user and is ended by its process id. Where its binaries are not installed it cannot be had,
-and says so. It does not know what is stored in it.
+Debian's binaries run as an unprivileged user and are ended by their process id. Where they are not installed it cannot
+be had, and says so. It does not know what is stored in it.
 """
 
 import os
@@ -18,7 +18,7 @@ from typing import Final
 
 #: Seconds until a server that does not come up, or does not end, is given up.
 PATIENCE_SECONDS: Final = 30.0
-#: Whom the server runs as when the tests run as root, which it refuses.
+#: Whom the server runs as when we run as root, which it refuses.
 USER: Final = "postgres"
 PASSWORD: Final = "open-sesame"
 
