@@ -143,7 +143,7 @@ class Runtime:
         stack, world = self._stack, self._world
         telemetry = self._telemetry
         if telemetry is None:
-            telemetry = self._telemetry = Telemetry.from_environment(clock=world.clock)
+            telemetry = self._telemetry = Telemetry.from_environment(clock=world.clock, randomness=world.randomness)
             stack.push_async_callback(world.offload.run, telemetry.shutdown, SHUTDOWN_SECONDS)
         if isinstance(self._given, str):
             self._store = await open_store(self._given, world)

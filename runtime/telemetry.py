@@ -1,8 +1,8 @@
 """The one place that hands spans to OpenTelemetry and numbers to Prometheus, all of them named in `telemetry_table`.
 
 Both libraries are imported when a `Telemetry` that needs them is made, never before; two objects in one process
-share nothing. Off, every call is one attribute test, and messages between actors make not even the call. The two
-modules beside this one, `telemetry_spans` and `telemetry_export`, are its hands: nobody else imports them.
+share nothing. Off, every call is one attribute test, and messages between actors make not even the call. The modules
+beside this one, `telemetry_spans`, `telemetry_export` and `telemetry_sdk`, are its hands: nobody else imports them.
 
 One trace belongs to a case for its whole life: its context is made when the case is opened, stands in the case's
 first record, and is the parent of everything that any later process does for it. Telemetry may run ahead of the
@@ -14,8 +14,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
-from casework.runtime.seams import Clock, SystemClock, ThreadOffload
-from casework.runtime.telemetry_export import provider_asked_for
+from casework.runtime.seams import Clock, Randomness, SystemClock, SystemRandomness
+from casework.runtime.telemetry_export import Exporting, exporting_asked_for
 from casework.runtime.telemetry_table import (
     AGENT,
     BUCKETS_SECONDS,
@@ -37,7 +37,6 @@ from casework.runtime.telemetry_table import (
 from casework.runtime.traceparent import derived_traceparent
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
     from opentelemetry.trace import Span, TracerProvider
     from prometheus_client import Counter, Gauge, Histogram
 
@@ -104,7 +103,7 @@ class Telemetry:
         self._spans = None if provider is None else _spans(provider, self._clock)
         #: Begins the span of one message; which way is decided once, for each message would pay to ask again.
         self.message: BeginMessage = _unrecorded if self._spans is None else self._spans.message
-        self._owned: SdkTracerProvider | None = None
+        self._owned: Exporting | None = None
         self._numbers = _Numbers() if metrics else None
         self._roots: dict[str, Span] = {}
         self._samplers: list[Callable[[], None]] = []
@@ -118,16 +117,21 @@ class Telemetry:
 
     @classmethod
     def from_environment(
-        cls, environ: Mapping[str, str] | None = None, *, metrics: bool = False, clock: Clock | None = None
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        metrics: bool = False,
+        clock: Clock | None = None,
+        randomness: Randomness | None = None,
     ) -> "Telemetry":
         """Make one that exports spans if the standard environment variables say so.
 
         Spans go out when an OTLP endpoint is named or OTEL_TRACES_EXPORTER is `otlp` or `console`. Without the
         package that exports, one warning is logged that names the extra, and no span is recorded.
         """
-        provider = provider_asked_for(os.environ if environ is None else environ)
-        telemetry = cls(provider=provider, metrics=metrics, clock=clock)
-        telemetry._owned = provider
+        owned = exporting_asked_for(os.environ if environ is None else environ, randomness or SystemRandomness())
+        telemetry = cls(provider=owned.provider if owned else None, metrics=metrics, clock=clock)
+        telemetry._owned = owned
         return telemetry
 
     def case_opened(self, flow: str, case_id: str, new_id: str, *, parent: str = "") -> str:
@@ -249,8 +253,7 @@ class Telemetry:
         self.message = _unrecorded
         owned, self._owned = self._owned, None
         if owned is not None:
-            # The SDK's own bound is 30 seconds and more; in a thread of its own nobody waits longer than we say.
-            ThreadOffload().thread("casework-telemetry-shutdown", owned.shutdown).join(timeout_seconds)
+            owned.shutdown(timeout_seconds)
 
     def _begin(
         self, row: SpanRow, about: str, trace: str, attributes: Mapping[str, str], *, kind: str = ""

@@ -49,6 +49,7 @@ EXEMPT = {
     ("runtime/telemetry.py", "opentelemetry"): "it is the only place that emits",
     ("runtime/telemetry.py", "prometheus_client"): "it is the only place that emits",
     ("runtime/telemetry_export.py", "opentelemetry"): "the same place: where spans go",
+    ("runtime/telemetry_sdk.py", "opentelemetry"): "the same place: what the SDK is given of ours",
     ("runtime/telemetry_spans.py", "opentelemetry"): "the same place: how spans are made",
     ("runtime/wakeup.py", "asyncio"): "it wakes a loop from a thread, which anyio cannot do once for many waiters",
     ("runtime/wakeup.py", "trio"): "it wakes a loop from a thread, which anyio cannot do once for many waiters",

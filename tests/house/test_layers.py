@@ -10,10 +10,10 @@ from sources import HOME, HOUSES, files, imports, module_name, shown
 FLOORS = {
     "casework.protocols": ("errors", "wire", "records", "codec", "jsonrpc", "sse", "auth", "a2a", "mcp"),
     "casework.runtime": (
-        "errors", "seams", "parking", "wakeup", "timers", "traceparent", "telemetry_table", "telemetry_export",
-        "telemetry_spans", "telemetry", "lifecycle", "supervision", "reply", "mailbox", "deadlines", "ref", "children",
-        "behavior", "blame", "jobs", "store", "transport", "staff", "deadletters", "kernel", "names", "groups",
-        "belongings", "life", "cell", "homes", "pool", "actorsystem", "flow", "node", "runtime", "simulation",
+        "errors", "seams", "parking", "wakeup", "timers", "traceparent", "telemetry_table", "telemetry_sdk",
+        "telemetry_export", "telemetry_spans", "telemetry", "lifecycle", "supervision", "reply", "mailbox", "deadlines",
+        "ref", "children", "behavior", "blame", "jobs", "store", "transport", "staff", "deadletters", "kernel", "names",
+        "groups", "belongings", "life", "cell", "homes", "pool", "actorsystem", "flow", "node", "runtime", "simulation",
     ),
     "casework.runtime.store": (
         "base", "chain", "rules", "queries", "changes", "schema", "migrations", "connections", "lock", "batch",

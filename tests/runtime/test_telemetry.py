@@ -1,6 +1,7 @@
 """Spans and numbers are those of the table, carry no contents, and cost nothing while switched off."""
 
 import logging
+import random
 import re
 import subprocess
 import sys
@@ -8,13 +9,15 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from casework.runtime.telemetry import CHILDREN_MAX, Telemetry
+from casework.runtime.telemetry_sdk import SpanIds
 from casework.runtime.telemetry_table import ATTRIBUTES, METRICS, SPANS
 from casework.runtime.traceparent import derived_traceparent, trace_ids
+from tests.support import tracing
 
 
 @pytest.fixture
@@ -24,8 +27,7 @@ def exporter() -> InMemorySpanExporter:
 
 @pytest.fixture
 def telemetry(exporter: InMemorySpanExporter) -> Iterator[Telemetry]:
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    provider = tracing.provider(SimpleSpanProcessor(exporter))
     yield Telemetry(provider=provider, metrics=True)
     provider.shutdown()
 
@@ -182,6 +184,7 @@ def test_a_collector_that_does_not_answer_delays_the_end_by_no_more_than_was_sai
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
+    before = threading.enumerate()
     telemetry = Telemetry.from_environment()
     assert telemetry.tracing
     telemetry.case_opened("quarter", "q", "1")
@@ -193,6 +196,38 @@ def test_a_collector_that_does_not_answer_delays_the_end_by_no_more_than_was_sai
 
     threading.Thread(target=end, daemon=True).start()
     assert ended.wait(5)
+    # The exporter tries no longer: it would for ten seconds, beside whoever comes next.
+    for thread in set(threading.enumerate()).difference(before):
+        thread.join(5)
+        assert not thread.is_alive(), thread.name
+
+
+@pytest.mark.parametrize("asked", ["console", ""])
+def test_spans_leave_the_interpreter_s_own_chance_as_it_was(asked: str, exporter: InMemorySpanExporter) -> None:
+    provider = tracing.provider(SimpleSpanProcessor(exporter))
+    telemetry = Telemetry.from_environment({"OTEL_TRACES_EXPORTER": asked}) if asked else Telemetry(provider=provider)
+    before = random.getstate()
+    traces = {_a_whole_case(telemetry) for _ in range(10)}
+    telemetry.shutdown()
+    provider.shutdown()
+    assert random.getstate() == before
+    assert len(traces) == 10
+
+
+def test_ids_of_spans_are_never_zero() -> None:
+    class Chance:
+        def stream(self, name: str) -> random.Random:
+            return Drawing()
+
+    class Drawing(random.Random):
+        drawn = 0
+
+        def getrandbits(self, k: int, /) -> int:
+            self.drawn += 1
+            return 0 if self.drawn % 2 else (1 << k) - 1
+
+    ids = SpanIds(Chance())
+    assert (ids.generate_span_id(), ids.generate_trace_id()) == (2**64 - 1, 2**128 - 1)
 
 
 def test_without_the_exporter_one_line_names_the_extra(

@@ -5,7 +5,7 @@ from typing import Literal
 
 import anyio
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
@@ -19,6 +19,7 @@ from casework.runtime.runtime import Runtime
 from casework.runtime.telemetry import Telemetry
 from casework.runtime.telemetry_spans import MessageSpan
 from casework.runtime.traceparent import trace_numbers
+from tests.support import tracing
 from tests.support.flow_scene import crew
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -58,8 +59,7 @@ def exporter() -> InMemorySpanExporter:
 
 @pytest.fixture
 def messages(exporter: InMemorySpanExporter) -> Iterator[Counting]:
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    provider = tracing.provider(SimpleSpanProcessor(exporter))
     yield Counting(Telemetry(provider=provider))
     provider.shutdown()
 
@@ -250,7 +250,7 @@ async def test_without_telemetry_the_trace_is_handed_on_as_it_came() -> None:
 async def test_a_runtime_calls_telemetry_for_messages_only_if_it_records_spans(
     messages: Counting, which: Literal["off", "numbers alone", "spans"]
 ) -> None:
-    provider = TracerProvider(shutdown_on_exit=False) if which == "spans" else None
+    provider = tracing.provider() if which == "spans" else None
     telemetry = Telemetry(provider=provider, metrics=which != "off")
     telemetry.message = messages.message
     with anyio.fail_after(5):

@@ -14,6 +14,7 @@ from opentelemetry.trace import NoOpTracerProvider, SpanKind, StatusCode
 from casework.runtime.telemetry import Telemetry
 from casework.runtime.telemetry_spans import HANDLING_MAX, KINDS_MAX, PARENTS_MAX
 from casework.runtime.traceparent import derived_traceparent, is_unsampled, trace_ids, trace_numbers
+from tests.support import tracing
 from tests.support.manual_clock import ManualClock
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -27,8 +28,7 @@ def exporter() -> InMemorySpanExporter:
 
 @pytest.fixture
 def provider(exporter: InMemorySpanExporter) -> Iterator[TracerProvider]:
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    provider = tracing.provider(SimpleSpanProcessor(exporter))
     yield provider
     provider.shutdown()
 
@@ -143,7 +143,7 @@ def test_an_unsampled_message_makes_no_span_and_hands_its_traceparent_on(
 
 
 def test_what_a_sampler_drops_is_dropped_for_all_that_is_below() -> None:
-    telemetry = Telemetry(provider=TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False))
+    telemetry = Telemetry(provider=tracing.provider(sampler=ALWAYS_OFF))
     handle = telemetry.message("agent", TRACE, asked=True)
     handle.end()
     assert is_unsampled(handle.traceparent)
