@@ -74,6 +74,11 @@ class Batch:
         holders = [self._known[key].node for key in self.arrived if key in self._known]
         return any(node and node not in self._own for node in holders)
 
+    def standings(self) -> list[Standing]:
+        """Give how the cases stand that were appended to."""
+        touched = {call.key for call in self._asked if isinstance(call, Append)}
+        return [self._known[key] for key in touched if key in self._known]
+
     async def carry_out(self, skew: int) -> None:
         """Do everything; raises what the driver raises, and then nothing counts.
 

@@ -68,6 +68,8 @@ _PLANS: Final = {
 _PASSING: Final = ("53", "58", "55P03", "57014", "25006")
 _AGAIN: Final = ("40001", "40P01")
 _GONE: Final = ("08", "57P01", "57P02", "57P03", "57P05")
+#: The code with which a server that is stopped, or asked to, ends a connection.
+_ENDED: Final = "57P01"
 #: What says that the URL is wrong rather than the server away: the login, or a database that is not there.
 _REFUSED: Final = ("28", "3D000", "42501")
 
@@ -128,6 +130,14 @@ def fault_of(error: BaseException, link: Link) -> Fault:
     return Fault.OURS if isinstance(error, ValueError) else Fault.LOST
 
 
+def ended_by_server(error: BaseException) -> bool:
+    """Say whether the server itself ended the connection amid a statement, which then did not happen.
+
+    Of a statement that is its own transaction the server says nothing before it is durable, unless it gave it up.
+    """
+    return _ENDED in (_code(error), _code(error.__cause__))
+
+
 def store_error(shown: str, error: BaseException, link: Link) -> StoreError:
     """Give the store's error for one that came while reading."""
     if fault_of(error, link) is Fault.OURS:
@@ -156,7 +166,7 @@ def _not_let_in(address: PostgresAddress, error: BaseException) -> StoreError:
     return StoreUnavailable(address.shown, f"it cannot be reached ({told(error)})")
 
 
-def _code(error: BaseException) -> str:
+def _code(error: BaseException | None) -> str:
     code = getattr(error, "sqlstate", None) if isinstance(error, asyncpg.PostgresError) else None
     return code if isinstance(code, str) else ""
 

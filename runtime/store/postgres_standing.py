@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from casework.runtime.store.base import Append, CaseKey, CaseStatus
+from casework.runtime.store.base import Append, CaseKey, CaseRow, CaseStatus
 from casework.runtime.store.postgres_calls import Asked, Decision, Delivery, Reclaim, Retain
 from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_queries import storable
@@ -83,6 +83,11 @@ async def lock_keys(link: Link, keys: Iterable[CaseKey]) -> dict[CaseKey, Standi
     if not tenants:
         return {}
     return _standings(await link.fetch(_LOCK, tenants, case_ids))
+
+
+def standing_of(number: int, row: CaseRow) -> Standing:
+    """Say how a case stands that was just claimed."""
+    return Standing(number, row.key, row.epoch, row.next_seq, row.node, row.status, row.head, row.changed_at)
 
 
 def _split(keys: Iterable[CaseKey]) -> tuple[list[str], list[str]]:

@@ -12,31 +12,37 @@ from casework.runtime.store.chain import GENESIS, chained
 from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_standing import Standing, lock_keys
 
-#: Whatever changes of cases that are there, and all records, those of new cases included.
-_WRITE: Final = """
-    WITH moved AS (
+#: Whatever changes of cases that are there, each held to what it was, and the records of all.
+CHANGES: Final = """
+    moved AS (
         UPDATE "case" c SET next_seq = g.next_seq, node = g.node, status = g.status, result = g.result, head = g.head,
                             changed_at = g.changed_at, seen = coalesce(g.seen, c.seen),
                             claims = CASE WHEN g.counts THEN c.claims ELSE 0 END, suspect = g.counts AND c.suspect,
                             chapter = coalesce(g.chapter, c.chapter), version = coalesce(g.version, c.version),
                             source_hash = coalesce(g.source_hash, c.source_hash)
-        FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::bigint[],
-                    $8::bigint[], $9::boolean[], $10::bigint[], $11::text[], $12::text[])
-            AS g (no, next_seq, node, status, result, head, changed_at, seen, counts, chapter, version, source_hash)
-        WHERE c.no = g.no
+        FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[], $6::bigint[], $7::text[],
+                    $8::text[], $9::text[], $10::bytea[], $11::bigint[], $12::bigint[], $13::boolean[], $14::bigint[],
+                    $15::text[], $16::text[])
+            AS g (no, epoch, old_seq, old_node, old_head, next_seq, node, status, result, head, changed_at, seen,
+                  counts, chapter, version, source_hash)
+        WHERE c.no = g.no AND c.epoch = g.epoch AND c.next_seq = g.old_seq AND c.node = g.old_node
+          AND c.head = g.old_head
+        RETURNING c.no
     ), consumed AS (
         UPDATE inbox i SET consumed = true, frame = ''
-        FROM unnest($13::bigint[], $14::text[]) AS g (case_no, id) WHERE i.case_no = g.case_no AND i.id = g.id
+        FROM unnest($17::bigint[], $18::text[]) AS g (case_no, id) WHERE i.case_no = g.case_no AND i.id = g.id
     ), forgotten AS (
-        DELETE FROM wait WHERE case_no = ANY($15::bigint[])
+        DELETE FROM wait WHERE case_no = ANY($19::bigint[])
     ), awaited AS (
-        INSERT INTO wait SELECT * FROM unnest($16::bigint[], $17::bigint[], $18::text[], $19::text[], $20::text[],
-                                              $21::bigint[])
+        INSERT INTO wait SELECT * FROM unnest($20::bigint[], $21::bigint[], $22::text[], $23::text[], $24::text[],
+                                              $25::bigint[])
+    ), logged AS (
+        INSERT INTO record (case_no, seq, epoch, kind, step_id, at, frame, hash)
+        SELECT * FROM unnest($26::bigint[], $27::bigint[], $28::bigint[], $29::text[], $30::text[],
+                             $31::bigint[], $32::bytea[], $33::bytea[])
     )
-    INSERT INTO record (case_no, seq, epoch, kind, step_id, at, frame, hash)
-    SELECT * FROM unnest($22::bigint[], $23::bigint[], $24::bigint[], $25::text[], $26::text[],
-                                            $27::bigint[], $28::bytea[], $29::bytea[])
 """
+_WRITE: Final = " ".join(("WITH", CHANGES, "SELECT count(*) FROM moved"))
 _OPEN: Final = """
     INSERT INTO "case" (tenant, case_id, epoch, next_seq, node, status, result, flow, version, source_hash, crew,
                         parent, head, opened_at, changed_at)
@@ -72,7 +78,7 @@ class Wave:
     def __init__(self, known: dict[CaseKey, Standing]) -> None:
         """Begin over the locked cases; those that are opened are added to them."""
         self._known = known
-        self._cases: list[tuple[object, ...]] = []
+        self._cases: dict[int, tuple[object, ...]] = {}
         self._consumed: list[tuple[object, ...]] = []
         self._waits: list[tuple[object, ...]] = []
         self._waiters: list[int] = []
@@ -84,6 +90,7 @@ class Wave:
 
     def append(self, append: Append, standing: Standing) -> None:
         """Add an append that stands."""
+        before = (standing.number, standing.epoch, standing.next_seq, standing.node, standing.head)
         head = self._log(standing.number, append.key, append.records, standing.head)
         ended = append.status is CaseStatus.CLOSED
         standing.next_seq += len(append.records)
@@ -91,20 +98,18 @@ class Wave:
         standing.status = append.status
         standing.head = head
         standing.changed_at = append.records[-1].at if append.records else standing.changed_at
-        self._cases.append(
-            (
-                standing.number,
-                standing.next_seq,
-                standing.node,
-                append.status,
-                append.result,
-                head,
-                standing.changed_at,
-                append.inbox_seen if append.release else None,
-                not (append.records or append.release),
-                append.chapter,
-                *(append.pinned or (None, None)),
-            )
+        self._cases[standing.number] = (
+            *before,
+            standing.next_seq,
+            standing.node,
+            append.status,
+            append.result,
+            head,
+            standing.changed_at,
+            append.inbox_seen if append.release else None,
+            not (append.records or append.release),
+            append.chapter,
+            *(append.pinned or (None, None)),
         )
         self._await(standing.number, () if ended else append.waits)
         self._consumed += [(standing.number, item_id) for item_id in append.consumed]
@@ -122,19 +127,22 @@ class Wave:
         """Write all of it; give the cases that are new, and those that got an item."""
         opened = await self._open(link) if self._openings else {}
         if self._cases or self._records:
-            await link.execute(
-                _WRITE,
-                *columns(self._cases, 12),
-                *columns(self._consumed, 2),
-                self._waiters,
-                *columns(self._waits, 6),
-                *columns(self._records, 8),
-            )
+            await link.execute(_WRITE, *self.changes())
         if self._asked:
             await link.execute(_ASK, *columns(sorted(self._asked, key=lambda values: str(values[0])), 10))
         if self._withdrawn:
             await link.execute(_WITHDRAW, *columns(sorted(self._withdrawn, key=lambda values: str(values[0])), 2))
         return opened, await self._send(link) if self._sends else []
+
+    def changes(self) -> list[Sequence[object]]:
+        """Give the arguments of `CHANGES`."""
+        return [
+            *columns([self._cases[number] for number in sorted(self._cases)], 16),
+            *columns(self._consumed, 2),
+            self._waiters,
+            *columns(self._waits, 6),
+            *columns(self._records, 8),
+        ]
 
     async def _open(self, link: Link) -> dict[CaseKey, Opening]:
         openings = [self._openings[key] for key in sorted(self._openings)]

@@ -21,7 +21,17 @@ from casework.runtime.store.base import CaseKey, Unavailable, Unknown
 from casework.runtime.store.batch import BATCH_MAX
 from casework.runtime.store.postgres_batch import Batch
 from casework.runtime.store.postgres_calls import Asked, Claim, Renewal
-from casework.runtime.store.postgres_link import DRIVER_ERRORS, Fault, Link, connect, fault_of, part, told
+from casework.runtime.store.postgres_link import (
+    DRIVER_ERRORS,
+    Fault,
+    Link,
+    connect,
+    ended_by_server,
+    fault_of,
+    part,
+    told,
+)
+from casework.runtime.store.postgres_quick import Quick
 from casework.runtime.store.postgres_schema import migrate
 from casework.runtime.store.postgres_url import PostgresAddress
 
@@ -83,6 +93,7 @@ class PostgresWriter:
         self._ears = ears
         self._own = own
         self._others = True
+        self._quick = Quick()
         self._link: Link | None = None
         self._queue: list[_Call] = []
         self._leading = False
@@ -167,6 +178,46 @@ class PostgresWriter:
                 self._hand_on()
 
     async def _serve(self, calls: Sequence[_Call]) -> None:
+        """Answer calls: those that fit by the short way, all others by the long one."""
+        fitting = self._quick.fitting([call.asked for call in calls])
+        if fitting:
+            await self._attempt_quick([calls[place] for place in fitting])
+        rest = [call for call in calls if not call.answered]
+        if rest:
+            await self._serve_fully(rest)
+
+    async def _attempt_quick(self, calls: Sequence[_Call]) -> None:
+        """Carry out calls as one statement; those that it leaves without an answer are served as all others."""
+        try:
+            link = await self._connected()
+        except StoreError as error:
+            _refuse(calls, Unavailable(error.why))
+            return
+        asked = [call.asked for call in calls]
+        try:
+            self._point(POINT_COMMIT_BEFORE)
+            values, opened = await self._quick.carry_out(link, asked)
+            self._point(POINT_COMMIT_AFTER)
+        except DRIVER_ERRORS as error:
+            self._quick.forget(asked)
+            fault = fault_of(error, link)
+            if fault is Fault.LOST:
+                self._drop(link)
+                why = f"the connection was lost ({told(error)})"
+                _refuse(calls, Unavailable(why) if ended_by_server(error) else Unknown(why))
+            elif fault is Fault.PASSING:
+                _refuse(calls, Unavailable(told(error)))
+            return
+        except BaseException:
+            self._quick.forget(asked)
+            self._drop(link)
+            _refuse(calls, Unknown("it was interrupted"))
+            raise
+        for place, answer in values.items():
+            calls[place].settle(answer)
+        self._tell(opened, foreign=False)
+
+    async def _serve_fully(self, calls: Sequence[_Call]) -> None:
         error: Exception | None = None
         for _ in range(TRIES_MAX):
             error = await self._attempt(calls)
@@ -181,7 +232,7 @@ class PostgresWriter:
         # Some value was wrong, and the server does not say whose: each is tried by itself.
         if len(calls) > 1:
             for call in calls:
-                await self._serve([call])
+                await self._serve_fully([call])
             return
         why = f"it does not take this ({told(error)})"
         calls[0].settle(error=StoreInvalid(self._address.shown, why))
@@ -230,10 +281,14 @@ class PostgresWriter:
             call.settle(batch.values.get(place), batch.errors.get(place))
         if batch.leases.others is not None:
             self._others = batch.leases.others
-        if batch.arrived:
-            if self._others or batch.foreign:
+        self._quick.learn(batch.standings())
+        self._tell(batch.arrived, foreign=batch.foreign)
+
+    def _tell(self, arrived: Sequence[CaseKey], *, foreign: bool) -> None:
+        if arrived:
+            if self._others or foreign:
                 self._ears.others()
-            self._ears.heard(tuple(dict.fromkeys(batch.arrived)))
+            self._ears.heard(tuple(dict.fromkeys(arrived)))
 
     async def _compared(self, link: Link, asked: Sequence[Asked]) -> int:
         """Say by how many microseconds the database's clock is ahead of ours, where a call needs to know.
