@@ -8,16 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from msgspec import Raw
+
 from casework.actors.desk import Desk, DeskStatistics, InHand
 from casework.actors.gate import Gate
 from casework.actors.guards import Circuits, CircuitStatistics
 from casework.actors.retry import decide_retry
+from casework.actors.undoing import decide_undo
 from casework.protocols.records import Decision
 from casework.protocols.wire import Completed, Failed, FailureKind, Task
 from casework.runtime.errors import NotSent
 from casework.runtime.ref import Ref
 from casework.runtime.seams import Clock
-from casework.runtime.staff import CallRequest, CallResult, CaseRef, Retry, Ruling
+from casework.runtime.staff import CallRequest, CallResult, CaseRef, Retry, Ruling, Undoing
 
 
 class StaffStatistics(NamedTuple):
@@ -78,6 +81,10 @@ class CrewStaff:
     def retry(self, task: Task, failed: Failed, attempt: int) -> Retry:
         """Decide whether a failed task is tried again; pure."""
         return decide_retry(self.gate.policy, task, failed, attempt)
+
+    def undo(self, tool: str, arguments: Raw, value: Raw) -> Undoing:
+        """Say how a write is undone; pure."""
+        return decide_undo(self.gate.tools, self.gate.policy, tool, arguments, value)
 
     def rule(self, request: CallRequest) -> Ruling:
         """Rule on a call before it is made."""

@@ -1,7 +1,8 @@
 """Tools: what a crew may do to the world, each registered with its risk and with what makes it safe.
 
-A write says how it is verified; one that can be taken back names the tool that takes it back; one that honours an
-idempotency key says for how long. What is missing is refused here, before anything runs.
+A write says how it is verified; one that can be undone names the tool that undoes it, which takes the write's own
+arguments by name and what it returned as `result`; one that honours an idempotency key says for how long. What is
+missing is refused here, before anything runs.
 Only the gate calls a tool's body, its `verify` and its `lookup`; a test of the house says so.
 It does not know who may use a tool.
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias, TypeVar, TypeVarTuple, overload
 
 from msgspec import Struct
+from msgspec.structs import fields
 
 from casework.actors.declared import is_struct
 from casework.actors.errors import ToolInvalid, ToolUnknown
@@ -30,6 +32,8 @@ Ts = TypeVarTuple("Ts")
 
 #: A call may take so long unless its tool says otherwise, in seconds.
 TIMEOUT_SECONDS: Final = 30.0
+#: The argument by which the undo of a write is given what the write returned.
+RESULT: Final = "result"
 #: Calls of one tool at the same moment, unless it says otherwise: a slow tool must not take the whole machine.
 WORKERS: Final = 8
 
@@ -75,7 +79,7 @@ class Tool:
     body: Callable[..., Awaitable[object]]
     """`async def f(arguments, context)`; only the gate calls it."""
     undo: str = ""
-    """Name of the tool that takes it back; compulsory for REVERSIBLE."""
+    """Name of the tool that undoes it; compulsory for REVERSIBLE."""
     verify: Callable[..., Awaitable[bool]] | None = None
     """Reads back what a write left and checks it; compulsory for a write."""
     lookup: Callable[..., Awaitable[object]] | None = None
@@ -177,8 +181,8 @@ class ToolRegistry:
                 raise ToolInvalid(each.name, "is registered twice; give one of them another name")
             self._tools[each.name] = each
         for each in self:
-            if each.undo and each.undo not in self._tools:
-                raise ToolInvalid(each.name, f"is undone by {each.undo!r}, which is not registered; add that tool")
+            if each.undo:
+                _check_undo(each, self._tools.get(each.undo))
 
     def find(self, name: str) -> Tool | None:
         """Give the tool of that name, or None."""
@@ -217,6 +221,18 @@ def _types(name: str, function: Callable[..., object]) -> tuple[type[Struct], ty
     if parameters[0] not in hints or "return" not in hints:
         raise ToolInvalid(name, "must annotate its arguments and what it returns")
     return hints[parameters[0]], hints["return"]
+
+
+def _check_undo(each: Tool, undo: Tool | None) -> None:
+    if undo is None:
+        raise ToolInvalid(each.name, f"is undone by {each.undo!r}, which is not registered; add that tool")
+    if undo.tier is RiskTier.READ_ONLY:
+        raise ToolInvalid(each.name, f"is undone by {each.undo!r}, which only reads; register it as a write")
+    own = {given.encode_name for given in fields(each.arguments)} | {RESULT}
+    for taken in fields(undo.arguments):
+        if taken.required and taken.encode_name not in own:
+            why = f"is undone by {each.undo!r}, which needs {taken.encode_name!r}: neither an argument of its own nor"
+            raise ToolInvalid(each.name, f"{why} {RESULT!r}, what it returns; give that argument a default")
 
 
 def _check(each: Tool) -> None:

@@ -13,6 +13,8 @@ the frame that travelled; the same holds for everything that reached the case th
     child, stopped, sent, reported               cases below this one: opened, asked to stop, told, heard
     drawn, noted, decision, won                  recorded at once: chance and time, notes, choices, winners
     cancel, halted                               somebody stopped it; it cannot go on and says why
+    reckoned                   the writes made in what failed, and how each is undone
+    partial                    some writes stand, or nobody knows: a review follows
     chapter                    a long case begins afresh: replay starts here
     migrated                   the case goes on with another version of its flow
     closed                     last record of a case
@@ -79,6 +81,8 @@ class Intent(Struct, frozen=True, kw_only=True, tag="intent", omit_defaults=True
     verdict: Verdict
     edited: bool = False
     """A person changed the arguments before approving them."""
+    undoes: str = ""
+    """Step of the write that this one undoes; empty for any other."""
 
 
 class Done(Struct, frozen=True, kw_only=True, tag="done", omit_defaults=True):
@@ -298,6 +302,50 @@ class Migrated(Struct, frozen=True, kw_only=True, tag="migrated", omit_defaults=
     reason: str = ""
 
 
+class Effect(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A write of the case."""
+
+    step_id: str
+    tool: str
+    key: str
+    why: str = ""
+    """Why it stands, or why nobody knows; empty for one that is undone."""
+
+
+class Standing(enum.StrEnum):
+    """Where a write stands that was not refused and is not known to have failed."""
+
+    DONE = "done"
+    UNDONE = "undone"
+    """It happened, and was undone."""
+    UNKNOWN = "unknown"
+    """Nobody knows yet whether it happened, or whether it was undone."""
+
+
+class Write(Effect, frozen=True, kw_only=True, omit_defaults=True):
+    """A write, where it stands, and how it is undone."""
+
+    standing: Standing
+    undo: str = ""
+    """The tool that undoes it; empty if nothing does, and `why` says so."""
+    delays: tuple[float, ...] = ()
+    """Seconds before each further try, after one that is known to have failed."""
+
+
+class Reckoned(Struct, frozen=True, kw_only=True, tag="reckoned", omit_defaults=True):
+    """What was written in the part of the flow that failed, in the order in which it was done."""
+
+    writes: tuple[Write, ...] = ()
+
+
+class Partial(Struct, frozen=True, kw_only=True, tag="partial", omit_defaults=True):
+    """Something failed, and not everything that was written before is undone; each list is sorted by step."""
+
+    done: tuple[Effect, ...] = ()
+    undone: tuple[Effect, ...] = ()
+    unknown: tuple[Effect, ...] = ()
+
+
 class CaseResult(enum.StrEnum):
     """How a case ended."""
 
@@ -344,5 +392,7 @@ Entry = (
     | Halted
     | Chapter
     | Migrated
+    | Reckoned
+    | Partial
     | Closed
 )

@@ -27,6 +27,13 @@ class Grant(Struct, frozen=True):
     purpose: str
 
 
+class Undoes(Struct, frozen=True):
+    """The write that a call undoes: one that stands in the log as done."""
+
+    step_id: str
+    tool: str
+
+
 class CallRequest(Struct, frozen=True):
     """One tool call, its bytes final."""
 
@@ -36,6 +43,7 @@ class CallRequest(Struct, frozen=True):
     arguments: Raw
     grant: Grant
     trace: str = ""
+    undoes: Undoes | None = None
 
 
 class Ruling(Struct, frozen=True):
@@ -60,6 +68,17 @@ class CallResult(Struct, frozen=True):
     message: str = ""
     cost: Cost = Cost()
     tries: int = 1
+
+
+class Undoing(Struct, frozen=True):
+    """How a write is undone."""
+
+    tool: str = ""
+    """Empty if nothing undoes it; `why` says so."""
+    arguments: Raw = NIL
+    delays: tuple[float, ...] = ()
+    """Seconds before each further try, after one that is known to have failed."""
+    why: str = ""
 
 
 class Retry(Struct, frozen=True):
@@ -120,6 +139,10 @@ class Staff(Protocol):
 
     def retry(self, task: Task, failed: Failed, attempt: int) -> Retry:
         """Decide whether a failed task is tried again; pure."""
+        ...
+
+    def undo(self, tool: str, arguments: Raw, value: Raw) -> Undoing:
+        """Say how a write with these arguments, which gave this value, is undone; pure."""
         ...
 
     def rule(self, request: CallRequest) -> Ruling:

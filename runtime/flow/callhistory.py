@@ -28,6 +28,8 @@ class CallHistory:
 
     def __init__(self) -> None:
         self._recorded: dict[str, list[Entry]] = {}
+        # Steps of writes that are done, in that order.
+        self._done: dict[str, None] = {}
         #: What a person is asked before a call can go on, by the call's step; the call may not be under way itself.
         self.asked: dict[str, Review] = {}
 
@@ -35,6 +37,8 @@ class CallHistory:
         """Hear a record that belongs to a call."""
         step, _ = split_mark(step_id)
         self._recorded.setdefault(step, []).append(entry)
+        if isinstance(entry, Done):
+            self._done.setdefault(step)
         if isinstance(entry, Review):
             self.asked[step] = entry
         elif not isinstance(entry, Intent):
@@ -68,6 +72,13 @@ class CallHistory:
     def asked_in(self, scope: str) -> list[str]:
         """Give the calls that were asked for in a scope, oldest first."""
         return [step for step in self._recorded if step.startswith(scope) and self.arguments(step) is not None]
+
+    def intents(self) -> list[tuple[str, Intent, Done | Undone | None]]:
+        """Give each write with its step and its end: first those that are done, in that order, then the others."""
+        ended = {step: self.told(step).ended for step in self._recorded}
+        steps = [*self._done, *(step for step in self._recorded if step not in self._done)]
+        intents = ((step, self.told(step).intent, ended[step]) for step in steps)
+        return [(step, intent, None if isinstance(end, Call) else end) for step, intent, end in intents if intent]
 
     def wrote(self, step_id: str) -> bool:
         """Tell whether any call of a task, in whatever attempt, made a write that is not known to have failed."""

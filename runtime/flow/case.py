@@ -10,15 +10,14 @@ import hashlib
 import inspect
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Generic, NoReturn, TypeVar, cast
 
 import msgspec
-from msgspec import Raw
 
 from casework.protocols.codec import arguments_hash, pack, unpack
 from casework.protocols.records import Arrived, Decided, Reported, ReviewAction
-from casework.protocols.wire import NIL, Completed, Evidence, OnStop, RiskTier
+from casework.protocols.wire import NIL, Evidence, OnStop, RiskTier
 from casework.runtime.flow.operations import (
     AskReview,
     Branches,
@@ -36,6 +35,7 @@ from casework.runtime.flow.operations import (
     Sleep,
     perform,
 )
+from casework.runtime.flow.saga import UNDO_SECONDS, Accounts, Saga, accountable, joined
 from casework.runtime.flow.schedules import Schedule
 
 T = TypeVar("T")
@@ -77,6 +77,12 @@ class Case:
 
     tenant: str
     id: str
+    _accounts: Accounts = field(default_factory=Accounts, init=False, repr=False, compare=False)
+
+    def run(self, function: Callable[..., Coroutine[object, object, T]], *args: object) -> Coroutine[object, object, T]:
+        """Make the coroutine of a flow that is given this case and `args`; it accounts for its writes when it fails."""
+        flow = accountable(lambda: function(self, *args), self._accounts)
+        return cast("Coroutine[object, object, T]", flow)
 
     async def delegate(
         self,
@@ -117,7 +123,7 @@ class Case:
             micros=micros,
             on_stop=on_stop,
         )
-        outcome = cast("Completed", await perform(operation))
+        outcome = await self._accounts.delegate(operation)
         value = unpack(outcome.value, returns)
         return Result(value, outcome.confidence, outcome.evidence, outcome.agent)
 
@@ -129,22 +135,31 @@ class Case:
             ReviewRejected: a person had to approve the call and did not.
         """
         _named(tool, "tool")
-        value = cast("Raw", await perform(CallTool(tool, pack(arguments))))
-        return unpack(value, returns)
+        return unpack(await self._accounts.call(CallTool(tool, pack(arguments))), returns)
+
+    def saga(self, *, undo_seconds: float = UNDO_SECONDS) -> Saga:
+        """Give a block: `async with case.saga():`; when it fails, what was written in it is undone, newest first.
+
+        Writes are those of `call`, and those that agents made in tasks delegated there; each is undone by the tool that
+        it registered in `undo`. A cancel does not interrupt that. What cannot be undone, within `undo_seconds` for all
+        of it, makes the case PARTIAL: it is recorded and a person is asked; after the answer the error goes on.
+        """
+        _bounded(undo_seconds, "undo_seconds")
+        return Saga(self._accounts, undo_seconds)
 
     async def gather(self, *coroutines: Coroutine[object, object, T]) -> list[T]:
         """Run branches side by side and give their results in order; a fast branch never waits for a slow one.
 
         The first error of a branch closes the others and is raised here.
         """
-        return cast("list[T]", await perform(Branches(coroutines, first=False)))
+        return cast("list[T]", await joined(Branches(coroutines, first=False, lost=[]), self._accounts))
 
     async def first(self, *coroutines: Coroutine[object, object, object]) -> tuple[int, object]:
         """Run branches side by side and give index and result of the first to end; the others are closed.
 
         What the others asked for is taken back: reviews are withdrawn, parks dropped, tasks recalled.
         """
-        return cast("tuple[int, object]", await perform(Branches(coroutines, first=True)))
+        return cast("tuple[int, object]", await joined(Branches(coroutines, first=True, lost=[]), self._accounts))
 
     async def review(
         self,
@@ -233,7 +248,7 @@ class Case:
 
         A case that goes on for long calls it now and then, so that waking it stays cheap. Messages that nobody has
         taken yet stay for the next chapter; writes whose end is open are settled first. It is for the flow itself,
-        not for a branch beside others.
+        not for a branch beside others nor for a saga; what was written before it is not undone any more.
         """
         await perform(NextChapter(pack(state)))
         raise AssertionError("a chapter ends where the next one begins")

@@ -23,6 +23,8 @@ from casework.protocols.records import (
     Fired,
     Noted,
     Parked,
+    Partial,
+    Reckoned,
     Reported,
     Review,
     Sent,
@@ -33,6 +35,7 @@ from casework.protocols.records import (
 from casework.protocols.wire import Budget, Completed, Criterion, Failed, FailureKind, Task, missing_terms
 from casework.runtime.errors import CallFailed, ReviewRejected, TaskFailed
 from casework.runtime.flow.operations import (
+    Account,
     AskReview,
     CallTool,
     CancelChild,
@@ -44,8 +47,10 @@ from casework.runtime.flow.operations import (
     Note,
     OpenChild,
     Park,
+    Reckon,
     Send,
     Sleep,
+    TakeBack,
     Waiting,
 )
 from casework.runtime.seams import MICROS
@@ -59,6 +64,8 @@ ENDS: Final[Mapping[type, tuple[type, ...]]] = {
     Park: (Arrived,),
     Sleep: (Fired,),
     NextReport: (Reported,),
+    Reckon: (Reckoned,),
+    TakeBack: (Call, Done, Undone),
 }
 
 
@@ -105,6 +112,8 @@ def instant_entry(setting: Setting, operation: Instant, value: object) -> Entry:
             return Sent(case_id=case_id, key=key, value=value_)
         case CancelChild(case_id, reason):
             return Stopped(case_id=case_id, reason=reason)
+        case Account(done, undone, unknown):
+            return Partial(done=done, undone=undone, unknown=unknown)
 
 
 def start_entry(setting: Setting, step_id: str, operation: Waiting) -> Entry | None:
@@ -129,7 +138,7 @@ def start_entry(setting: Setting, step_id: str, operation: Waiting) -> Entry | N
             return Parked(key=key, reason=reason)
         case Sleep(seconds, until):
             return Timer(due=until or int(setting.now() + seconds * MICROS))
-        case CallTool() | NextReport():
+        case CallTool() | NextReport() | Reckon() | TakeBack():
             return None
 
 
@@ -176,6 +185,8 @@ def fits(operation: Waiting, entry: Entry) -> bool:
     if isinstance(entry, Call) and isinstance(operation, CallTool):
         same = bytes(entry.arguments) == bytes(operation.arguments)
         return entry.tool == operation.name and (same or entry.edited)
+    if isinstance(operation, TakeBack):
+        return isinstance(entry, Call | Done | Undone) and entry.tool == operation.undo
     if isinstance(entry, Arrived) and isinstance(operation, Park):
         return entry.key == operation.key
     return True
@@ -191,6 +202,8 @@ _NAMES: Final[Mapping[type, str]] = {
     OpenChild: "open",
     Send: "send",
     CancelChild: "cancel",
+    Reckon: "reckon",
+    Account: "partial",
 }
 
 
@@ -198,6 +211,8 @@ def name_of(operation: Waiting | Instant) -> str:
     match operation:
         case Delegate() | CallTool():
             return operation.name
+        case TakeBack(undo=undo):
+            return undo
         case Draw(kind):
             return kind
         case _:

@@ -11,6 +11,7 @@ from typing import Final, TypeGuard, get_args
 
 from msgspec import Raw, Struct
 
+from casework.protocols.records import Effect
 from casework.protocols.wire import Evidence, OnStop, RiskTier
 
 
@@ -35,6 +36,27 @@ class CallTool(Struct, frozen=True):
 
     name: str
     arguments: Raw
+
+
+class Reckon(Struct, frozen=True):
+    """Ask what was written in some scopes, once the end of every such write is known."""
+
+    scopes: tuple[str, ...]
+    """How the ids of the steps begin that are meant."""
+    besides: tuple[str, ...] = ()
+    """Steps that are not meant."""
+    patient: bool = True
+    """Wait until nothing is unknown any more."""
+    quiet: bool = False
+    """Record the answer only if something stands or is unknown."""
+
+
+class TakeBack(Struct, frozen=True):
+    """Undo one write, by the tool that undoes it."""
+
+    step_id: str
+    """Step of the write."""
+    undo: str
 
 
 class AskReview(Struct, frozen=True):
@@ -96,6 +118,14 @@ class Decide(Struct, frozen=True):
     inputs_hash: str
 
 
+class Account(Struct, frozen=True):
+    """Tell the log what is done, undone and unknown."""
+
+    done: tuple[Effect, ...]
+    undone: tuple[Effect, ...]
+    unknown: tuple[Effect, ...]
+
+
 class OpenChild(Struct, frozen=True):
     """Open a case below this one."""
 
@@ -130,11 +160,26 @@ class Branches(Struct, frozen=True):
 
     coroutines: Sequence[Coroutine[object, object, object]]
     first: bool
+    lost: list[str]
+    """Filled by the engine: scopes in which branches were closed before they could undo what they had written there."""
 
 
-Waiting = Delegate | CallTool | AskReview | Park | Sleep | NextReport
-Instant = Draw | Note | Decide | OpenChild | Send | CancelChild
-Operation = Waiting | Instant | Branches | NextChapter
+class Enter(Struct, frozen=True):
+    """Begin a scope: steps within it are named after it; answers with how their ids begin. It is not recorded."""
+
+    name: str
+    undoes: tuple[str, ...] = ()
+    """Scopes that must be undone if the branch is closed meanwhile; empty for this one."""
+
+
+class Leave(Struct, frozen=True):
+    """End the innermost scope. It is not recorded."""
+
+
+Waiting = Delegate | CallTool | AskReview | Park | Sleep | NextReport | Reckon | TakeBack
+Instant = Draw | Note | Decide | OpenChild | Send | CancelChild | Account
+Scoping = Enter | Leave
+Operation = Waiting | Instant | Scoping | Branches | NextChapter
 
 
 @types.coroutine
@@ -145,7 +190,7 @@ def perform(operation: Operation) -> Generator[Operation, object, object]:
 
 # Sets of types: a replay asks this of every step, and a test against a union of eight types costs a microsecond.
 _OPERATIONS: Final = frozenset(get_args(Operation))
-_INSTANT: Final = frozenset(get_args(Instant))
+_INSTANT: Final = frozenset(get_args(Instant | Scoping))
 
 
 def is_operation(value: object) -> TypeGuard[Operation]:
@@ -153,6 +198,6 @@ def is_operation(value: object) -> TypeGuard[Operation]:
     return type(value) in _OPERATIONS
 
 
-def is_instant(operation: Operation) -> TypeGuard[Instant]:
-    """Tell whether an operation is recorded and answered at once."""
+def is_instant(operation: Operation) -> TypeGuard[Instant | Scoping]:
+    """Tell whether an operation is answered at once."""
     return type(operation) in _INSTANT

@@ -64,7 +64,8 @@ class Reader:
             flow = known_flow(self.flows, row)
             declared: type[object] = flow.inputs
             setting = self._setting(row, opened, identity, log)
-            engine = Engine(flow.function(Case(*row.key), unpack(opened.inputs, declared)), setting)
+            case, inputs = Case(*row.key), unpack(opened.inputs, declared)
+            engine = Engine(case.run(flow.function, inputs), setting)
             return Reading(opened, chapter, identity, engine, replay(engine, log))
         except (CaseworkError, IndexError) as error:
             if engine is not None:

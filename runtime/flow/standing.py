@@ -13,6 +13,7 @@ from casework.runtime.errors import CaseCancelled
 from casework.runtime.flow.engine import Pending
 from casework.runtime.flow.entries import fits
 from casework.runtime.flow.operations import NextReport, Park
+from casework.runtime.flow.saga import PartlyDone
 from casework.runtime.store.base import Wait, WaitKind
 
 #: Bytes of a flow's result at most: the records and messages that carry it must fit into a frame.
@@ -52,10 +53,12 @@ def closing(value: object, error: Exception | None) -> Closed:
     Raises:
         FrameTooLarge: the value is larger than records and messages may carry.
     """
-    if error is not None:
+    if error is not None and not isinstance(error, PartlyDone):
         result = CaseResult.CANCELLED if isinstance(error, CaseCancelled) else CaseResult.FAILED
         return Closed(result=result, error=str(error)[:ERROR_CHARS_MAX])
-    packed = pack(value)
+    packed = pack(error.value if error is not None else value)
     if len(bytes(packed)) > RESULT_BYTES_MAX:
         raise FrameTooLarge(len(bytes(packed)), RESULT_BYTES_MAX)
+    if error is not None:
+        return Closed(result=CaseResult.PARTIAL, value=packed, error=str(error)[:ERROR_CHARS_MAX])
     return Closed(result=CaseResult.COMPLETED, value=packed)

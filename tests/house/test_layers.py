@@ -20,12 +20,13 @@ FLOORS = {
         "memory", "sqlite_writer", "sqlite", "sqlite_reader", "verify", "door_wire", "door", "door_client", "urls",
     ),
     "casework.runtime.flow": (
-        "operations", "case", "entries", "engine", "logbook", "opening", "replay", "services", "calls", "tasks",
-        "incarnation", "casecell",
+        "operations", "saga", "case", "entries", "engine", "logbook", "opening", "replay", "services", "calls",
+        "reckoning", "tasks", "incarnation", "casecell",
     ),
     "casework.actors": (
         "errors", "failures", "declared", "policy", "permissions", "guards", "tools", "intake", "gate", "desk",
-        "retry", "review", "agent", "staff", "supervisor", "crew", "timeline", "trace", "gateway", "console", "cli",
+        "retry", "undoing", "review", "agent", "staff", "supervisor", "crew", "timeline", "trace", "gateway", "console",
+        "cli",
     ),
 }  # fmt: skip
 

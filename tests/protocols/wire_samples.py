@@ -95,6 +95,7 @@ SAMPLES: Final[tuple[Struct, ...]] = (
         call_before=MOMENT,
         verdict=ALLOWED,
         edited=True,
+        undoes="pay",
     ),
     records.Done(tool="write_overview", value=BOOKING, cost=SPENT, found_by="lookup"),
     records.Undone(tool="write_overview", kind=wire.FailureKind.UNKNOWN, message="no answer"),
@@ -172,6 +173,24 @@ SAMPLES: Final[tuple[Struct, ...]] = (
         source_hash_before="ab" * 8,
         by="anna",
         reason="rounds by the line now",
+    ),
+    records.Reckoned(
+        writes=(
+            records.Write(
+                step_id="saga/label.buy",
+                tool="label.buy",
+                key="56" * 16,
+                why="the undo was not called",
+                standing=records.Standing.DONE,
+                undo="label.cancel",
+                delays=(0.2, 0.4),
+            ),
+        )
+    ),
+    records.Partial(
+        done=(records.Effect(step_id="saga/pay", tool="pay", key="78" * 16, why="no tool undoes pay"),),
+        undone=(records.Effect(step_id="saga/label.buy", tool="label.buy", key="56" * 16),),
+        unknown=(records.Effect(step_id="saga/mail", tool="mail", key="90" * 16, why="nobody knows"),),
     ),
     records.Closed(result=records.CaseResult.PARTIAL, value=BOOKING, error="write_overview is unknown"),
 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import anyio
 from anyio.abc import TaskGroup
+from msgspec import Raw
 
 from casework.protocols.codec import decode_call_answered, decode_task, encode, pack, plain
 from casework.protocols.records import Decision, Verdict
@@ -24,7 +25,7 @@ from casework.protocols.wire import (
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.flow.case import Flow
 from casework.runtime.seams import World
-from casework.runtime.staff import CallRequest, CallResult, CaseRef, Retry, Ruling
+from casework.runtime.staff import CallRequest, CallResult, CaseRef, Retry, Ruling, Undoing
 from casework.runtime.store.base import StoreReader
 from casework.runtime.telemetry import Telemetry
 
@@ -47,6 +48,7 @@ class SmallTool:
     tier: RiskTier = RiskTier.READ_ONLY
     approval: str = ""
     lookup: ToolFunction | None = None
+    undo: str = ""
 
 
 @dataclass
@@ -63,6 +65,7 @@ class SmallStaff:
     performed: list[tuple[str, object, str]] = field(default_factory=list)
     retry_seconds: float = 0.0
     attempt_limit_seconds: float = 30.0
+    undo_delays: tuple[float, ...] = ()
     jobs: TaskGroup | None = None
 
     @asynccontextmanager
@@ -124,6 +127,10 @@ class SmallStaff:
             subject="retry", options=("again", "stop"), chosen="again" if failed.retryable else "stop", rule="test"
         )
         return Retry(failed.retryable, self.retry_seconds, decision)
+
+    def undo(self, tool: str, arguments: Raw, value: Raw) -> Undoing:
+        undo = self.tools[tool].undo
+        return Undoing(undo, arguments, self.undo_delays) if undo else Undoing(why=f"no tool undoes {tool}")
 
     def rule(self, request: CallRequest) -> Ruling:
         tool = self.tools.get(request.tool)
