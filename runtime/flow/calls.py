@@ -210,6 +210,7 @@ class Calls:
             call_before=now + int(ruling.call_within_seconds * MICROS),
             verdict=ruling.verdict,
             edited=work.edited,
+            undoes=request.undoes.step_id if request.undoes else "",
         )
         record = services.logbook.write(request.step_id, work.intent)
         self.history.remember(request.step_id, work.intent)

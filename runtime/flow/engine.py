@@ -22,7 +22,18 @@ from casework.protocols.errors import ContractIncomplete
 from casework.protocols.records import Entry, Parked, Review, Unparked, Withdrawn, Won
 from casework.runtime.errors import CaseCancelled, ChapterFull, ForeignAwait, ScheduleInvalid
 from casework.runtime.flow.entries import Setting, answer, instant_entry, name_of, start_entry
-from casework.runtime.flow.operations import Branches, Draw, Instant, NextChapter, Waiting, is_instant, is_operation
+from casework.runtime.flow.operations import (
+    Branches,
+    Draw,
+    Enter,
+    Instant,
+    Leave,
+    NextChapter,
+    Scoping,
+    Waiting,
+    is_instant,
+    is_operation,
+)
 
 #: How often a coroutine that awaits while it is being closed is closed again.
 CLOSINGS_MAX: Final = 16
@@ -61,6 +72,8 @@ class Join:
     branches: "list[Branch]"
     results: list[object]
     open: int
+    lost: list[str]
+    """Scopes in which branches were closed that have to be undone."""
     closed: bool = False
 
 
@@ -76,6 +89,10 @@ class Branch:
     ordinals: dict[str, int] = field(default_factory=dict[str, int])
     below: Join | None = None
     """The join it waits for, if it does."""
+    entered: list[tuple[str, dict[str, int], tuple[str, ...]]] = field(
+        default_factory=list[tuple[str, dict[str, int], tuple[str, ...]]]
+    )
+    """Of each scope it has entered: scope and ordinals outside of it, and what must be undone if it is closed there."""
 
 
 class Engine:
@@ -186,15 +203,16 @@ class Engine:
 
     def _turn(self, branch: Branch, operation: NextChapter) -> ValueError | None:
         """End the chapter; in a branch beside others that would end theirs as well, so there it is an error."""
-        if branch.join is not None:
-            return ValueError("a chapter ends the whole flow: call next_chapter outside gather and first")
+        if branch.join is not None or branch.entered:
+            return ValueError("a chapter ends the whole flow: call next_chapter outside gather and first, and of sagas")
         self.turning = operation.state
         self.close()
         return None
 
     def _fork(self, owner: Branch, operation: Branches) -> None:
         step_id = self._step_id(owner, "first" if operation.first else "gather")
-        join = Join(step_id, owner, operation.first, [], [None] * len(operation.coroutines), len(operation.coroutines))
+        count = len(operation.coroutines)
+        join = Join(step_id, owner, operation.first, [], [None] * count, count, operation.lost)
         owner.below = join
         if not operation.coroutines:
             error = ValueError("first() needs at least one branch") if operation.first else None
@@ -204,6 +222,16 @@ class Engine:
             branch = Branch(coroutine, f"{step_id}/{index}/", join, index)
             join.branches.append(branch)
             self._ready.append((branch, None, None))
+
+    def _scoped(self, branch: Branch, operation: Scoping) -> str:
+        """Have a branch name its steps after a scope, or after what is around it again; give the scope."""
+        if isinstance(operation, Leave):
+            branch.scope, branch.ordinals, _ = branch.entered.pop()
+            return branch.scope
+        scope = f"{self._step_id(branch, operation.name)}/"
+        branch.entered.append((branch.scope, branch.ordinals, operation.undoes or (scope,)))
+        branch.scope, branch.ordinals = scope, {}
+        return scope
 
     def _ended(self, branch: Branch, value: object, error: Exception | None) -> None:
         join = branch.join
@@ -236,7 +264,9 @@ class Engine:
         for branch in join.branches:
             if branch.below is not None:
                 self._close_branches(branch.below)
+                join.lost.extend(branch.below.lost)
                 branch.below = None
+            join.lost.extend(scope for _, _, scopes in branch.entered for scope in scopes)
             for pending in [p for p in self.pending.values() if p.branch is branch]:
                 self._abandon(pending)
             _shut(branch)
@@ -262,7 +292,9 @@ class Engine:
             self.outputs.append(Output(step_id, entry))
         return None
 
-    def _instant(self, branch: Branch, operation: Instant) -> object:
+    def _instant(self, branch: Branch, operation: Instant | Scoping) -> object:
+        if isinstance(operation, Enter | Leave):
+            return self._scoped(branch, operation)
         step_id = self._step_id(branch, name_of(operation))
         value: object = None
         if isinstance(operation, Draw):

@@ -37,7 +37,8 @@ from casework.runtime.flow.chapters import OPERATOR_STEP, WARNING_STEP, ChapterL
 from casework.runtime.flow.engine import Engine
 from casework.runtime.flow.messages import expired, message, read_message
 from casework.runtime.flow.migration import MIGRATED_STEP, wish_key
-from casework.runtime.flow.operations import CallTool, Delegate, NextReport, Park
+from casework.runtime.flow.operations import CallTool, Delegate, NextReport, Park, TakeBack
+from casework.runtime.flow.reckoning import reckon, request_for
 from casework.runtime.flow.replay import INNER, Logged, marked, split_mark
 from casework.runtime.flow.services import Services
 from casework.runtime.flow.standing import ERROR_CHARS_MAX, closing, first_waiting, waits_of
@@ -110,6 +111,7 @@ class Incarnation:
             self._drop_abandoned(engine)
             moved = self._start_waiting(engine) or self._match_inbox(engine)
             moved = moved or bool(engine.outputs or engine.abandoned)
+            moved = moved or reckon(engine, self._calls.history, self._services)
         if engine.finished and self._going() and not self._calls.writing:
             if engine.turning is None:
                 self._close(engine)
@@ -261,7 +263,7 @@ class Incarnation:
                 assert isinstance(entry, Task), "a delegation starts with its task"
                 earlier = self._earlier.pop(pending.step_id, [])
                 self._tasks.begin(entry, pending.frame, operation.deadline_seconds, earlier)
-            elif isinstance(operation, CallTool):
+            elif isinstance(operation, CallTool | TakeBack):
                 self._begin_call(pending.step_id, operation)
             elif isinstance(entry, Timer):
                 self._alarms.set(pending.step_id, entry.due, self._fire)
@@ -271,18 +273,17 @@ class Incarnation:
                 break
         return bool(fresh)
 
-    def _begin_call(self, step_id: str, operation: CallTool) -> None:
+    def _begin_call(self, step_id: str, operation: CallTool | TakeBack) -> None:
+        request = request_for(self._services, self._calls.history, step_id, operation, self._tools)
         before = self._calls.history.arguments(step_id)
-        if before is not None and before != bytes(operation.arguments):
+        if before is not None and before != bytes(request.arguments):
             self.halt(f"ReplayMismatch: the flow now calls {step_id} with other arguments than the log says")
             return
         ended = self._calls.history.told(step_id).ended
-        if ended is not None:
-            # It ended while the case was halted, and was recorded aside.
+        if ended is None:
+            self._calls.begin(request, lambda ended: self._call_ended(step_id, ended))
+        else:  # It ended while the case was halted, and was recorded aside.
             self._feed(step_id, ended)
-            return
-        request = self._services.request(step_id, operation, self._tools)
-        self._calls.begin(request, lambda ended: self._call_ended(step_id, ended))
 
     def _fire(self, step_id: str, due: int) -> None:
         if self._alarms.drop(step_id):
@@ -394,7 +395,6 @@ class Incarnation:
             return
         if self._inbox:
             self._late(f"{len(self._inbox)} messages were not read before the case closed")
-        closed = closing(engine.value, error)
-        self._services.logbook.write("case", closed)
-        self.closed = closed
+        self.closed = closing(engine.value, error)
+        self._services.logbook.write("case", self.closed)
         self._calls.close()

@@ -28,6 +28,7 @@ from casework.protocols.records import (
     Migrated,
     Noted,
     Parked,
+    Partial,
     Review,
     Sent,
     Stopped,
@@ -60,6 +61,7 @@ OUTPUTS: Final = frozenset(
         Won,
         Withdrawn,
         Unparked,
+        Partial,
     }
 )
 #: Records of what happens to the case or inside its steps, which no flow causes or waits for.

@@ -122,7 +122,7 @@ async def test_killed_at_every_append_a_case_ends_with_the_same_result_and_the_s
         row = await inner.case(KEY)
         assert row is not None
         assert row.status is CaseStatus.CLOSED
-        if row.result == "failed":
+        if row.result in {"failed", "partial"}:
             # A write that is known not to have happened: its failure is the flow's to handle, and it was not made.
             assert set(ledger.booked) != {2, 7}
             continue
