@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 import anyio
 from msgspec import Raw, Struct
 
+from casework.actors.bulkhead import Bulkhead
 from casework.actors.declared import decode_declared
 from casework.actors.errors import KnownFailure, UndeclaredFields
 from casework.actors.failures import classify, describe
@@ -81,7 +82,7 @@ class Gate:
     circuits: Circuits
     policy_hash: str = field(init=False)
     _repeats: Repeats = field(init=False, default_factory=Repeats)
-    _bulkheads: dict[str, anyio.CapacityLimiter] = field(init=False, default_factory=dict[str, anyio.CapacityLimiter])
+    _bulkheads: dict[str, Bulkhead] = field(init=False, default_factory=dict[str, Bulkhead])
 
     def __post_init__(self) -> None:
         self.policy_hash = policy_hash(self.policy)
@@ -93,7 +94,8 @@ class Gate:
         if denial is not None or tool is None:
             assert denial is not None, "an unregistered tool is denied"
             return Ruling(Verdict(allowed=False, rule=denial.rule, why=denial.why, policy_hash=self.policy_hash))
-        approval = self.policy.approval(tool.name, tool.tier, _named(request.arguments))
+        approvals = self.policy.approvals
+        approval = self.policy.approval(tool.name, tool.tier, _named(request.arguments)) if approvals else None
         return Ruling(
             Verdict(
                 allowed=True,
@@ -176,10 +178,13 @@ class Gate:
         return self._loop(request)
 
     def _loop(self, request: CallRequest) -> Denial | None:
-        scope = f"{request.key.tenant}/{request.key.case_id}/{request.step_id.partition(':')[0]}"
+        step_id, inner, _ = request.step_id.partition(":")
+        if not inner:
+            return None
+        scope = f"{request.key.tenant}/{request.key.case_id}/{step_id}"
         call = f"{request.tool}/{digest(request.arguments).hex()}"
         most = self.policy.bounds.repeats_max
-        if ":" in request.step_id and self._repeats.count(scope, call, request.step_id) > most:
+        if self._repeats.count(scope, call, request.step_id) > most:
             return Denial("loop", f"the same call was asked for more than {most} times in one task")
         return None
 
@@ -284,10 +289,11 @@ class Gate:
         why = f"no answer within {tool.timeout_seconds:g} s"
         return Tried(failure=FailureKind.TIMEOUT, message=why, known=False, retryable=True)
 
-    def _bulkhead(self, tool: Tool) -> anyio.CapacityLimiter:
-        if tool.name not in self._bulkheads:
-            self._bulkheads[tool.name] = anyio.CapacityLimiter(tool.workers)
-        return self._bulkheads[tool.name]
+    def _bulkhead(self, tool: Tool) -> Bulkhead:
+        bulkhead = self._bulkheads.get(tool.name)
+        if bulkhead is None:
+            bulkhead = self._bulkheads[tool.name] = Bulkhead(tool.workers)
+        return bulkhead
 
     def _key_holds(self, tool: Tool, call_before: int) -> bool:
         """Tell whether the same key again would surely do the thing once."""
@@ -301,16 +307,20 @@ class Gate:
 
 def _permitted(tool: Tool, permission: Permission, request: CallRequest) -> Denial | None:
     """Ask registry, agent, task and policy in turn; what any of them does not allow is denied."""
-    grant, who = request.grant, permission.name
-    checks: tuple[tuple[bool, str, str], ...] = (
-        (tool.name in permission.declared, "allowed.agent", f"{who} does not declare {tool.name}"),
-        (tool.name in grant.tools_allowed, "allowed.task", f"the task does not allow {tool.name}"),
-        (tool.name in permission.policy, "allowed.policy", f"the policy does not allow {who} {tool.name}"),
-        (tool.tier.rank <= grant.risk_tier.rank, "tier.task", f"{tool.tier} is above {grant.risk_tier} of the task"),
-        (tool.tier.rank <= permission.tier_declared.rank, "tier.agent", f"{tool.tier} is above {who}'s own tier"),
-        (tool.tier.rank <= permission.tier_policy.rank, "tier.policy", f"{tool.tier} is above the policy's for {who}"),
-    )
-    return next((Denial(rule, why) for fine, rule, why in checks if not fine), None)
+    grant, who, tier = request.grant, permission.name, tool.tier
+    if tool.name not in permission.declared:
+        return Denial("allowed.agent", f"{who} does not declare {tool.name}")
+    if tool.name not in grant.tools_allowed:
+        return Denial("allowed.task", f"the task does not allow {tool.name}")
+    if tool.name not in permission.policy:
+        return Denial("allowed.policy", f"the policy does not allow {who} {tool.name}")
+    if tier.rank > grant.risk_tier.rank:
+        return Denial("tier.task", f"{tier} is above {grant.risk_tier} of the task")
+    if tier.rank > permission.tier_declared.rank:
+        return Denial("tier.agent", f"{tier} is above {who}'s own tier")
+    if tier.rank > permission.tier_policy.rank:
+        return Denial("tier.policy", f"{tier} is above the policy's for {who}")
+    return None
 
 
 def _named(arguments: Raw) -> dict[str, Plain]:

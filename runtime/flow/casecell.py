@@ -8,6 +8,7 @@ It does not know how its node chose it, nor who else is a case.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from casework.protocols.codec import decode_outcome, unpack
 from casework.protocols.errors import ProtocolError
@@ -47,10 +48,15 @@ from casework.runtime.store.base import (
 )
 from casework.runtime.store.rules import SUSPECT_CLAIMS
 from casework.runtime.telemetry import SpanHandle
+from casework.runtime.timers import Alarm
 
 #: Seconds between attempts to reach a store that is unavailable: the first, and the longest.
 RETRY_SECONDS_MIN = 0.05
 RETRY_SECONDS_MAX = 2.0
+#: Seconds for which results that only the case itself has seen may wait for what is appended next, and how many may:
+#: a crash repeats them, which is harmless, for nothing has left the case since.
+LAG_SECONDS: Final = 0.05
+LAG_RECORDS_MAX: Final = 64
 #: What a parked case tells its parent about: these cannot end by themselves.
 TOLD = frozenset({WaitKind.EVIDENCE, WaitKind.REVIEW, WaitKind.OPERATOR})
 
@@ -85,6 +91,8 @@ class CaseCell:
         self._read_again = False
         self._nudged = False
         self._moving = False
+        self._lag: Alarm | None = None
+        self._late = False
         self._context: Context
         self._incarnation: Incarnation
         self._span: SpanHandle | None = None
@@ -258,12 +266,33 @@ class CaseCell:
                 self.parked = True
                 self._house.parked(self)
             return
+        if status is logbook.status is CaseStatus.OPEN and waits == logbook.waits and self._may_lag():
+            return
         self._stir()
+        self._keep_up()
         self._tell_parent(status, waits)
         closed = incarnation.closed
         append = logbook.take(status, waits, result=closed.result if closed else "")
         self._appending = True
         self._context.start_soon(self._append, append)
+
+    def _may_lag(self) -> bool:
+        """Say whether what is unwritten may wait for more; nobody but the case has seen it, and it goes on."""
+        if self._late or self._held or self.doubted or not 0 < self._logbook.repeatable < LAG_RECORDS_MAX:
+            return False
+        if self._lag is None:
+            self._lag = self._house.timers.after(LAG_SECONDS, lambda: self._tell(self._catch_up))
+        return True
+
+    def _catch_up(self) -> None:
+        self._late = True
+
+    def _keep_up(self) -> None:
+        """Begin the time anew for which results may wait."""
+        self._late = False
+        if self._lag is not None:
+            self._lag.cancel()
+            self._lag = None
 
     def _stir(self) -> None:
         """Stop resting, if the case does."""

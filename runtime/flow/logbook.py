@@ -7,6 +7,7 @@ waits for that number. It does not know what the records mean.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from casework.protocols.codec import encode, kind_of
 from casework.protocols.records import Entry
@@ -22,6 +23,10 @@ from casework.runtime.store.base import (
 )
 
 
+#: Kinds of records that a crash takes back without harm: what they tell is found out, drawn or worked out again.
+REPEATABLE: Final = frozenset({"call", "task", "completed", "drawn", "noted", "decision", "won"})
+
+
 class Logbook:
     """Unwritten records of one incarnation of a case."""
 
@@ -29,6 +34,7 @@ class Logbook:
         self._row = row
         self._now = now
         self._records: list[Record] = []
+        self._repeats = True
         self._consumed: list[str] = []
         self._sends: list[InboxItem] = []
         self._opens: list[Opening] = []
@@ -46,20 +52,22 @@ class Logbook:
         """Tell whether nothing waits to be appended."""
         return not (self._records or self._consumed or self._sends)
 
+    @property
+    def repeatable(self) -> int:
+        """Count the unwritten records, if nothing else goes out with them and a crash would only repeat them; else 0."""
+        if self._consumed or self._sends or self._opens or self._opened or self._withdrawn:
+            return 0
+        return len(self._records) if self._repeats and self._chapter is None and self._pinned is None else 0
+
     def holds(self, records: int) -> bool:
         """Tell whether the case has just so many records, all of them durable."""
         return self.empty and self.written == self.durable == records
 
     def write(self, step_id: str, entry: Entry, frame: bytes = b"") -> Record:
         """Give an entry its place in the log; `frame` holds its bytes if it was encoded before."""
-        record = Record(
-            seq=self.written,
-            epoch=self._row.epoch,
-            kind=kind_of(entry),
-            step_id=step_id,
-            at=self._now(),
-            frame=frame or encode(entry),
-        )
+        kind = kind_of(entry)
+        self._repeats = self._repeats and kind in REPEATABLE
+        record = Record(self.written, self._row.epoch, kind, step_id, self._now(), frame or encode(entry))
         self.written += 1
         self._records.append(record)
         return record
@@ -113,6 +121,7 @@ class Logbook:
         )
         for held in (self._records, self._consumed, self._sends, self._opens, self._opened, self._withdrawn):
             held.clear()
+        self._repeats = True
         self.status, self.waits = status, waits
         self._chapter, self._pinned = None, None
         return append

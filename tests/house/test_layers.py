@@ -24,8 +24,8 @@ FLOORS = {
         "reckoning", "tasks", "incarnation", "casecell",
     ),
     "casework.actors": (
-        "errors", "failures", "declared", "policy", "permissions", "guards", "tools", "intake", "gate", "desk",
-        "retry", "undoing", "review", "agent", "staff", "supervisor", "crew", "timeline", "trace", "gateway", "console",
+        "errors", "failures", "declared", "policy", "permissions", "guards", "bulkhead", "tools", "intake", "gate",
+        "desk", "retry", "undoing", "review", "agent", "staff", "supervisor", "crew", "timeline", "trace", "gateway", "console",
         "cli",
     ),
 }  # fmt: skip

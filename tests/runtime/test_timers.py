@@ -6,7 +6,7 @@ from functools import partial
 
 import anyio
 
-from casework.runtime.timers import Timers
+from casework.runtime.timers import IDLE_MAX, Timers
 from tests.support.manual_clock import ManualClock
 
 
@@ -101,3 +101,16 @@ async def test_alarms_that_did_not_ring_outlive_a_run_that_was_cancelled() -> No
             clock.advance(1)
             await rung.wait()
             jobs.cancel_scope.cancel()
+
+
+async def test_alarms_that_were_cancelled_are_not_kept_until_their_moment() -> None:
+    clock, rung = ManualClock(), list[str]()
+    async with running(clock) as timers:
+        timers.after(1, partial(rung.append, "kept"))
+        for _ in range(10 * IDLE_MAX):
+            timers.after(3_600, partial(rung.append, "cancelled")).cancel()
+        assert len(timers) <= IDLE_MAX + 1
+        await anyio.wait_all_tasks_blocked()
+        clock.advance(3_600)
+        await anyio.wait_all_tasks_blocked()
+        assert (rung, len(timers)) == (["kept"], 0)

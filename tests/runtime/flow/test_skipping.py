@@ -8,6 +8,7 @@ import pytest
 
 from casework.protocols.wire import Failed, RiskTier
 from casework.runtime.flow.case import Case
+from casework.runtime.flow.casecell import LAG_SECONDS
 from casework.runtime.flow.tasks import SKIP_SECONDS
 from casework.runtime.store.base import CaseStatus
 from casework.runtime.store.memory import MemoryStore
@@ -46,6 +47,7 @@ async def lived(store: MemoryStore, clock: ManualClock, *tools: str) -> None:
     async with crashing(runtime(staff(life), store, clock)) as machine:
         await machine.open("work", "c1", Ask())
         await reached.wait()
+        clock.advance(LAG_SECONDS)
         while len([kind for kind, _ in await steps(store) if kind in {"call", "done"}]) < len(tools):
             await anyio.lowlevel.checkpoint()
     clock.advance(LEASE_OVER)

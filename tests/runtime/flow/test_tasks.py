@@ -13,6 +13,7 @@ from casework.protocols.records import Decision, ReviewAction
 from casework.protocols.wire import OnStop, RiskTier, Task
 from casework.runtime.errors import TaskFailed
 from casework.runtime.flow.case import Case
+from casework.runtime.flow.casecell import LAG_SECONDS
 from casework.runtime.store.base import CaseStatus, WaitKind
 from casework.runtime.store.memory import MemoryStore
 from tests.support.flow_scene import KEY, LEASE_OVER, Ask, crashing, crew, entries, run, runtime, steps, value
@@ -246,6 +247,7 @@ async def test_an_agent_that_diverges_starts_anew_unless_it_has_written(tool: st
         async with crashing(runtime(first, store, clock)) as machine:
             await machine.open("work", "c1", Ask())
             await reached.wait()
+            clock.advance(LAG_SECONDS)
             while ("done" if tool == "write" else "call", f"work:{tool}") not in await steps(store):
                 await anyio.lowlevel.checkpoint()
         clock.advance(LEASE_OVER)
