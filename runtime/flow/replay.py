@@ -9,8 +9,8 @@ It does not know how the log was read.
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 from typing import Final
 
 from msgspec import Struct
@@ -82,8 +82,7 @@ INNER: Final = ":"
 MARK: Final = ":("
 
 
-@dataclass(slots=True, frozen=True)
-class Logged:
+class Logged(Struct, frozen=True, gc=False):
     """A record with its frame decoded."""
 
     record: Record
@@ -182,21 +181,21 @@ def _alike(caused: Entry, recorded: Entry) -> bool:
     """Tell whether two records of one kind ask for the same, whatever belongs to the occasion."""
     if isinstance(caused, Drawn):
         return True
-    names = _declared_fields(type(caused))
+    declared = _declared(type(caused))
+    ours, theirs = declared(caused), declared(recorded)
     # Values that are equal are so at once; those that come back from bytes as something else are judged by their bytes.
-    if all(getattr(caused, name) == getattr(recorded, name) for name in names):
-        return True
-    return _declared(caused) == _declared(recorded)
-
-
-def _declared(entry: Entry) -> bytes:
-    """Give the bytes of what was asked, without what belongs to the occasion."""
-    return bytes(pack([getattr(entry, name) for name in _declared_fields(type(entry))]))
+    return ours == theirs or bytes(pack(ours)) == bytes(pack(theirs))
 
 
 @cache
-def _declared_fields(type_: type[Struct]) -> tuple[str, ...]:
-    return tuple(name for name in type_.__struct_fields__ if name not in OCCASIONAL)
+def _declared(type_: type[Struct]) -> Callable[[Entry], object]:
+    """Make what gives the fields that were asked for, without those that belong to the occasion."""
+    names = [name for name in type_.__struct_fields__ if name not in OCCASIONAL]
+    return attrgetter(*names) if names else _nothing
+
+
+def _nothing(_: Entry) -> None:
+    """Give what a record says that only belongs to its occasion."""
 
 
 def _take(engine: Engine) -> list[Output]:
