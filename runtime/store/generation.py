@@ -11,7 +11,7 @@ It does not know what kind of store it remembers.
 
 import os
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -25,6 +25,8 @@ from casework.runtime.store.base import CaseKey, CaseStatus, Store, Unavailable,
 GENERATION: Final = "store.generation"
 #: Setting: why no case may go on before a person accepts the store; empty where all is well.
 HALTED: Final = "store.halted"
+#: Setting: the generations before, each ended by a person who accepted an older state.
+PAST: Final = "store.past"
 #: Setting: who accepted the store last, when, and what was the matter with it.
 ACCEPTED: Final = "store.accepted"
 #: What begins the reason of each case that a halted store parks.
@@ -46,7 +48,8 @@ class Head(Struct, frozen=True):
 
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
-_DECODER: Final = msgspec.json.Decoder(Head)
+
+M = TypeVar("M", bound=Struct)
 
 
 def objection(remembered: Head, found: Head, last_there: str) -> str:
@@ -70,7 +73,7 @@ def halting(objected: str, url: str) -> str:
     return f"{objected}effects after that would be done again; `casework store accept --store {url}` lets it go on"
 
 
-def read_memory(path: str) -> Head | None:
+def read_memory(path: str, kind: type[M]) -> M | None:
     """Read what is remembered in a file; None if nothing is.
 
     Raises:
@@ -83,20 +86,23 @@ def read_memory(path: str) -> Head | None:
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror})") from error
     try:
-        return _DECODER.decode(os.read(descriptor, MEMORY_BYTES_MAX))
+        return msgspec.json.decode(os.read(descriptor, MEMORY_BYTES_MAX), type=kind)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read ({error})") from error
     finally:
         os.close(descriptor)
 
 
-def write_memory(path: str, head: Head) -> None:
-    """Replace what is remembered in a file, durable and at once; raises OSError and then leaves the old one."""
-    making = f"{path}.new"
+def write_memory(path: str, seen: Struct, making: str = "") -> None:
+    """Replace what is remembered in a file, durable and at once; raises OSError and then leaves the old one.
+
+    `making` names the file beside it that takes its place, where several may be at it.
+    """
+    making = f"{making or path}.new"
     try:
         descriptor = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            os.write(descriptor, _ENCODER.encode(head))
+            os.write(descriptor, _ENCODER.encode(seen))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -143,6 +149,8 @@ async def accept(store: Store, *, by: str, now: int, generation: str) -> list[Ca
                 raise StoreUnavailable(store.url, result.why)
             keys.append(row.key)
     await store.remember(ACCEPTED, f"{by} at {now}: {why}")
+    ended = (await store.setting(PAST) or "", await store.setting(GENERATION) or "")
+    await store.remember(PAST, " ".join(ended).strip())
     await store.remember(GENERATION, generation)
     # Last: a store whose acceptance was interrupted is still halted, and is accepted again.
     await store.remember(HALTED, "")

@@ -82,8 +82,10 @@ class Quick:
         places += [place for key, place in openings.items() if key not in groups and storable(*key)]
         return sorted(places)
 
-    async def carry_out(self, link: Link, asked: Sequence[Asked]) -> tuple[dict[int, object], list[CaseKey]]:
-        """Write calls that fit; give their answers by place, and the cases that are new.
+    async def carry_out(
+        self, link: Link, asked: Sequence[Asked]
+    ) -> tuple[dict[int, object], list[CaseKey], list[Standing]]:
+        """Write calls that fit; give their answers by place, the cases that are new, and how the others stand now.
 
         An opening whose case is there gets no answer. Raises what the driver raises: unless the connection was lost,
         nothing happened then.
@@ -103,7 +105,6 @@ class Quick:
         ]  # fmt: skip
         found = await link.fetchrow(_WRITE, *wave.changes(), len(after), *columns(rows, 12))
         assert found is not None, "a query without a table has a row"
-        self.learn(after)
         fresh = set(found["opened"] or ())
         opened = [opening.key for opening, head in zip(openings, heads, strict=True) if head in fresh]
         new = set(opened)
@@ -113,7 +114,7 @@ class Quick:
                 values[place] = Appended()
             elif isinstance(call, Opening) and call.key in new:
                 values[place] = CaseOpened(call.key)
-        return values, opened
+        return values, opened, after
 
     def _fits(self, groups: Sequence[Group]) -> bool:
         append = groups[0].append

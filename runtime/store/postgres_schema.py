@@ -13,8 +13,8 @@ It does not know what is kept in the tables.
 from typing import Final
 
 from casework.protocols.codec import digest
-from casework.runtime.errors import StoreInvalid, StoreNewer
-from casework.runtime.store.postgres_link import Link
+from casework.runtime.errors import StoreInvalid, StoreNewer, StoreUnavailable
+from casework.runtime.store.postgres_link import DRIVER_ERRORS, Fault, Link, connect, fault_of, told
 from casework.runtime.store.postgres_url import PostgresAddress
 
 _TABLES: Final = """
@@ -150,6 +150,25 @@ async def migrate(link: Link, address: PostgresAddress) -> None:
         for step in STEPS[version:]:
             await link.execute(step, timeout=600.0)
         await link.execute("UPDATE casework_version SET version = $1", SCHEMA_VERSION)
+
+
+async def connected(address: PostgresAddress) -> Link:
+    """Open a writing connection to a schema that is of our version, or is brought to it.
+
+    Raises:
+        StoreInvalid, StoreNewer, StoreUnavailable: it cannot be had; nothing is held.
+    """
+    link = await connect(address)
+    try:
+        await migrate(link, address)
+    except DRIVER_ERRORS as error:
+        kind = StoreInvalid if fault_of(error, link) is Fault.OURS else StoreUnavailable
+        link.terminate()
+        raise kind(address.shown, f"its tables cannot be made or read ({told(error)})") from error
+    except BaseException:
+        link.terminate()
+        raise
+    return link
 
 
 def _lock_key(schema: str) -> int:

@@ -1,10 +1,11 @@
 """Reads the URL of a PostgreSQL store, and shows any store's URL without its secrets.
 
-`postgresql://user:password@host:port/database?schema=name`: everything but `schema` is the driver's to read. What
-comes back for people, logs and errors bears no password, however badly the URL was written.
+`postgresql://user:password@host:port/database?schema=name&memory=folder`: everything but `schema` and `memory` is the
+driver's to read. What comes back for people, logs and errors bears no password, however badly the URL was written.
 It does not know how a connection is made.
 """
 
+import os.path
 import re
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode
@@ -19,6 +20,8 @@ SCHEMA: Final = "casework"
 _SCHEMA_NAME: Final = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,50}")
 _SECRET: Final = re.compile(r"(?i)([?&][a-z_]*pass[a-z_]*=)[^&]*")
 _MASK: Final = "***"
+#: Parameters that are not the driver's.
+_OURS: Final = ("schema", "memory")
 
 
 class PostgresAddress(NamedTuple):
@@ -29,6 +32,8 @@ class PostgresAddress(NamedTuple):
     schema: str
     shown: str
     """The URL for people, without secrets."""
+    memory: str = ""
+    """The folder in which this machine remembers how far the store had come; empty for none."""
 
     @property
     def channel(self) -> str:
@@ -53,7 +58,7 @@ def postgres_address(url: str) -> PostgresAddress:
     """Take a URL apart.
 
     Raises:
-        StoreInvalid: the schema has a name that a schema of ours cannot have.
+        StoreInvalid: the schema has a name that a schema of ours cannot have, or the memory is no folder.
     """
     base, question, query = url.partition("?")
     parameters = parse_qsl(query, keep_blank_values=True)
@@ -62,5 +67,8 @@ def postgres_address(url: str) -> PostgresAddress:
         raise StoreInvalid(
             masked(url), f"schema {schema!r} must be lower-case letters, digits and '_', at most 51, and not begin pg_"
         )
-    rest = urlencode([(name, value) for name, value in parameters if name != "schema"], quote_via=quote)
-    return PostgresAddress(base + (question and rest and f"?{rest}"), schema, masked(url))
+    memory = dict(parameters).get("memory", "")
+    if memory and not os.path.isdir(memory):
+        raise StoreInvalid(masked(url), f"the memory {memory} is no directory; make it first")
+    rest = urlencode([(name, value) for name, value in parameters if name not in _OURS], quote_via=quote)
+    return PostgresAddress(base + (question and rest and f"?{rest}"), schema, masked(url), memory)

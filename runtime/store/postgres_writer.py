@@ -21,18 +21,19 @@ from casework.runtime.store.base import CaseKey, Unavailable, Unknown
 from casework.runtime.store.batch import BATCH_MAX
 from casework.runtime.store.postgres_batch import Batch
 from casework.runtime.store.postgres_calls import Asked, Claim, Renewal
+from casework.runtime.store.postgres_generation import Keeper
 from casework.runtime.store.postgres_link import (
     DRIVER_ERRORS,
     Fault,
     Link,
-    connect,
     ended_by_server,
     fault_of,
     part,
     told,
 )
 from casework.runtime.store.postgres_quick import Quick
-from casework.runtime.store.postgres_schema import migrate
+from casework.runtime.store.postgres_schema import connected
+from casework.runtime.store.postgres_standing import Standing
 from casework.runtime.store.postgres_url import PostgresAddress
 
 #: Times that a batch is begun anew because another transaction was in its way.
@@ -94,6 +95,9 @@ class PostgresWriter:
         self._own = own
         self._others = True
         self._quick = Quick()
+        self._keeper = Keeper(address, world)
+        # A case did not stand as it was known: another has it, or the store is an older one.
+        self._doubted = False
         self._link: Link | None = None
         self._queue: list[_Call] = []
         self._leading = False
@@ -112,6 +116,7 @@ class PostgresWriter:
             StoreInvalid, StoreNewer, StoreUnavailable: it cannot be opened; nothing is held.
         """
         await self._connected()
+        await self._keeper.save(now=True)
 
     async def ask(self, asked: Asked) -> object:
         """Write together with whatever else is asked; durable when it gives the call's answer.
@@ -148,6 +153,7 @@ class PostgresWriter:
             self._rest = self._rest or anyio.Event()
             with anyio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
                 await self._rest.wait()
+        await self._keeper.save(now=True)
         link, self._link = self._link, None
         if link is not None:
             await part(link)
@@ -196,7 +202,7 @@ class PostgresWriter:
         asked = [call.asked for call in calls]
         try:
             self._point(POINT_COMMIT_BEFORE)
-            values, opened = await self._quick.carry_out(link, asked)
+            values, opened, stand = await self._quick.carry_out(link, asked)
             self._point(POINT_COMMIT_AFTER)
         except DRIVER_ERRORS as error:
             self._quick.forget(asked)
@@ -207,12 +213,15 @@ class PostgresWriter:
                 _refuse(calls, Unavailable(why) if ended_by_server(error) else Unknown(why))
             elif fault is Fault.PASSING:
                 _refuse(calls, Unavailable(told(error)))
+            else:
+                self._doubted = True
             return
         except BaseException:
             self._quick.forget(asked)
             self._drop(link)
             _refuse(calls, Unknown("it was interrupted"))
             raise
+        self._learn(stand)
         for place, answer in values.items():
             calls[place].settle(answer)
         self._tell(opened, foreign=False)
@@ -248,10 +257,18 @@ class PostgresWriter:
         batch = Batch(link, asked, self._own)
         # A claim is one statement, and mostly finds nothing: it is a transaction by itself.
         committing = alone = all(isinstance(call, Claim) for call in asked)
+        renewing = any(isinstance(call, Renewal) for call in asked)
+        mark = 0
         try:
+            if renewing or self._doubted:
+                await self._keeper.check(link)
+                self._doubted = False
             if not alone:
                 await link.execute("BEGIN")
             await batch.carry_out(await self._compared(link, asked))
+            if renewing:
+                # Last of all, for whoever else renews waits for it.
+                mark = await self._keeper.count(link)
             committing = True
             self._point(POINT_COMMIT_BEFORE)
             if not alone:
@@ -273,7 +290,10 @@ class PostgresWriter:
             why = "it was interrupted"
             _refuse(calls, Unknown(why) if committing else Unavailable(why))
             raise
+        self._keeper.saw(mark)
         self._answer(calls, batch)
+        if renewing:
+            await self._keeper.save()
         return None
 
     def _answer(self, calls: Sequence[_Call], batch: Batch) -> None:
@@ -281,8 +301,14 @@ class PostgresWriter:
             call.settle(batch.values.get(place), batch.errors.get(place))
         if batch.leases.others is not None:
             self._others = batch.leases.others
-        self._quick.learn(batch.standings())
+        self._learn(batch.standings())
         self._tell(batch.arrived, foreign=batch.foreign)
+
+    def _learn(self, standings: Sequence[Standing]) -> None:
+        """Take over how cases stand that were appended to, now that it is durable."""
+        self._quick.learn(standings)
+        if standings:
+            self._keeper.wrote(standings[-1])
 
     def _tell(self, arrived: Sequence[CaseKey], *, foreign: bool) -> None:
         if arrived:
@@ -317,7 +343,7 @@ class PostgresWriter:
         if clock.monotonic() < self._retry_at:
             raise StoreUnavailable(self._address.shown, self._why)
         try:
-            self._link = await connected(self._address)
+            self._link = await self._opened()
         except StoreError as error:
             self._pause = min(max(self._pause * 2, RETRY_SECONDS_MIN), RETRY_SECONDS_MAX)
             self._retry_at = clock.monotonic() + self._pause
@@ -326,6 +352,19 @@ class PostgresWriter:
         self._pause = 0.0
         return self._link
 
+    async def _opened(self) -> Link:
+        """Open a connection, and see whether what it leads to is the store that we remember."""
+        link = await connected(self._address)
+        try:
+            await self._keeper.check(link)
+        except DRIVER_ERRORS as error:
+            link.terminate()
+            raise StoreUnavailable(self._address.shown, f"it cannot be looked at ({told(error)})") from error
+        except BaseException:
+            link.terminate()
+            raise
+        return link
+
     def _drop(self, link: Link) -> None:
         link.terminate()
         self._link = None
@@ -333,25 +372,6 @@ class PostgresWriter:
     def _point(self, name: str) -> None:
         if self._world.faults is not None:
             self._world.faults.point(name)
-
-
-async def connected(address: PostgresAddress) -> Link:
-    """Open a writing connection to a schema that is of our version, or is brought to it.
-
-    Raises:
-        StoreInvalid, StoreNewer, StoreUnavailable: it cannot be had; nothing is held.
-    """
-    link = await connect(address)
-    try:
-        await migrate(link, address)
-    except DRIVER_ERRORS as error:
-        kind = StoreInvalid if fault_of(error, link) is Fault.OURS else StoreUnavailable
-        link.terminate()
-        raise kind(address.shown, f"its tables cannot be made or read ({told(error)})") from error
-    except BaseException:
-        link.terminate()
-        raise
-    return link
 
 
 async def _rolled_back(link: Link) -> bool:

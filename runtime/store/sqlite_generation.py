@@ -58,7 +58,7 @@ class Keeper:
 
     def _objection(self) -> str:
         try:
-            remembered = read_memory(self._path)
+            remembered = read_memory(self._path, Head)
         except ValueError as error:
             return f"{OLDER}, perhaps: {error}; "
         self._written = remembered
