@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import anyio
 
 from casework.runtime.actorsystem import ActorSystem
-from casework.runtime.errors import StoreInvalid, StoreUnavailable
+from casework.runtime.errors import StoreUnavailable
 from casework.runtime.flow.case import Flow
 from casework.runtime.flow.casecell import CaseCell
 from casework.runtime.flow.household import Household
@@ -22,8 +22,9 @@ from casework.runtime.lease import LEASE_SECONDS, Lease
 from casework.runtime.ref import Ref
 from casework.runtime.seams import MICROS, World
 from casework.runtime.staff import Staff
-from casework.runtime.store.base import CaseKey, CaseRow, Record, Store
+from casework.runtime.store.base import CaseKey, CaseRow, Store
 from casework.runtime.store.chain import broken_at
+from casework.runtime.store.claims import Claimed
 from casework.runtime.store.generation import HALTED
 from casework.runtime.store.rules import ALONE_MICROS, SUSPECT_CLAIMS, SUSPECT_MICROS
 from casework.runtime.supervision import Restart
@@ -243,40 +244,39 @@ class Node:
                 return
             # Under a lease that may be over, what it claims would be free again at once.
             term = await self._lease.wait_fresh()
-            rows = await house.store.claim(self.name, limit=room, now=house.world.clock.wall_micros())
+            claims = await house.store.claim(self.name, limit=room, now=house.world.clock.wall_micros())
+            rows = [claimed.row for claimed in claims.cases]
             keys = [row.key for row in rows]
             self._claimed += len(rows)
-            self._starting.update(keys)
-            # Should the store fail now, they are held but have no cell: then they are taken again.
-            self._lost.extend(keys)
             if any(row.claims > SUSPECT_CLAIMS for row in rows):
                 self._watching = True
                 house.timers.after(ALONE_MICROS / MICROS, self.cleared)
             if any(row.claims > 1 for row in rows):
                 house.timers.after(SUSPECT_MICROS / MICROS, self._look)
-            for row in rows:
-                await self._activate(row, term)
-                self._lost.remove(row.key)
+            for claimed in claims.cases:
+                self._activate(claimed, term)
             expected.difference_update(keys)
             self._expected.difference_update(keys)
-            if not rows:
+            if not claims.more:
+                self._set_alarm(claims.next_due)
                 break
         self._expected -= expected
         self._looked = True
         self._notify(*[key for key in self._watched if self.resting(key)])
-        due = await house.store.next_due()
+
+    def _set_alarm(self, due: int | None) -> None:
         if due is not None and due != self._alarm_due:
             self._alarm_due = due
-            house.timers.at(due, self._timer_due)
+            self._house.timers.at(due, self._timer_due)
 
     async def _reclaim(self) -> None:
         """Take again what this node holds and lost track of."""
         while self._lost and not self._draining:
             key = self._lost[-1]
             term = self._lease.term
-            row = await self._house.store.reclaim(self.name, key)
-            if row is not None:
-                await self._activate(row, term)
+            claimed = await self._house.store.reclaim(self.name, key)
+            if claimed is not None:
+                self._activate(claimed, term)
             self._lost.remove(key)
             self._starting.discard(key)
 
@@ -299,17 +299,16 @@ class Node:
             return f"poison: {times} processes that worked on it ended before it had a new record"
         return ""
 
-    async def _activate(self, row: CaseRow, term: int) -> None:
+    def _activate(self, claimed: Claimed, term: int) -> None:
+        row = claimed.row
         poison = self._poison(row)
-        records: Sequence[Record] = ()
-        try:
-            records = await self._house.store.records(row.key, row.chapter)
-            broken = broken_at(row, records, from_seq=row.chapter)
+        if claimed.broken:
+            poison = f"its log cannot be read: {claimed.broken}"
+        else:
+            broken = broken_at(row, claimed.records, from_seq=row.chapter)
             if broken is not None:
                 poison = poison or f"its log is not what was written: record {broken[0]}: {broken[1]}"
-        except StoreInvalid as error:
-            poison = str(error)
-        cell = CaseCell(row, records, self._house, term=term, poison=poison)
+        cell = CaseCell(row, claimed.records, self._house, term=term, poison=poison)
         self._cells[row.key] = cell
         self._starting.discard(row.key)
         self._spawn(row, cell)

@@ -12,9 +12,12 @@ It does not know what a record means.
 
 import enum
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from casework.runtime.store.claims import Claimed, Claims
 
 
 class CaseKey(NamedTuple):
@@ -327,8 +330,10 @@ class Store(StoreReader, StoreDoor, Protocol):
         """Open a case; durable when it returns."""
         ...
 
-    async def claim(self, node: str, *, limit: int, now: int) -> Sequence[CaseRow]:
-        """Take up to `limit` cases for a node, each with epoch + 1, oldest first.
+    async def claim(self, node: str, *, limit: int, now: int) -> "Claims":
+        """Take up to `limit` cases for a node, each with epoch + 1, oldest first, and read what they need to begin.
+
+        Once their frames amount to more than `rules.CLAIM_BYTES_MAX` the rest is left for the next claim.
 
         Claimable is a case without a living node that is OPEN, or PARKED with an inbox item beyond what it has
         seen, or PARKED with a timer due at `now`.
@@ -341,7 +346,7 @@ class Store(StoreReader, StoreDoor, Protocol):
         """
         ...
 
-    async def reclaim(self, node: str, key: CaseKey) -> CaseRow | None:
+    async def reclaim(self, node: str, key: CaseKey) -> "Claimed | None":
         """Take a case again that this node holds but has lost track of, with epoch + 1; None if it holds it not.
 
         That does not count as a claim.
@@ -364,10 +369,6 @@ class Store(StoreReader, StoreDoor, Protocol):
 
     async def inbox(self, key: CaseKey) -> Sequence[InboxItem]:
         """Give what waits for a case, in order of insertion."""
-        ...
-
-    async def next_due(self) -> int | None:
-        """Give the earliest due moment of a parked case's timers, or None."""
         ...
 
     async def remember(self, name: str, value: str) -> None:

@@ -18,7 +18,6 @@ from casework.runtime.store.base import (
     CaseExists,
     CaseKey,
     CaseOpened,
-    CaseRow,
     CaseStatus,
     Conflict,
     DecisionRefused,
@@ -59,24 +58,6 @@ _HAD: Final = """
     SELECT c.case_id FROM inbox i JOIN "case" c ON c.no = i.case_no
     WHERE i.id = ? AND i.target = ? AND c.tenant = ? ORDER BY c.no
 """
-_SET_ASIDE: Final = """UPDATE "case" SET node = '', status = 'parked', seen = ? WHERE no = ?"""
-#: Three ways to be wanted, each found by its own index, so that parked cases cost nothing.
-_CLAIMABLE: Final = """
-    SELECT no, claims FROM "case" WHERE no IN (
-        SELECT no FROM "case" WHERE status = 'open' AND node NOT IN (SELECT name FROM node)
-        UNION
-        SELECT i.case_no FROM inbox i JOIN "case" p ON p.no = i.case_no
-        WHERE i.consumed = 0 AND p.status = 'parked' AND i.position > p.seen
-        UNION
-        SELECT w.case_no FROM wait w JOIN "case" p ON p.no = w.case_no
-        WHERE w.kind = 'timer' AND w.due <= ? AND p.status = 'parked'
-    ) AND node NOT IN (SELECT name FROM node) AND claims BETWEEN ? AND ?
-    ORDER BY opened_at, no LIMIT ?
-"""
-#: The index of suspects is used where its own condition is repeated.
-_SUSPECTS: Final = 'SELECT 1 FROM "case" WHERE claims >= 2 LIMIT 1'
-_DOUBTED: Final = 'SELECT count(*) FROM "case" WHERE claims >= 2 AND claims = ? AND node = ? AND changed_at > ?'
-_WATCHED: Final = 'SELECT 1 FROM "case" WHERE claims >= 2 AND claims > ? AND node = ? AND changed_at > ? LIMIT 1'
 
 
 def append(connection: sqlite3.Connection, append: Append, arrived: list[CaseKey]) -> Appended | Fenced | Conflict:
@@ -160,51 +141,6 @@ def decide(
     return DecisionTaken(msgspec.structs.replace(review, state=rules.DECIDED, decision=frame))
 
 
-def claim(connection: sqlite3.Connection, node: str, limit: int, now: int) -> Sequence[CaseRow]:
-    """Take up to `limit` cases for a node, each with epoch + 1, oldest first.
-
-    A case whose row cannot be read is set aside, and no more wanted by anybody.
-    """
-    connection.execute("DELETE FROM node WHERE until <= ?", (now,))
-    numbers: list[int] = []
-    if connection.execute(_SUSPECTS).fetchone() is not None:
-        if _watched(connection, node, now - rules.ALONE_MICROS):
-            return []
-        if not _watched(connection, node, now - rules.SUSPECT_MICROS):
-            suspects = _claimable(connection, now, min(limit, 1), (rules.SUSPECT_CLAIMS, rules.INTEGER_MAX))
-            numbers = [number for number, _ in suspects]
-    numbers = numbers or _unsuspected(connection, node, now, limit)
-    connection.executemany(
-        'UPDATE "case" SET epoch = epoch + 1, node = ?, changed_at = ?, claims = claims + (node <> ?) WHERE no = ?',
-        [(node, now, node, number) for number in numbers],
-    )
-    rows = [_taken(connection, number) for number in numbers]
-    return [row for row in rows if row is not None]
-
-
-def _taken(connection: sqlite3.Connection, number: int) -> CaseRow | None:
-    """Give a case that was just claimed, or set it aside if its row cannot be read."""
-    try:
-        row = queries.case_by_number(connection, number)
-        if not queries.damaged(row):
-            return row
-    except sqlite3.OperationalError as error:
-        # The binding says so, and not SQLite: a text is none.
-        if getattr(error, "sqlite_errorcode", 0):
-            raise
-    connection.execute(_SET_ASIDE, (rules.INTEGER_MAX, number))
-    connection.execute("DELETE FROM wait WHERE case_no = ?", (number,))
-    return None
-
-
-def reclaim(connection: sqlite3.Connection, node: str, key: CaseKey) -> CaseRow | None:
-    """Take a case again that a node holds, with epoch + 1; None if it holds it not."""
-    cursor = connection.execute(
-        'UPDATE "case" SET epoch = epoch + 1 WHERE tenant = ? AND case_id = ? AND node = ?', (*key, node)
-    )
-    return queries.case(connection, key) if cursor.rowcount else None
-
-
 def renew(connection: sqlite3.Connection, node: str, until: int) -> None:
     """Say that a node lives until then."""
     connection.execute("INSERT OR REPLACE INTO node VALUES (?, ?)", (node, until))
@@ -230,29 +166,6 @@ def put_artifact(connection: sqlite3.Connection, sha256: str, data: bytes) -> No
     """
     rules.assert_content(sha256, data)
     connection.execute("INSERT OR IGNORE INTO artifact VALUES (?, ?)", (sha256, data))
-
-
-def _watched(connection: sqlite3.Connection, node: str, since: int) -> bool:
-    return connection.execute(_WATCHED, (rules.SUSPECT_CLAIMS, node, since)).fetchone() is not None
-
-
-def _unsuspected(connection: sqlite3.Connection, node: str, now: int, limit: int) -> list[int]:
-    found = _claimable(connection, now, limit, (0, rules.SUSPECT_CLAIMS - 1))
-    doubted = [number for number, claims in found if claims]
-    if doubted:
-        since = now - rules.SUSPECT_MICROS
-        (held,) = connection.execute(_DOUBTED, (rules.SUSPECT_CLAIMS, node, since)).fetchone()
-        passed = set(doubted[max(rules.DOUBTED_MAX - held, 0) :])
-        if passed and len(found) == limit:
-            # Where these stood there is room for others.
-            kept = [number for number in doubted if number not in passed]
-            return kept + [number for number, _ in _claimable(connection, now, limit - len(kept), (0, 0))]
-        return [number for number, _ in found if number not in passed]
-    return [number for number, _ in found]
-
-
-def _claimable(connection: sqlite3.Connection, now: int, limit: int, claims: tuple[int, int]) -> list[tuple[int, int]]:
-    return connection.execute(_CLAIMABLE, (now, *claims, limit)).fetchall()
 
 
 def _log(connection: sqlite3.Connection, number: int, key: CaseKey, records: Iterable[Record], head: bytes) -> bytes:

@@ -36,6 +36,7 @@ from casework.runtime.store.base import (
     WaitKind,
 )
 from casework.runtime.store.chain import GENESIS, chained
+from casework.runtime.store.claims import Claimed, Claims
 from casework.runtime.store.memory_archive import MemoryArchive, MemoryCase
 
 
@@ -115,18 +116,6 @@ class MemoryStore(MemoryArchive):
         found = self._cases.get(key)
         return list(found.unread.values()) if found else []
 
-    async def next_due(self) -> int | None:
-        """Give the earliest due moment of the timers of parked cases that no node holds under a lease."""
-        await anyio.lowlevel.checkpoint()
-        dues = [
-            wait.due
-            for case in self._cases.values()
-            if case.row.status is CaseStatus.PARKED and case.row.node not in self._leases
-            for wait in case.row.waits
-            if wait.kind is WaitKind.TIMER
-        ]
-        return min(dues, default=None)
-
     # What somebody who does not own the case may write.
 
     async def deliver(self, tenant: str, target: str, item_id: str, frame: bytes) -> DeliverResult:
@@ -190,11 +179,22 @@ class MemoryStore(MemoryArchive):
         self._announce([opening.key])
         return CaseOpened(opening.key)
 
-    async def claim(self, node: str, *, limit: int, now: int) -> Sequence[CaseRow]:
-        """Take up to `limit` cases for a node, each with epoch + 1, oldest first."""
+    async def claim(self, node: str, *, limit: int, now: int) -> Claims:
+        """Take up to `limit` cases for a node, each with epoch + 1, oldest first, with what they need to begin."""
         assert node, "a node has a name"
         await anyio.lowlevel.checkpoint()
         self._leases = {name: until for name, until in self._leases.items() if until > now}
+        free = self._claimable(node, limit, now)
+        chosen = free[: rules.fitting([sum(len(record.frame) for record in case.replayed) for case in free])]
+        for case in chosen:
+            row = case.row
+            claims = row.claims + (row.node != node)
+            case.row = msgspec.structs.replace(row, epoch=row.epoch + 1, node=node, changed_at=now, claims=claims)
+        alone = any(rules.watched(case.row, now, rules.ALONE_MICROS) for case in chosen)
+        more = bool(chosen) and not alone and (len(free) == limit or len(chosen) < len(free))
+        return Claims([_claimed(case) for case in chosen], more, None if more else self._next_due())
+
+    def _claimable(self, node: str, limit: int, now: int) -> list[MemoryCase]:
         free = [case for case in self._cases.values() if case.row.node not in self._leases and _wanted(case, now)]
         free.sort(key=lambda case: (case.row.opened_at, case.number))
         held = [case.row for case in self._cases.values() if case.row.node == node]
@@ -204,14 +204,19 @@ class MemoryStore(MemoryArchive):
         suspects = [] if watching else [case for case in free if rules.suspected(case.row)][: min(limit, 1)]
         doubts = rules.DOUBTED_MAX - sum(rules.doubted(row, now) for row in held)
         doubted = [case for case in free if 0 < case.row.claims < rules.SUSPECT_CLAIMS][max(doubts, 0) :]
-        chosen = suspects or [case for case in free if not rules.suspected(case.row) and case not in doubted][:limit]
-        for case in chosen:
-            row = case.row
-            claims = row.claims + (row.node != node)
-            case.row = msgspec.structs.replace(row, epoch=row.epoch + 1, node=node, changed_at=now, claims=claims)
-        return [case.row for case in chosen]
+        return suspects or [case for case in free if not rules.suspected(case.row) and case not in doubted][:limit]
 
-    async def reclaim(self, node: str, key: CaseKey) -> CaseRow | None:
+    def _next_due(self) -> int | None:
+        dues = [
+            wait.due
+            for case in self._cases.values()
+            if case.row.status is CaseStatus.PARKED and case.row.node not in self._leases
+            for wait in case.row.waits
+            if wait.kind is WaitKind.TIMER
+        ]
+        return min(dues, default=None)
+
+    async def reclaim(self, node: str, key: CaseKey) -> Claimed | None:
         """Take a case again that this node holds but has lost track of, with epoch + 1; None if it holds it not."""
         assert node, "a node has a name"
         await anyio.lowlevel.checkpoint()
@@ -219,7 +224,7 @@ class MemoryStore(MemoryArchive):
         if case is None or case.row.node != node:
             return None
         case.row = msgspec.structs.replace(case.row, epoch=case.row.epoch + 1)
-        return case.row
+        return _claimed(case)
 
     async def renew(self, node: str, *, until: int) -> None:
         """Say that a node lives until then."""
@@ -334,6 +339,10 @@ class MemoryStore(MemoryArchive):
             for case in self._cases.values()
             if case.row.key.tenant == tenant and any(wait.key == target for wait in case.row.waits)
         ]
+
+
+def _claimed(case: MemoryCase) -> Claimed:
+    return Claimed(case.row, case.replayed, list(case.unread.values()))
 
 
 def _wanted(case: MemoryCase, now: int) -> bool:

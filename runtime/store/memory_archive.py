@@ -36,6 +36,11 @@ class MemoryCase:
     # Every id that ever came, with the target it was addressed to: kept for the life of the case.
     had: dict[str, str] = field(default_factory=dict[str, str])
 
+    @property
+    def replayed(self) -> list[Record]:
+        """Give its records from the one on with which its replay begins."""
+        return self.records[self.row.chapter :]
+
 
 class MemoryArchive:
     """The part of the store in memory that deals with whole cases."""

@@ -6,7 +6,7 @@ It does not know statements or transactions, only which call goes where.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, cast, final
+from typing import Final, final
 
 import anyio
 
@@ -30,6 +30,7 @@ from casework.runtime.store.base import (
     Unavailable,
     Unknown,
 )
+from casework.runtime.store.claims import Claimed, Claims
 from casework.runtime.store.postgres_calls import (
     Artifact,
     Asked,
@@ -162,10 +163,6 @@ class PostgresStore:
         """Give what waits for a case, in order of insertion."""
         return await self._reader.inbox(key)
 
-    async def next_due(self) -> int | None:
-        """Give the earliest due moment of the timers of parked cases that no node holds under a lease."""
-        return await self._reader.next_due()
-
     # What somebody who does not own a case may write.
 
     async def deliver(self, tenant: str, target: str, item_id: str, frame: bytes) -> DeliverResult:
@@ -213,8 +210,8 @@ class PostgresStore:
         assert isinstance(answer, OpenResult), "each call has its own kinds of answers"
         return answer
 
-    async def claim(self, node: str, *, limit: int, now: int) -> Sequence[CaseRow]:
-        """Take up to `limit` cases for a node, each with epoch + 1, oldest first.
+    async def claim(self, node: str, *, limit: int, now: int) -> Claims:
+        """Take up to `limit` cases for a node, each with epoch + 1, oldest first, with what they need to begin.
 
         A case that another process is just writing to is passed over; the next claim finds it.
 
@@ -224,10 +221,11 @@ class PostgresStore:
         If cancelled, cases may have been claimed; they are claimable again once the node's lease is over.
         """
         assert node, "a node has a name"
-        # What a batch answers to a claim is always this.
-        return cast("Sequence[CaseRow]", await self._do(Claim(node, limit, now)))
+        claims = await self._do(Claim(node, limit, now))
+        assert isinstance(claims, Claims), "each call has its own kinds of answers"
+        return claims
 
-    async def reclaim(self, node: str, key: CaseKey) -> CaseRow | None:
+    async def reclaim(self, node: str, key: CaseKey) -> Claimed | None:
         """Take a case again that this node holds but has lost track of, with epoch + 1; None if it holds it not.
 
         Raises:
@@ -236,9 +234,9 @@ class PostgresStore:
         If cancelled, the epoch may have grown; reclaim again.
         """
         assert node, "a node has a name"
-        row = await self._do(Reclaim(node, key))
-        assert row is None or isinstance(row, CaseRow), "a claim again has one case or none"
-        return row
+        claimed = await self._do(Reclaim(node, key))
+        assert claimed is None or isinstance(claimed, Claimed), "a claim again has one case or none"
+        return claimed
 
     async def renew(self, node: str, *, until: int) -> None:
         """Say that a node lives until then; raises StoreUnavailable. A lease given up at once is told to the others."""

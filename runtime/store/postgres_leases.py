@@ -7,14 +7,18 @@ It does not know who decides what a node is.
 """
 
 from collections.abc import Sequence
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
+from casework.runtime.store import postgres_queries as queries
 from casework.runtime.store import rules
-from casework.runtime.store.base import CaseRow
+from casework.runtime.store.claims import Claimed, Claims
 from casework.runtime.store.postgres_calls import Artifact, Asked, Claim, Reclaim, Renewal, Setting
 from casework.runtime.store.postgres_link import Link
-from casework.runtime.store.postgres_queries import RETURNING_CASE, case_row
+from casework.runtime.store.postgres_queries import BEGINNING, RETURNING_CASE, case_row, inbox_of, log_of
 from casework.runtime.store.postgres_wave import columns
+
+if TYPE_CHECKING:
+    from casework.runtime.store.postgres_queries import Row
 
 #: Open cases that are looked at beyond what a claim asks for, since others may just be taking the first of them.
 _SPARE: Final = 1_000
@@ -31,7 +35,7 @@ _BURY: Final = """
            EXISTS (SELECT 1 FROM node WHERE until > $1 AND name <> ALL($4::text[])) AS others
 """
 #: Three ways to be wanted, each found by its own index, so that parked cases cost nothing.
-_CLAIM: Final = """
+_CHOOSE: Final = """
     WITH free AS MATERIALIZED (
         (SELECT c.no, c.epoch, c.next_seq, c.node, c.status, c.opened_at, c.claims FROM "case" c
          WHERE c.status = 'open' AND c.suspect = $5
@@ -50,19 +54,57 @@ _CLAIM: Final = """
     ), placed AS MATERIALIZED (
         SELECT *, row_number() OVER (PARTITION BY claims ORDER BY opened_at, no) AS place FROM free
     ), taken AS MATERIALIZED (
-        SELECT c.no FROM placed f JOIN "case" c ON c.no = f.no AND c.epoch = f.epoch AND c.next_seq = f.next_seq
+        SELECT c.no, c.opened_at, c.chapter
+        FROM placed f JOIN "case" c ON c.no = f.no AND c.epoch = f.epoch AND c.next_seq = f.next_seq
             AND c.node = f.node AND c.status = f.status
         WHERE f.claims = 0 OR f.claims >= $7 OR f.place <= $8
         ORDER BY f.opened_at, f.no LIMIT $2::bigint FOR NO KEY UPDATE OF c SKIP LOCKED
+    ), sized AS MATERIALIZED (
+        SELECT t.no, s.bytes, count(*) OVER () AS found,
+               sum(s.bytes) OVER (ORDER BY t.opened_at, t.no) - s.bytes AS before
+        FROM taken t CROSS JOIN LATERAL (
+            SELECT coalesce(sum(octet_length(r.frame)), 0)::bigint AS bytes
+            FROM record r WHERE r.case_no = t.no AND r.seq >= t.chapter
+        ) s
+    ), fitting AS MATERIALIZED (
+        SELECT no, bytes, found FROM sized WHERE before <= $9
+    ), claimed AS (
+        UPDATE "case" c SET epoch = c.epoch + 1, node = $1, changed_at = $4,
+                            claims = c.claims + (c.node <> $1)::integer,
+                            suspect = c.claims + (c.node <> $1)::integer >= $7
+        FROM fitting f WHERE c.no = f.no
+"""
+#: All that the cases need to begin comes with the same statement, and the moment when the next timer is due: so nothing
+#: can fail in between. The timers are looked at one by one until the first that counts; each OFFSET keeps the planner
+#: to that.
+_GIVE: Final = """
+        , f.bytes, f.found
     )
-    UPDATE "case" c SET epoch = c.epoch + 1, node = $1, changed_at = $4,
-                        claims = c.claims + (c.node <> $1)::integer,
-                        suspect = c.claims + (c.node <> $1)::integer >= $7
-    FROM taken t WHERE c.no = t.no
+    SELECT c.*, log.*, unread.*, (
+        SELECT w.due FROM (SELECT case_no, due FROM wait WHERE kind = 'timer' ORDER BY due OFFSET 0) w
+        CROSS JOIN LATERAL (
+            SELECT FROM "case" p WHERE p.no = w.case_no AND p.status = 'parked'
+                AND NOT EXISTS (SELECT 1 FROM node n WHERE n.name = p.node)
+                AND NOT EXISTS (SELECT 1 FROM fitting f WHERE f.no = p.no) OFFSET 0
+        ) p ORDER BY w.due LIMIT 1
+    ) AS next_due
+    FROM (SELECT 1) AS always LEFT JOIN claimed c ON true
 """
-_RECLAIM: Final = """
-    UPDATE "case" c SET epoch = c.epoch + 1 WHERE c.tenant = $2 AND c.case_id = $3 AND c.node = $1
+_IN_ORDER: Final = "ORDER BY c.opened_at, c.no"
+_CLAIM: Final = " ".join((_CHOOSE, RETURNING_CASE, _GIVE, BEGINNING.format(bytes_max="$9"), _IN_ORDER))
+_TAKE_AGAIN: Final = """
+    WITH claimed AS (
+        UPDATE "case" c SET epoch = c.epoch + 1 WHERE c.tenant = $2 AND c.case_id = $3 AND c.node = $1
 """
+_GIVE_AGAIN: Final = """
+        , (
+            SELECT coalesce(sum(octet_length(r.frame)), 0)::bigint FROM record r
+            WHERE r.case_no = c.no AND r.seq >= c.chapter
+        ) AS bytes
+    )
+    SELECT c.*, log.*, unread.* FROM claimed c
+"""
+_RECLAIM: Final = " ".join((_TAKE_AGAIN, RETURNING_CASE, _GIVE_AGAIN, BEGINNING.format(bytes_max="$4")))
 _RENEW: Final = """
     INSERT INTO node SELECT * FROM unnest($1::text[], $2::bigint[])
     ON CONFLICT (name) DO UPDATE SET until = excluded.until
@@ -104,8 +146,8 @@ class Leases:
                 case Claim():
                     values[place] = await self._claim(call)
                 case Reclaim():
-                    row = await self._link.fetchrow(f"{_RECLAIM} {RETURNING_CASE}", call.node, *call.key)
-                    values[place] = None if row is None else case_row(row)
+                    row = await self._link.fetchrow(_RECLAIM, call.node, *call.key, rules.CLAIM_BYTES_MAX)
+                    values[place] = None if row is None else await self._claimed(row)
                 case Renewal() | Setting() | Artifact():
                     values[place] = None
                 case _:
@@ -124,7 +166,7 @@ class Leases:
         if ended:
             await self._link.execute(_CLEAR, ended)
 
-    async def _claim(self, call: Claim) -> Sequence[CaseRow]:
+    async def _claim(self, call: Claim) -> Claims:
         since = call.now - rules.SUSPECT_MICROS
         asking = (call.now + self._skew, call.node, rules.SUSPECT_CLAIMS, self._own, since)
         found = await self._link.fetchrow(_BURY, *asking)
@@ -132,15 +174,29 @@ class Leases:
         self.others = bool(found["others"])
         watched: int | None = found["watched"]
         if watched is not None and watched > call.now - rules.ALONE_MICROS:
-            return []
-        suspects: Sequence[CaseRow] = ()
+            return Claims(next_due=await queries.next_due(self._link))
         if found["suspects"] and (watched is None or watched <= since):
-            suspects = await self._take(call, min(call.limit, 1), suspects=True)
+            given = await self._take(call, min(call.limit, 1), suspects=True)
+            if given.cases:
+                return given
         doubts = max(rules.DOUBTED_MAX - int(found["doubted"]), 0)
-        return suspects or await self._take(call, call.limit, suspects=False, doubts=doubts)
+        return await self._take(call, call.limit, suspects=False, doubts=doubts)
 
-    async def _take(self, call: Claim, limit: int, *, suspects: bool, doubts: int = 0) -> Sequence[CaseRow]:
+    async def _take(self, call: Claim, limit: int, *, suspects: bool, doubts: int = 0) -> Claims:
         moments = (call.now + self._skew, call.now)
-        taking = (call.node, limit, *moments, suspects, _SPARE, rules.SUSPECT_CLAIMS, doubts)
-        rows = await self._link.fetch(f"{_CLAIM} {RETURNING_CASE}", *taking)
-        return [case_row(row) for row in sorted(rows, key=lambda row: (row["opened_at"], row["no"]))]
+        taking = (call.node, limit, *moments, suspects, _SPARE, rules.SUSPECT_CLAIMS, doubts, rules.CLAIM_BYTES_MAX)
+        rows = await self._link.fetch(_CLAIM, *taking)
+        due: int | None = rows[0]["next_due"]
+        cases = [await self._claimed(row) for row in rows if row["no"] is not None]
+        found = rows[0]["found"] or 0
+        more = bool(cases) and not suspects and (found == limit or len(cases) < found)
+        return Claims(cases, more, None if more else due)
+
+    async def _claimed(self, row: "Row") -> Claimed:
+        case = case_row(row)
+        if row["bytes"] > rules.CLAIM_BYTES_MAX:
+            # A log of that length is not put together as one value. Nobody else can have changed it meanwhile.
+            records = await queries.records(self._link, case.key, case.chapter)
+        else:
+            records = log_of(row)
+        return Claimed(case, records, inbox_of(case.key, row))

@@ -35,6 +35,24 @@ _COLUMNS: Final = """
      FROM wait w WHERE w.case_no = c.no) AS waits
 """
 RETURNING_CASE: Final = f"RETURNING {_COLUMNS}"
+#: Joins to a case `c`, whose frames have `c.bytes`, its log from its chapter on and its inbox, each column as one
+#: array: then all that a case needs to begin is one row. A log that is longer is left out.
+BEGINNING: Final = """
+    LEFT JOIN LATERAL (
+        SELECT array_agg(seq) AS seqs, array_agg(epoch) AS epochs, array_agg(kind) AS kinds,
+               array_agg(step_id) AS step_ids, array_agg(at) AS ats, array_agg(frame) AS frames,
+               array_agg(hash) AS hashes, array_agg(frame_hash) AS frame_hashes
+        FROM (
+            SELECT * FROM record r WHERE r.case_no = c.no AND r.seq >= c.chapter AND c.bytes <= {bytes_max}
+            ORDER BY r.seq
+        ) r
+    ) log ON true
+    LEFT JOIN LATERAL (
+        SELECT array_agg(id) AS item_ids, array_agg(kind) AS item_kinds, array_agg(frame) AS item_frames,
+               array_agg(position) AS positions
+        FROM (SELECT * FROM inbox i WHERE i.case_no = c.no AND NOT i.consumed ORDER BY i.position) i
+    ) unread ON true
+"""
 _ALL: Final = " ".join(("SELECT", _COLUMNS, 'FROM "case" c'))
 _CASE: Final = f"{_ALL} WHERE c.tenant = $1 AND c.case_id = $2"
 _CASES_BY_KEY: Final = f"{_ALL} JOIN unnest($1::text[], $2::text[]) AS k (tenant, case_id) USING (tenant, case_id)"
@@ -142,7 +160,7 @@ async def next_due(link: Link) -> int | None:
 def case_row(row: "Row") -> CaseRow:
     """Make a case of a row of `RETURNING_CASE`."""
     _, tenant, case_id, epoch, next_seq, node, status, result, flow, version, source_hash, crew, parent, *rest = row
-    head, opened_at, changed_at, claims, chapter, waits = rest
+    head, opened_at, changed_at, claims, chapter, waits, *_ = rest
     return CaseRow(
         key=CaseKey(tenant, case_id),
         epoch=epoch,
@@ -162,6 +180,18 @@ def case_row(row: "Row") -> CaseRow:
         claims=claims,
         chapter=chapter,
     )
+
+
+def log_of(row: "Row") -> Sequence[Record]:
+    """Make a log of a row with `BEGINNING`."""
+    names = ("seqs", "epochs", "kinds", "step_ids", "ats", "frames", "hashes", "frame_hashes")
+    return [Record(*values) for values in zip(*(row[name] or () for name in names), strict=True)]
+
+
+def inbox_of(key: CaseKey, row: "Row") -> Sequence[InboxItem]:
+    """Make the inbox of a case of a row with `BEGINNING`."""
+    names = ("item_ids", "item_kinds", "item_frames", "positions")
+    return [InboxItem(key, *values) for values in zip(*(row[name] or () for name in names), strict=True)]
 
 
 def review_row(row: "Row") -> ReviewRow:

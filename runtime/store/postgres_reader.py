@@ -112,10 +112,6 @@ class PostgresReader:
         """Give what waits for a case, in order of insertion."""
         return await self.ask(queries.inbox, key)
 
-    async def next_due(self) -> int | None:
-        """Give the earliest due moment of the timers of parked cases that no node holds under a lease."""
-        return await self.ask(queries.next_due)
-
     async def ask(self, query: Callable[Concatenate[Link, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a query on a connection that is free.
 

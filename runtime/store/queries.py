@@ -7,8 +7,8 @@ It does not know who reads.
 
 import re
 import sqlite3
-from collections.abc import Sequence
-from typing import Final, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
 
 from casework.runtime.store.base import (
     CaseKey,
@@ -31,10 +31,26 @@ _REVIEW: Final = (
     'r.frame, r.decision FROM review r JOIN "case" c ON c.no = r.case_no'
 )
 _UNREAD: Final = "SELECT id, kind, frame, position FROM inbox WHERE case_no = ? AND consumed = 0 ORDER BY position"
-#: A node that is dead holds nothing, so a timer counts unless somebody with a lease has the case.
+#: Numbers of cases are given as one text like "[1, 2]", so each of these is one statement for however many there are.
+_CASES_BY_NUMBER: Final = " ".join((_CASE, "WHERE no IN (SELECT value FROM json_each(?))"))
+_WAITS_OF: Final = """
+    SELECT case_no, key, kind, reason, due FROM wait
+    WHERE case_no IN (SELECT value FROM json_each(?)) ORDER BY case_no, place
+"""
+_LOGS: Final = """
+    SELECT r.case_no, r.seq, r.epoch, r.kind, r.step_id, r.at, r.frame, r.hash
+    FROM "case" c JOIN record r ON r.case_no = c.no AND r.seq >= c.chapter
+    WHERE c.no IN (SELECT value FROM json_each(?)) ORDER BY c.no, r.seq
+"""
+_INBOXES: Final = """
+    SELECT case_no, id, kind, frame, position FROM inbox
+    WHERE case_no IN (SELECT value FROM json_each(?)) AND consumed = 0 ORDER BY case_no, position
+"""
+#: A node that is dead holds nothing, so a timer counts unless somebody with a lease has the case. The timers are
+#: looked at in their order, until the first that counts.
 _DUE: Final = """
-    SELECT min(w.due) FROM wait w JOIN "case" c ON c.no = w.case_no
-    WHERE w.kind = 'timer' AND c.status = 'parked' AND c.node NOT IN (SELECT name FROM node)
+    SELECT w.due FROM wait w CROSS JOIN "case" c ON c.no = w.case_no
+    WHERE w.kind = 'timer' AND c.status = 'parked' AND c.node NOT IN (SELECT name FROM node) ORDER BY w.due LIMIT 1
 """
 
 #: What stands in place of a frame that retention dropped.
@@ -57,10 +73,29 @@ def case(connection: sqlite3.Connection, key: CaseKey) -> CaseRow | None:
     return None if found is None else _shown(found, _waits(connection, found[0]))
 
 
-def case_by_number(connection: sqlite3.Connection, number: int) -> CaseRow:
-    """Give a case that is there, by its number."""
-    found = connection.execute(f"{_CASE} WHERE no = ?", (number,)).fetchone()
-    return _shown(found, _waits(connection, number))
+def cases_by_number(connection: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, CaseRow]:
+    """Give cases that are there, by their numbers."""
+    waits: dict[int, list[Wait]] = {}
+    for number, *wait in connection.execute(_WAITS_OF, (str(numbers),)).fetchall():
+        waits.setdefault(number, []).append(_wait(wait))
+    rows = connection.execute(_CASES_BY_NUMBER, (str(numbers),)).fetchall()
+    return {row[0]: _shown(row, tuple(waits.get(row[0], ()))) for row in rows}
+
+
+def logs(connection: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, list[Record]]:
+    """Give the logs of cases by their numbers, each from its chapter on, in order."""
+    found: dict[int, list[Record]] = {}
+    for number, *row in connection.execute(_LOGS, (str(numbers),)).fetchall():
+        found.setdefault(number, []).append(_record(row))
+    return found
+
+
+def inboxes(connection: sqlite3.Connection, keys: Mapping[int, CaseKey]) -> dict[int, list[InboxItem]]:
+    """Give what waits for cases by their numbers, in order of insertion."""
+    found: dict[int, list[InboxItem]] = {}
+    for number, *row in connection.execute(_INBOXES, (str(list(keys)),)).fetchall():
+        found.setdefault(number, []).append(InboxItem(keys[number], *row))
+    return found
 
 
 def damaged(row: CaseRow) -> bool:
@@ -88,7 +123,7 @@ def records(connection: sqlite3.Connection, key: CaseKey, from_seq: int) -> Sequ
         "SELECT seq, epoch, kind, step_id, at, frame, hash FROM record WHERE case_no = ? AND seq >= ? ORDER BY seq",
         (case_number(connection, key), from_seq),
     )
-    return [Record(*row) if type(row[5]) is bytes else _without_frame(*row) for row in rows.fetchall()]
+    return [_record(row) for row in rows.fetchall()]
 
 
 def reviews(connection: sqlite3.Connection, state: str | None) -> Sequence[ReviewRow]:
@@ -135,8 +170,12 @@ def inbox(connection: sqlite3.Connection, key: CaseKey) -> Sequence[InboxItem]:
 
 def next_due(connection: sqlite3.Connection) -> int | None:
     """Give the earliest due moment of the timers of parked cases that no node holds under a lease."""
-    due = connection.execute(_DUE).fetchone()[0]
-    return None if due is None else int(due)
+    due = connection.execute(_DUE).fetchone()
+    return None if due is None else int(due[0])
+
+
+def _record(row: Sequence[Any]) -> Record:
+    return Record(*row) if type(row[5]) is bytes else _without_frame(*row)
 
 
 def _without_frame(seq: int, epoch: int, kind: str, step_id: str, at: int, kept: object, hash_: bytes) -> Record:

@@ -4,6 +4,7 @@ Each implementation fetches the facts, asks here and carries out the answer insi
 can differ in judgement. It does not know where anything is kept.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -36,6 +37,9 @@ DOUBTED_MAX: Final = 8
 ALONE_MICROS: Final = 2_000_000
 #: How long a suspect is watched before its node is given another one, in microseconds.
 SUSPECT_MICROS: Final = 5_000_000
+
+#: Bytes of frames after which a claim gives no further case: what a node has in memory at once.
+CLAIM_BYTES_MAX: Final = 8 << 20
 
 OPEN: Final = "open"
 DECIDED: Final = "decided"
@@ -71,6 +75,16 @@ def append_refusal(append: Append, *, epoch: int, next_seq: int, node: str) -> F
     if append.next_seq != next_seq:
         return Conflict(next_seq)
     return None
+
+
+def fitting(sizes: Sequence[int]) -> int:
+    """Say how many of the cases whose frames have these bytes a claim gives: at least one, if there is any."""
+    total = 0
+    for place, size in enumerate(sizes):
+        if total > CLAIM_BYTES_MAX:
+            return place
+        total += size
+    return len(sizes)
 
 
 def suspected(row: CaseRow) -> bool:

@@ -102,3 +102,9 @@ CLAIMS_AND_CHAPTERS: Final = (
     'ALTER TABLE "case" ADD COLUMN chapter INTEGER NOT NULL DEFAULT 0',
     'CREATE INDEX case_suspect ON "case" (node) WHERE claims >= 2',
 )
+
+#: Version 3: open cases are found in the order in which they are given, and not sorted each time.
+OPEN_IN_ORDER: Final = (
+    "DROP INDEX case_open",
+    """CREATE INDEX case_open ON "case" (opened_at) WHERE status = 'open'""",
+)

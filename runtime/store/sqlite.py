@@ -11,7 +11,7 @@ from typing import TypeVar, final
 
 from casework.runtime.errors import StoreInvalid, StoreUnavailable
 from casework.runtime.seams import World
-from casework.runtime.store import changes, queries, rules, sqlite_archive
+from casework.runtime.store import changes, queries, rules, sqlite_archive, sqlite_claims
 from casework.runtime.store.archive import BringInResult, RetainResult, Transfer, assert_transfer
 from casework.runtime.store.base import (
     Append,
@@ -29,6 +29,7 @@ from casework.runtime.store.base import (
     Unavailable,
     Unknown,
 )
+from casework.runtime.store.claims import Claimed, Claims
 from casework.runtime.store.connections import MACHINE, Binding
 from casework.runtime.store.lock import FileLock
 from casework.runtime.store.sqlite_upkeep import SqliteStatistics
@@ -134,10 +135,6 @@ class SqliteStore:
         """Give what waits for a case, in order of insertion."""
         return await self._read(queries.inbox, key)
 
-    async def next_due(self) -> int | None:
-        """Give the earliest due moment of the timers of parked cases that no node holds under a lease."""
-        return await self._read(queries.next_due)
-
     # What somebody who does not own the case may write.
 
     async def deliver(self, tenant: str, target: str, item_id: str, frame: bytes) -> DeliverResult:
@@ -180,8 +177,8 @@ class SqliteStore:
         rules.assert_opening(opening)
         return await self._typed(lambda connection, arrived: changes.open_case(connection, opening, arrived))
 
-    async def claim(self, node: str, *, limit: int, now: int) -> Sequence[CaseRow]:
-        """Take up to `limit` cases for a node, each with epoch + 1, oldest first.
+    async def claim(self, node: str, *, limit: int, now: int) -> Claims:
+        """Take up to `limit` cases for a node, each with epoch + 1, oldest first, with what they need to begin.
 
         Raises:
             StoreUnavailable: it cannot be written just now.
@@ -189,9 +186,9 @@ class SqliteStore:
         If cancelled, cases may have been claimed; they are claimable again once the node's lease is over.
         """
         assert node, "a node has a name"
-        return await self._writer.change(lambda connection, _: changes.claim(connection, node, limit, now))
+        return await self._writer.change(lambda connection, _: sqlite_claims.claim(connection, node, limit, now))
 
-    async def reclaim(self, node: str, key: CaseKey) -> CaseRow | None:
+    async def reclaim(self, node: str, key: CaseKey) -> Claimed | None:
         """Take a case again that this node holds but has lost track of, with epoch + 1; None if it holds it not.
 
         Raises:
@@ -200,7 +197,7 @@ class SqliteStore:
         If cancelled, the epoch may have grown; reclaim again.
         """
         assert node, "a node has a name"
-        return await self._writer.change(lambda connection, _: changes.reclaim(connection, node, key))
+        return await self._writer.change(lambda connection, _: sqlite_claims.reclaim(connection, node, key))
 
     async def renew(self, node: str, *, until: int) -> None:
         """Say that a node lives until then; raises StoreUnavailable."""

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 import anyio
 import pytest
 from store_archive import ArchiveConformance
+from store_beginnings import BeginningConformance
 from store_claims import ClaimConformance
 from store_log import LogConformance
 from store_messages import MessageConformance
@@ -29,10 +30,12 @@ from store_support import (
     evidence,
     ids,
     key_of,
+    next_due,
     note,
     opening,
     parked,
     review,
+    take,
     there,
     timer,
 )
@@ -55,7 +58,7 @@ from casework.runtime.store.verify import verify
 
 
 @bounded
-class StoreConformance(LogConformance, MessageConformance, ClaimConformance, ArchiveConformance):
+class StoreConformance(LogConformance, MessageConformance, ClaimConformance, BeginningConformance, ArchiveConformance):
     """The promises of `casework.runtime.store.base`, case by case."""
 
     @pytest.fixture
@@ -73,14 +76,13 @@ class StoreConformance(LogConformance, MessageConformance, ClaimConformance, Arc
         await parked(store, "b", evidence("receipt"), timer(NOW + 80))
         row = await claimed(store, "running")
         await store.append(Append(row.key, 1, 1, (note(1),), waits=(timer(NOW + 1),)))
-        assert await store.next_due() == NOW + 60
+        assert await next_due(store) == NOW + 60
 
     async def test_a_timer_of_a_case_that_a_living_node_holds_is_not_due_to_others(self, store: Store) -> None:
         await parked(store, "a", timer(NOW + 60))
-        await store.claim(NODE, limit=1, now=NOW + 60)
-        assert await store.next_due() is None
-        await store.claim("node-2", limit=0, now=NOW + 5_000)
-        assert await store.next_due() == NOW + 60
+        await take(store, NODE, limit=1, now=NOW + 60)
+        assert await next_due(store, NOW + 60) is None
+        assert await next_due(store, NOW + 5_000) == NOW + 60
 
     async def test_a_setting_is_remembered_and_replaced(self, store: Store) -> None:
         await store.remember("crew", "books:crew")
@@ -127,7 +129,7 @@ class StoreConformance(LogConformance, MessageConformance, ClaimConformance, Arc
         await store.renew(NODE, until=NOW + 1_000)
         for number in range(100):
             await store.open_case(opening(key_of(f"{number:03}")))
-        rows = await store.claim(NODE, limit=100, now=NOW)
+        rows = await take(store, NODE, limit=100, now=NOW)
         results: dict[str, object] = {}
 
         async def append(row: CaseRow, number: int) -> None:
@@ -173,7 +175,7 @@ class StoreConformance(LogConformance, MessageConformance, ClaimConformance, Arc
         async def claim(node: str) -> None:
             await store.renew(node, until=NOW + 1_000)
             for _ in range(5):
-                taken.extend(row.key for row in await store.claim(node, limit=3, now=NOW))
+                taken.extend(row.key for row in await take(store, node, limit=3, now=NOW))
 
         async with anyio.create_task_group() as group:
             for node in ("a", "b", "c"):

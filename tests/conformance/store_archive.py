@@ -21,6 +21,7 @@ from store_support import (
     opening,
     parked,
     review,
+    take,
     there,
     timer,
 )
@@ -128,7 +129,7 @@ class ArchiveConformance:
         await archive_of(store).bring_in([transfer])
         key = key_of("case")
         assert await store.deliver(key.tenant, "case", "consumed", arrived("consumed")) == Duplicate((key,))
-        [row] = await store.claim(NODE, limit=9, now=NOW)
+        [row] = await take(store, NODE, limit=9, now=NOW)
         assert (row.key, row.epoch) == (key, transfer.row.epoch + 1)
         assert ids(await store.inbox(key)) == ["seen", "decided:case-1", "new"]
         await close(store, row)
@@ -142,7 +143,7 @@ class ArchiveConformance:
         await source.append(msgspec.structs.replace(append, inbox_seen=(await source.inbox(row.key))[-1].position))
         await archive_of(store).bring_in([await whole(source, "case")])
         await store.renew(NODE, until=NOW + 9)
-        assert await store.claim(NODE, limit=9, now=NOW) == []
+        assert await take(store, NODE, limit=9, now=NOW) == []
 
     async def test_no_node_holds_what_was_brought_in(self, store: Store) -> None:
         source = MemoryStore()

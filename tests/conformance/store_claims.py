@@ -6,7 +6,7 @@ It does not know which store is tested.
 from collections.abc import Sequence
 
 import pytest
-from store_support import NODE, NOW, claimed, evidence, key_of, note, opening, parked, there
+from store_support import NODE, NOW, claimed, evidence, key_of, note, opening, parked, take, there
 
 from casework.runtime.store import rules
 from casework.runtime.store.base import Append, Appended, CaseRow, CaseStatus, Store
@@ -21,7 +21,7 @@ async def dies(store: Store, times: int, *, limit: int = 10, since: int = NOW) -
     for number in range(times):
         now = since + number * LATER
         await store.renew(f"dying-{since}-{number}", until=now + 1_000)
-        rows = await store.claim(f"dying-{since}-{number}", limit=limit, now=now)
+        rows = await take(store, f"dying-{since}-{number}", limit=limit, now=now)
     return rows
 
 
@@ -59,7 +59,7 @@ class ClaimConformance:
     async def test_a_node_that_takes_its_own_cases_again_does_not_count_them(self, store: Store) -> None:
         row = await claimed(store, "a")
         await store.reclaim(NODE, row.key)
-        (again,) = await store.claim(NODE, limit=1, now=NOW + LATER)
+        (again,) = await take(store, NODE, limit=1, now=NOW + LATER)
         assert (again.epoch, again.claims) == (3, 1)
 
     @pytest.mark.promise("NODE-3")
@@ -70,14 +70,14 @@ class ClaimConformance:
         await store.open_case(opening(key_of("c")))
         now = NOW + rules.SUSPECT_CLAIMS * LATER
         await store.renew(NODE, until=now + 2 * rules.SUSPECT_MICROS)
-        rows = await store.claim(NODE, limit=10, now=now)
+        rows = await take(store, NODE, limit=10, now=now)
         assert [row.key.case_id for row in rows] == ["a"]
-        assert await store.claim(NODE, limit=10, now=now + 1) == []
-        rows = await store.claim(NODE, limit=10, now=now + rules.ALONE_MICROS)
+        assert await take(store, NODE, limit=10, now=now + 1) == []
+        rows = await take(store, NODE, limit=10, now=now + rules.ALONE_MICROS)
         assert [row.key.case_id for row in rows] == ["c"]
         now += rules.ALONE_MICROS
         await store.renew("node-2", until=now + 1_000)
-        assert [row.key.case_id for row in await store.claim("node-2", limit=1, now=now + 1)] == ["b"]
+        assert [row.key.case_id for row in await take(store, "node-2", limit=1, now=now + 1)] == ["b"]
 
     async def test_the_next_suspect_comes_once_the_one_before_has_a_record(self, store: Store) -> None:
         for name in ("a", "b"):
@@ -85,9 +85,9 @@ class ClaimConformance:
         await dies(store, rules.SUSPECT_CLAIMS)
         now = NOW + rules.SUSPECT_CLAIMS * LATER
         await store.renew(NODE, until=now + 2 * rules.SUSPECT_MICROS)
-        (row,) = await store.claim(NODE, limit=10, now=now)
+        (row,) = await take(store, NODE, limit=10, now=now)
         assert await store.append(Append(row.key, row.epoch, 1, (note(1, row.epoch, at=now),))) == Appended()
-        assert [row.key.case_id for row in await store.claim(NODE, limit=10, now=now + 1)] == ["b"]
+        assert [row.key.case_id for row in await take(store, NODE, limit=10, now=now + 1)] == ["b"]
 
     async def test_the_next_suspect_comes_once_the_one_before_was_watched_long_enough(self, store: Store) -> None:
         for name in ("a", "b"):
@@ -95,8 +95,8 @@ class ClaimConformance:
         await dies(store, rules.SUSPECT_CLAIMS)
         now = NOW + rules.SUSPECT_CLAIMS * LATER
         await store.renew(NODE, until=now + 2 * rules.SUSPECT_MICROS)
-        await store.claim(NODE, limit=10, now=now)
-        rows = await store.claim(NODE, limit=10, now=now + rules.SUSPECT_MICROS)
+        await take(store, NODE, limit=10, now=now)
+        rows = await take(store, NODE, limit=10, now=now + rules.SUSPECT_MICROS)
         assert [row.key.case_id for row in rows] == ["b"]
 
     async def test_of_cases_once_claimed_in_vain_a_node_gets_some_at_a_time_and_new_ones_pass_them(
@@ -109,14 +109,14 @@ class ClaimConformance:
         await store.open_case(opening(key_of("new")))
         now = NOW + LATER
         await store.renew(NODE, until=now + 2 * rules.SUSPECT_MICROS)
-        rows = await store.claim(NODE, limit=len(names), now=now)
+        rows = await take(store, NODE, limit=len(names), now=now)
         assert [row.key.case_id for row in rows] == [*names[: rules.DOUBTED_MAX], "new"]
-        assert await store.claim(NODE, limit=100, now=now) == []
+        assert await take(store, NODE, limit=100, now=now) == []
         append = Append(rows[0].key, rows[0].epoch, 1, (note(1, rows[0].epoch, at=now),))
         assert await store.append(append) == Appended()
-        (row,) = await store.claim(NODE, limit=100, now=now)
+        (row,) = await take(store, NODE, limit=100, now=now)
         assert row.key.case_id == names[rules.DOUBTED_MAX]
-        rows = await store.claim(NODE, limit=100, now=now + rules.SUSPECT_MICROS)
+        rows = await take(store, NODE, limit=100, now=now + rules.SUSPECT_MICROS)
         assert [row.key.case_id for row in rows] == names[rules.DOUBTED_MAX + 1 :]
 
     async def test_an_append_says_where_replay_begins_and_which_flow_a_case_is_pinned_to(self, store: Store) -> None:

@@ -14,9 +14,11 @@ from store_support import (
     close,
     evidence,
     key_of,
+    next_due,
     note,
     opening,
     parked,
+    take,
     there,
     timer,
 )
@@ -71,7 +73,7 @@ class LogConformance:
         assert await store.review("none") is None
         assert await store.artifact("00") is None
         assert await store.setting("none") is None
-        assert await store.next_due() is None
+        assert await next_due(store) is None
 
     async def test_cases_come_by_tenant_and_id_and_can_be_chosen(self, store: Store) -> None:
         await parked(store, "b", evidence("receipt"))
@@ -93,39 +95,39 @@ class LogConformance:
         for name, at in (("young", NOW + 2), ("old", NOW), ("middle", NOW + 1)):
             await store.open_case(opening(key_of(name), at=at))
         await store.renew(NODE, until=NOW + 1_000)
-        assert [row.key.case_id for row in await store.claim(NODE, limit=2, now=NOW)] == ["old", "middle"]
-        assert [row.key.case_id for row in await store.claim(NODE, limit=2, now=NOW)] == ["young"]
+        assert [row.key.case_id for row in await take(store, NODE, limit=2, now=NOW)] == ["old", "middle"]
+        assert [row.key.case_id for row in await take(store, NODE, limit=2, now=NOW)] == ["young"]
 
     async def test_a_case_of_a_living_node_is_not_claimable(self, store: Store) -> None:
         await claimed(store, "c")
-        assert list(await store.claim("node-2", limit=9, now=NOW)) == []
+        assert list(await take(store, "node-2", limit=9, now=NOW)) == []
 
     @pytest.mark.promise("STORE-2")
     async def test_a_case_of_a_node_whose_time_is_over_is_claimable(self, store: Store) -> None:
         await claimed(store, "c")
-        assert list(await store.claim("node-2", limit=9, now=NOW + 999)) == []
-        [row] = await store.claim("node-2", limit=9, now=NOW + 1_000)
+        assert list(await take(store, "node-2", limit=9, now=NOW + 999)) == []
+        [row] = await take(store, "node-2", limit=9, now=NOW + 1_000)
         assert (row.epoch, row.node) == (2, "node-2")
 
     async def test_a_node_that_renews_keeps_its_cases(self, store: Store) -> None:
         await claimed(store, "c")
         await store.renew(NODE, until=NOW + 5_000)
-        assert list(await store.claim("node-2", limit=9, now=NOW + 1_000)) == []
+        assert list(await take(store, "node-2", limit=9, now=NOW + 1_000)) == []
 
     async def test_a_node_that_never_renewed_does_not_live(self, store: Store) -> None:
         await store.open_case(opening(key_of("c")))
-        await store.claim("ghost", limit=1, now=NOW)
-        [row] = await store.claim(NODE, limit=1, now=NOW)
+        await take(store, "ghost", limit=1, now=NOW)
+        [row] = await take(store, NODE, limit=1, now=NOW)
         assert row.epoch == 2
 
     async def test_a_parked_case_without_news_is_not_claimable(self, store: Store) -> None:
         await parked(store, "c", evidence("receipt"))
-        assert list(await store.claim(NODE, limit=9, now=NOW)) == []
+        assert list(await take(store, NODE, limit=9, now=NOW)) == []
 
     async def test_a_parked_case_with_a_new_item_is_claimable(self, store: Store) -> None:
         await parked(store, "c", evidence("receipt"))
         await store.deliver(TENANT, "c", "m1", arrived())
-        [row] = await store.claim(NODE, limit=9, now=NOW)
+        [row] = await take(store, NODE, limit=9, now=NOW)
         assert (row.key, row.status) == (key_of("c"), CaseStatus.PARKED)
 
     @pytest.mark.promise("STORE-3")
@@ -135,9 +137,9 @@ class LogConformance:
         [item] = await store.inbox(row.key)
         park = Append(row.key, 1, 1, (note(1),), status=CaseStatus.PARKED, release=True, inbox_seen=item.position)
         assert await store.append(park) == Appended()
-        assert list(await store.claim(NODE, limit=9, now=NOW)) == []
+        assert list(await take(store, NODE, limit=9, now=NOW)) == []
         await store.deliver(TENANT, "c", "m2", arrived("m2"))
-        assert [row.key for row in await store.claim(NODE, limit=9, now=NOW)] == [row.key]
+        assert [row.key for row in await take(store, NODE, limit=9, now=NOW)] == [row.key]
 
     @pytest.mark.promise("STORE-3")
     async def test_an_item_that_came_after_the_last_look_wakes_the_case_that_parks(self, store: Store) -> None:
@@ -148,24 +150,24 @@ class LogConformance:
         await store.append(
             Append(row.key, 1, 1, (note(1),), status=CaseStatus.PARKED, release=True, inbox_seen=item.position)
         )
-        assert [row.key for row in await store.claim(NODE, limit=9, now=NOW)] == [row.key]
+        assert [row.key for row in await take(store, NODE, limit=9, now=NOW)] == [row.key]
 
     async def test_a_parked_case_is_claimable_once_its_timer_is_due(self, store: Store) -> None:
         await parked(store, "c", timer(NOW + 50))
-        assert list(await store.claim(NODE, limit=9, now=NOW + 49)) == []
-        assert len(await store.claim(NODE, limit=9, now=NOW + 50)) == 1
+        assert list(await take(store, NODE, limit=9, now=NOW + 49)) == []
+        assert len(await take(store, NODE, limit=9, now=NOW + 50)) == 1
 
     async def test_a_closed_case_is_never_claimable(self, store: Store) -> None:
         row = await claimed(store, "c")
         await store.deliver(TENANT, "c", "m1", arrived())
         await close(store, row)
-        assert list(await store.claim("node-2", limit=9, now=NOW + 9_999)) == []
+        assert list(await take(store, "node-2", limit=9, now=NOW + 9_999)) == []
 
     async def test_a_released_open_case_is_claimable_at_once(self, store: Store) -> None:
         row = await claimed(store, "c")
         assert await store.append(Append(row.key, 1, 1, (), release=True)) == Appended()
         assert (await there(store, "c")).node == ""
-        [again] = await store.claim(NODE, limit=1, now=NOW)
+        [again] = await take(store, NODE, limit=1, now=NOW)
         assert again.epoch == 2
 
     @pytest.mark.promise("STORE-10")
@@ -173,12 +175,12 @@ class LogConformance:
         row = await claimed(store, "c")
         again = await store.reclaim(NODE, row.key)
         assert again is not None
-        assert (again.epoch, again.node) == (2, NODE)
+        assert (again.row.epoch, again.row.node) == (2, NODE)
         assert await store.append(Append(row.key, 1, 1, (note(1),))) == Fenced(2)
         assert await store.append(Append(row.key, 2, 1, (note(1, 2),))) == Appended()
         assert await store.reclaim("node-2", row.key) is None
         assert await store.reclaim(NODE, key_of("nowhere")) is None
-        await store.claim("node-2", limit=1, now=NOW + 1_000)
+        await take(store, "node-2", limit=1, now=NOW + 1_000)
         assert await store.reclaim(NODE, row.key) is None
         assert (await there(store, "c")).epoch == 3
 
@@ -204,7 +206,7 @@ class LogConformance:
     @pytest.mark.promise("STORE-4")
     async def test_an_append_under_an_older_epoch_is_fenced_and_changes_nothing(self, store: Store) -> None:
         row = await claimed(store, "c")
-        await store.claim("node-2", limit=1, now=NOW + 1_000)
+        await take(store, "node-2", limit=1, now=NOW + 1_000)
         before = await there(store, "c")
         stale = Append(
             row.key, 1, 1, (note(1),), sends=(InboxItem(row.key, "s", "arrived", b"x"),), opens=(opening(key_of("d")),)

@@ -21,6 +21,7 @@ from store_support import (
     opening,
     parked,
     review,
+    take,
 )
 
 from casework.protocols.codec import encode, pack
@@ -89,7 +90,7 @@ class MessageConformance:
         await parked(store, "a", evidence("receipt"))
         await store.deliver(TENANT, "receipt", "m1", arrived())
         await store.deliver(TENANT, "b", "m0", arrived("m0"))
-        await store.claim(NODE, limit=2, now=NOW)
+        await take(store, NODE, limit=2, now=NOW)
         await store.append(Append(row.key, 2, 2, (note(2, 2),), waits=(evidence("receipt"),)))
         assert await store.deliver(TENANT, "receipt", "m1", arrived()) == Delivered((key_of("b"),))
 
@@ -124,7 +125,7 @@ class MessageConformance:
     async def test_a_delivery_by_key_repeated_after_it_was_consumed_is_a_duplicate(self, store: Store) -> None:
         await parked(store, "a", evidence("receipt"))
         await store.deliver(TENANT, "receipt", "m1", arrived())
-        [row] = await store.claim(NODE, limit=1, now=NOW)
+        [row] = await take(store, NODE, limit=1, now=NOW)
         await store.append(Append(row.key, 2, 2, (note(2, 2),), consumed=("m1",), waits=()))
         assert await store.deliver(TENANT, "receipt", "m1", arrived()) == Duplicate((row.key,))
         assert await store.deliver(TENANT, "receipt", "m2", arrived("m2")) == Nobody("receipt")
@@ -182,7 +183,7 @@ class MessageConformance:
         assert list(await store.reviews(state="open")) == []
         [item] = await store.inbox(key_of("c"))
         assert (item.id, item.kind, item.frame) == ("decided:r1", "decided", decided())
-        assert len(await store.claim(NODE, limit=9, now=NOW)) == 1
+        assert len(await take(store, NODE, limit=9, now=NOW)) == 1
 
     async def test_reviews_come_oldest_first(self, store: Store) -> None:
         key = key_of("c")

@@ -104,11 +104,23 @@ def timer(due: int) -> Wait:
     return Wait("timer", WaitKind.TIMER, due=due)
 
 
+async def take(store: Store, node: str, *, limit: int, now: int) -> Sequence[CaseRow]:
+    """Claim, and give the rows of what was claimed."""
+    claims = await store.claim(node, limit=limit, now=now)
+    assert not any(claimed.broken for claimed in claims.cases), "the logs of these cases can be read"
+    return [claimed.row for claimed in claims.cases]
+
+
+async def next_due(store: Store, now: int = NOW) -> int | None:
+    """Give the earliest due moment that a node which takes nothing is told."""
+    return (await store.claim("watcher", limit=0, now=now)).next_due
+
+
 async def claimed(store: Store, name: str, *, node: str = NODE, now: int = NOW) -> CaseRow:
     """Open a case and claim it, for a node that lives."""
     await store.renew(node, until=now + 1_000)
     assert isinstance(await store.open_case(opening(key_of(name))), CaseOpened)
-    rows = await store.claim(node, limit=1, now=now)
+    rows = await take(store, node, limit=1, now=now)
     assert [row.key for row in rows] == [key_of(name)]
     return rows[0]
 

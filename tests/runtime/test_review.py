@@ -42,8 +42,8 @@ async def store_of(*rows: ReviewRow) -> MemoryStore:
     store, key = MemoryStore(), CaseKey("default", "c1")
     opened = Record(0, 0, "opened", "", 1, b"opened", b"")
     await store.open_case(Opening(key, opened, flow="run", version="1", source_hash="abc", crew="books"))
-    (case,) = await store.claim("node", limit=1, now=1)
-    append = Append(key, case.epoch, case.next_seq, records=(), reviews_opened=rows)
+    (case,) = (await store.claim("node", limit=1, now=1)).cases
+    append = Append(key, case.row.epoch, case.row.next_seq, records=(), reviews_opened=rows)
     assert isinstance(await store.append(append), Appended)
     return store
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import anyio
 
-from casework.runtime.store.base import Append, AppendResult, CaseKey, CaseRow
+from casework.runtime.store.base import Append, AppendResult, CaseKey
+from casework.runtime.store.claims import Claims
 from casework.runtime.store.memory import MemoryStore
 
 
@@ -48,7 +49,7 @@ class OddStore:
             await anyio.Event().wait()
         return await self.inner.append(append)
 
-    async def claim(self, node: str, *, limit: int, now: int) -> Sequence[CaseRow]:
+    async def claim(self, node: str, *, limit: int, now: int) -> Claims:
         if self.claim_error is not None:
             error, self.claim_error = self.claim_error, None
             raise error

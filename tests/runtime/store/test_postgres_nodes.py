@@ -6,7 +6,7 @@ from itertools import count
 import anyio
 import pytest
 from postgres_server import PostgresServer
-from store_support import NODE, NOW, TENANT, arrived, claimed, evidence, ids, key_of, note, opening, parked, there
+from store_support import NODE, NOW, TENANT, arrived, claimed, evidence, ids, key_of, note, opening, parked, take, there
 
 from casework.runtime.errors import StoreUnavailable
 from casework.runtime.seams import MICROS, World
@@ -66,11 +66,11 @@ async def test_two_nodes_that_claim_at_once_never_get_the_same_case(one: Store, 
     for store, node in ((one, "one"), (other, "other")):
         # Both have their statements ready: otherwise the quicker one may take all.
         await store.renew(node, until=NOW + 60 * MICROS)
-        taken[node] += [row.key for row in await store.claim(node, limit=1, now=NOW)]
+        taken[node] += [row.key for row in await take(store, node, limit=1, now=NOW)]
 
     async def claim(store: Store, node: str) -> None:
         while len(taken["one"]) + len(taken["other"]) < 120:
-            rows = await store.claim(node, limit=7, now=NOW)
+            rows = await take(store, node, limit=7, now=NOW)
             assert {row.epoch for row in rows} <= {1}
             taken[node] += [row.key for row in rows]
 
@@ -86,7 +86,7 @@ async def test_two_nodes_that_claim_at_once_never_get_the_same_case(one: Store, 
 @pytest.mark.promise("STORE-4")
 async def test_a_node_that_was_replaced_appends_nothing(one: Store, other: Store) -> None:
     row = await claimed(one, "c")
-    [taken] = await other.claim("node-2", limit=1, now=NOW + MICROS)
+    [taken] = await take(other, "node-2", limit=1, now=NOW + MICROS)
     assert (taken.epoch, taken.claims) == (2, 2)
     answers: dict[str, object] = {}
 
@@ -107,11 +107,11 @@ async def test_a_lease_is_kept_in_the_time_of_the_database(url: str, other: Stor
     one = await open_store(url, World(clock=years_behind))
     await one.renew(NODE, until=years_behind.wall_micros() + 60 * MICROS)
     await one.open_case(opening(key_of("c")))
-    await one.claim(NODE, limit=1, now=years_behind.wall_micros())
+    await take(one, NODE, limit=1, now=years_behind.wall_micros())
     await one.aclose()
     now = World().clock.wall_micros()
-    assert list(await other.claim("node-2", limit=1, now=now)) == []
-    assert len(await other.claim("node-2", limit=1, now=now + 61 * MICROS)) == 1
+    assert list(await take(other, "node-2", limit=1, now=now)) == []
+    assert len(await take(other, "node-2", limit=1, now=now + 61 * MICROS)) == 1
 
 
 @pytest.mark.promise("STORE-3")
@@ -144,11 +144,11 @@ async def test_a_case_that_parks_while_others_deliver_wakes_for_whatever_it_did_
                 group.start_soon(store.deliver, TENANT, "c", f"m{turn}-{number}", arrived())
             group.start_soon(park)
         unseen = set(ids(await one.inbox(key_of("c")))) - set(seen)
-        rows = await one.claim(NODE, limit=1, now=NOW)
+        rows = await take(one, NODE, limit=1, now=NOW)
         assert len(rows) == bool(unseen)
         if not rows:
             await other.deliver(TENANT, "c", f"m{turn}-late", arrived())
-            rows = await one.claim(NODE, limit=1, now=NOW)
+            rows = await take(one, NODE, limit=1, now=NOW)
         [row] = rows
     await third.aclose()
 
@@ -214,7 +214,7 @@ async def test_a_store_is_looked_at_when_the_lease_of_another_node_is_over(
     now = World().clock.wall_micros()
     await other.open_case(opening(key_of("c")))
     await other.renew("node-2", until=now + MICROS // 2)
-    await other.claim("node-2", limit=1, now=now)
+    await take(other, "node-2", limit=1, now=now)
     one.on_arrival(heard.append)
     with anyio.fail_after(5):
         async with anyio.create_task_group() as group:

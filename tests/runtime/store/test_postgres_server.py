@@ -10,7 +10,7 @@ import anyio.to_thread
 import asyncpg
 import pytest
 from postgres_server import PostgresServer
-from store_support import NODE, NOW, TENANT, arrived, claimed, evidence, key_of, note, opening, parked, there
+from store_support import NODE, NOW, TENANT, arrived, claimed, evidence, key_of, note, opening, parked, take, there
 
 from casework.runtime.errors import StoreInvalid
 from casework.runtime.seams import World
@@ -83,7 +83,7 @@ async def test_a_server_that_ends_amid_two_hundred_appends_loses_nothing_that_wa
     async with anyio.create_task_group() as group:
         for number in range(200):
             group.start_soon(store.open_case, opening(key_of(f"{number:03}")))
-    rows = await store.claim(NODE, limit=200, now=NOW)
+    rows = await take(store, NODE, limit=200, now=NOW)
     ends: dict[str, tuple[int, object]] = {}
     enough = anyio.Event()
     with anyio.fail_after(30):
@@ -116,7 +116,7 @@ async def test_a_connection_that_breaks_about_the_commit_leaves_it_unknown(
     assert broken_at(after, await store.records(row.key)) is None
     again = await store.reclaim(NODE, row.key)
     assert again is not None
-    assert await store.append(Append(row.key, again.epoch, length, (note(length, again.epoch),))) == Appended()
+    assert await store.append(Append(row.key, again.row.epoch, length, (note(length, again.row.epoch),))) == Appended()
 
 
 @pytest.mark.promise("STORE-16")

@@ -11,7 +11,7 @@ import anyio
 import pytest
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
-from store_support import NODE, NOW, TENANT, arrived, key_of, there
+from store_support import NODE, NOW, TENANT, arrived, key_of, take, there
 
 from casework.runtime.errors import StoreOwned
 from casework.runtime.seams import World
@@ -24,7 +24,7 @@ WRITER = """
 import sys
 
 import anyio
-from store_support import NODE, NOW, TENANT, key_of, note, opening
+from store_support import NODE, NOW, TENANT, key_of, note, opening, take
 from casework.runtime.seams import World
 from casework.runtime.store.base import Append, Appended
 from casework.runtime.store.urls import door_server, open_store
@@ -43,7 +43,7 @@ async def main(url, cases):
         await store.renew(NODE, until=NOW + 1_000)
         for number in range(cases):
             await store.open_case(opening(key_of(str(number))))
-        rows = await store.claim(NODE, limit=cases, now=NOW)
+        rows = await take(store, NODE, limit=cases, now=NOW)
         print("ready", 0, flush=True)
         for row in rows:
             group.start_soon(grow, store, row)
@@ -149,6 +149,6 @@ async def test_the_cases_of_a_killed_owner_are_claimable_at_once(url: str) -> No
     async with writer(url, 2) as (process, _):
         await killed(process)
     store = await open_store(url, World())
-    rows = await store.claim(NODE, limit=9, now=NOW)
+    rows = await take(store, NODE, limit=9, now=NOW)
     assert [(row.key.case_id, row.epoch) for row in rows] == [("0", 2), ("1", 2)]
     await store.aclose()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from store_support import NODE, NOW, arrived, key_of, note, opening
+from store_support import NODE, NOW, arrived, key_of, note, opening, take
 
 from casework.runtime.errors import StoreError, StoreInvalid, StoreUnavailable
 from casework.runtime.flow.case import Case
@@ -160,7 +160,7 @@ async def test_an_owner_of_a_damaged_file_works_on_or_refuses_it_with_an_error_o
             with anyio.fail_after(5):
                 await store.renew(NODE, until=NOW + 1)
                 await store.open_case(opening(key_of("new")))
-                for row in await store.claim(NODE, limit=9, now=NOW):
+                for row in await take(store, NODE, limit=9, now=NOW):
                     await store.append(Append(row.key, row.epoch, row.next_seq, (note(row.next_seq, row.epoch),)))
         except (StoreUnavailable, StoreInvalid):
             pass
@@ -173,7 +173,7 @@ async def test_a_cut_log_gives_an_older_store_that_is_whole_and_known_to_be_olde
     store = await open_store(f"sqlite:///{path}", World())
     await store.renew(NODE, until=NOW + 1_000)
     await store.open_case(opening(key_of("c")))
-    (row,) = await store.claim(NODE, limit=1, now=NOW)
+    (row,) = await take(store, NODE, limit=1, now=NOW)
     for seq in range(1, 30):
         assert await store.append(Append(row.key, 1, seq, (note(seq),))) == Appended()
     log = path.with_name("cases.db-wal").read_bytes()

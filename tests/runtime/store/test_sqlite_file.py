@@ -8,12 +8,13 @@ from pathlib import Path
 
 import anyio
 import pytest
-from store_support import NODE, NOW, TENANT, arrived, claimed, evidence, key_of, note, opening, parked, there
+from store_support import NODE, NOW, TENANT, arrived, claimed, evidence, key_of, note, opening, parked, take, there
 
 from casework.runtime.errors import StoreInvalid, StoreNewer, StoreOwned, StoreUnavailable
 from casework.runtime.seams import World
 from casework.runtime.store.base import Append, Appended, CaseOpened, Opening, Record, Store, Unavailable, Unknown
 from casework.runtime.store.batch import BATCH_MAX
+from casework.runtime.store.migrations import SCHEMA_VERSION
 from casework.runtime.store.schema import APPLICATION_ID
 from casework.runtime.store.sqlite import SqliteStore
 from casework.runtime.store.sqlite_writer import POINT_COMMIT_AFTER, POINT_COMMIT_BEFORE
@@ -94,7 +95,7 @@ async def test_a_store_says_in_its_header_whose_it_is(tmp_path: Path, url: str) 
     await (await open_store(url, World())).aclose()
     with closing(sqlite3.connect(tmp_path / "cases.db")) as connection:
         assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
@@ -195,7 +196,7 @@ async def test_whoever_takes_ownership_may_claim_what_nodes_before_it_held(store
     await claimed(store, "c")
     await store.aclose()
     again = await open_store(url, World())
-    [row] = await again.claim("node-2", limit=1, now=NOW)
+    [row] = await take(again, "node-2", limit=1, now=NOW)
     assert row.epoch == 2
     await again.aclose()
 
@@ -206,7 +207,7 @@ async def test_a_reader_sees_what_is_durable_while_the_owner_writes(store: Store
     reader = await open_reader(url, World())
     assert await reader.case(key_of("c")) == await there(store, "c")
     await store.deliver(TENANT, "receipt", "m1", arrived())
-    await store.claim(NODE, limit=1, now=NOW)
+    await take(store, NODE, limit=1, now=NOW)
     await store.append(Append(key_of("c"), 2, 2, (note(2, 2),)))
     assert [record.seq for record in await reader.records(key_of("c"))] == [0, 1, 2]
     assert list(await reader.cases()) == list(await store.cases())
@@ -261,7 +262,7 @@ async def test_a_commit_in_doubt_is_unknown_and_the_file_is_not_written_any_more
     disk.fails_at = ""
     assert isinstance(await store.append(Append(row.key, 1, 1, (note(1),))), Unavailable)
     with pytest.raises(StoreUnavailable, match="start again"):
-        await store.claim(NODE, limit=1, now=NOW)
+        await take(store, NODE, limit=1, now=NOW)
     with pytest.raises(StoreUnavailable, match="start again"):
         await store.cases()
     await store.aclose()

@@ -9,7 +9,7 @@ import anyio
 import apsw
 import pytest
 from check_store import StoreConformance
-from store_support import NODE, NOW, OpenStore, key_of, note, opening
+from store_support import NODE, NOW, OpenStore, key_of, note, opening, take
 
 from casework.runtime.errors import StoreUnavailable
 from casework.runtime.seams import World
@@ -77,7 +77,7 @@ class Ledger:
                 if isinstance(result, CaseOpened):
                     self.acknowledged[str(number)] = 1
             await store.renew(NODE, until=NOW + 1_000)
-            rows = await store.claim(NODE, limit=CASES, now=NOW)
+            rows = await take(store, NODE, limit=CASES, now=NOW)
         except StoreUnavailable:
             return
         async with anyio.create_task_group() as group:

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from store_support import NODE, NOW, TENANT, key_of, note, opening
+from store_support import NODE, NOW, TENANT, key_of, note, opening, take
 
 from casework.protocols.codec import encode
 from casework.protocols.records import CaseResult, Child, Closed
@@ -33,7 +33,7 @@ async def original(tmp_path: Path) -> Path:
     await store.renew(NODE, until=NOW + 1)
     for key in (key_of("case"), OTHER):
         await store.open_case(opening(key))
-        await store.claim(NODE, limit=1, now=NOW)
+        await take(store, NODE, limit=1, now=NOW)
         records = tuple(note(seq, at=NOW + seq, frame=b"frame %d" % seq) for seq in range(1, LENGTH))
         assert await store.append(Append(key, 1, 1, records)) == Appended()
     await store.aclose()
@@ -161,7 +161,7 @@ async def family(tmp_path: Path) -> Path:
     store = await open_store(f"sqlite:///{path}", World())
     await store.renew(NODE, until=NOW + 1)
     await store.open_case(opening(key_of("case")))
-    await store.claim(NODE, limit=1, now=NOW)
+    await take(store, NODE, limit=1, now=NOW)
     opened = Record(1, 1, "child", "open", NOW, encode(Child(case_id="other", flow="f")))
     closed = Record(2, 1, "closed", "case", NOW, encode(Closed(result=CaseResult.COMPLETED)))
     append = Append(

@@ -1,0 +1,33 @@
+"""What a node is given with the cases that it claims, so that each begins without asking for anything more.
+
+It does not know who claims, nor what the records say.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from casework.runtime.store.base import CaseRow, InboxItem, Record
+
+
+class Claimed(Struct, frozen=True):
+    """A case that a node took, as it stood in the transaction that gave it."""
+
+    row: CaseRow
+    records: Sequence[Record] = ()
+    """Its log, from `row.chapter` on."""
+    inbox: Sequence[InboxItem] = ()
+    """What waits for it, in order of insertion."""
+    broken: str = ""
+    """Why its log or its inbox cannot be read, and both are empty; nothing where they can."""
+
+
+class Claims(Struct, frozen=True):
+    """What one claim gave."""
+
+    cases: Sequence[Claimed] = ()
+    more: bool = False
+    """There may be more for this node now: the limit was reached, or what it was given is long."""
+    next_due: int | None = None
+    """The earliest due moment of the timers of parked cases that no node holds under a lease; None where there is
+    none, and while there may be `more`, for then it was not looked for."""
