@@ -26,6 +26,7 @@ from casework.protocols.records import (
     Decision,
     Done,
     Drawn,
+    Effect,
     Fired,
     Halted,
     Intent,
@@ -33,6 +34,8 @@ from casework.protocols.records import (
     Noted,
     Opened,
     Parked,
+    Partial,
+    Reckoned,
     Reported,
     Review,
     Sent,
@@ -100,6 +103,11 @@ def _named(evidence: Iterable[Evidence]) -> str:
     return ", ".join(f"{each.label} ({each.ref})" if each.label else each.ref for each in evidence)
 
 
+def _effects(effects: Iterable[Effect]) -> str:
+    told = ((each, f": {each.why}" if each.why else "") for each in effects)
+    return "; ".join(f"{each.step_id} by {each.tool}, key {each.key}{why}" for each, why in told)
+
+
 @singledispatch
 def _tell(entry: object) -> tuple[str, Details]:
     return f"a record of kind {type(entry).__name__}", ()
@@ -141,7 +149,8 @@ def _(entry: Call) -> tuple[str, Details]:
 
 @_tell.register
 def _(entry: Intent) -> tuple[str, Details]:
-    text = f"tool {entry.tool} ({entry.tier}) is about to be called"
+    undoes = f" to undo {entry.undoes}" if entry.undoes else ""
+    text = f"tool {entry.tool} ({entry.tier}) is about to be called{undoes}"
     return text, (("arguments", _shown(entry.arguments)), ("rule", entry.verdict.rule), ("key", entry.key))
 
 
@@ -275,6 +284,19 @@ def _(entry: Chapter) -> tuple[str, Details]:
 def _(entry: Migrated) -> tuple[str, Details]:
     text = f"{entry.by} had the case go on with version {entry.version} of its flow, before {entry.version_before}"
     return text, (("reason", entry.reason), ("source", entry.source_hash), ("source before", entry.source_hash_before))
+
+
+@_tell.register
+def _(entry: Reckoned) -> tuple[str, Details]:
+    written = ", ".join(f"{write.step_id} ({write.standing})" for write in entry.writes)
+    return f"it failed, {len(entry.writes)} writes were made before", (("writes", written),)
+
+
+@_tell.register
+def _(entry: Partial) -> tuple[str, Details]:
+    done, undone, unknown = (_effects(each) for each in (entry.done, entry.undone, entry.unknown))
+    counts = f"{len(entry.done)} done, {len(entry.undone)} undone, {len(entry.unknown)} unknown"
+    return f"the case is partial: {counts}", (("done", done), ("undone", undone), ("unknown", unknown))
 
 
 @_tell.register

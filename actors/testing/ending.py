@@ -17,7 +17,7 @@ from casework.actors.testing.log import CaseLog
 from casework.actors.testing.people import UNKNOWN_RULE
 from casework.actors.testing.tools import ToolCall
 from casework.protocols.codec import Plain, pack, plain, plain_entry
-from casework.protocols.records import Call, Closed, Done, Drawn, Entry, Halted, Intent, Opened, Review, Undone
+from casework.protocols.records import Call, Closed, Done, Drawn, Entry, Halted, Intent, Opened, Reckoned, Review, Undone
 from casework.protocols.wire import Cost, Failed
 from casework.runtime.flow.replay import split_mark
 from casework.runtime.store.base import CaseRow
@@ -174,7 +174,8 @@ def _meaning(log: CaseLog, drawn: Mapping[object, str]) -> Meaning:
         step_id, mark = split_mark(record.step_id)
         # A call whose end was found out before anybody asked again stands aside, and is an end all the same.
         aside = mark and not (mark == LATE and isinstance(entry, Call | Done) and step_id not in ended)
-        if aside or isinstance(entry, Opened | Closed | Intent | Undone | Failed):
+        # A reckoning lists writes in the order in which they ended, which branches side by side may change.
+        if aside or isinstance(entry, Opened | Closed | Intent | Undone | Failed | Reckoned):
             continue
         ended.add(step_id)
         fields = {name: value for name, value in plain_entry(record.frame).items() if name not in OCCASIONAL}

@@ -33,9 +33,12 @@ from casework.protocols.wire import (
 )
 from casework.runtime.flow.callhistory import Ended
 from casework.runtime.flow.calls import Calls
-from casework.runtime.flow.replay import Logged, marked
+from casework.runtime.flow.operations import Reckon
+from casework.runtime.flow.reckoning import writes_of
+from casework.runtime.flow.replay import INNER, Logged, marked
+from casework.runtime.flow.saga import account
 from casework.runtime.flow.services import Services
-from casework.runtime.flow.taskwork import AGAIN, ATTEMPT, RETRY, ROUTE, STOP, STOPPED, TaskWork
+from casework.runtime.flow.taskwork import AGAIN, ATTEMPT, DIVERGED, RETRY, ROUTE, STOP, STOPPED, TaskWork
 from casework.runtime.seams import MICROS
 from casework.runtime.staff import CallRequest, Grant
 from casework.runtime.store.base import Wait, WaitKind
@@ -324,9 +327,16 @@ class Tasks:
         if self._works.get(work.step_id) is work and work.attempt == attempt and work.unasked and not work.idle:
             self._diverged(work, f"it went on without asking for {work.unasked[0]}, which the log has")
 
+    def _account(self, work: TaskWork) -> None:
+        """Tell the log what a task has written that cannot go on."""
+        services, scopes = self._services, (f"{work.step_id}{INNER}", f"{work.step_id}@")
+        writes = writes_of(self._calls.history, Reckon(scopes), services.staff)
+        services.logbook.write(marked(work.step_id, DIVERGED), account(writes, {}))
+
     def _diverged(self, work: TaskWork, what: str) -> None:
         """An agent does something else than it did before: a new attempt, unless it has written."""
         if self._calls.history.wrote(work.step_id):
+            self._account(work)
             self._services.halt(f"partial: the agent of {work.step_id} diverged after a write: {what}")
             return
         self._services.staff.recall(work.task.id)

@@ -15,7 +15,7 @@ from casework.runtime.timers import Alarm
 
 #: How the inner steps are marked that tell of a task itself: who got an attempt, an attempt's end, the choice
 #: whether it is tried again, where it goes when it is not, what a person said of that, what an operator delivered,
-#: and the task as given anew.
+#: the task as given anew, and what had been written when its agent did something else than before.
 ROUTE: Final = "route"
 ATTEMPT: Final = "attempt"
 RETRY: Final = "retry"
@@ -23,7 +23,8 @@ STOP: Final = "on_stop"
 STOPPED: Final = "stopped"
 RESUMED: Final = "resumed"
 AGAIN: Final = "again"
-TASK_MARKS: Final = frozenset({ROUTE, ATTEMPT, RETRY, STOP, STOPPED, RESUMED, AGAIN})
+DIVERGED: Final = "diverged"
+TASK_MARKS: Final = frozenset({ROUTE, ATTEMPT, RETRY, STOP, STOPPED, RESUMED, AGAIN, DIVERGED})
 
 
 @dataclass(slots=True, eq=False)
