@@ -17,7 +17,19 @@ from casework.actors.testing.log import CaseLog
 from casework.actors.testing.people import UNKNOWN_RULE
 from casework.actors.testing.tools import ToolCall
 from casework.protocols.codec import Plain, pack, plain, plain_entry
-from casework.protocols.records import Call, Closed, Done, Drawn, Entry, Halted, Intent, Opened, Reckoned, Review, Undone
+from casework.protocols.records import (
+    Call,
+    Closed,
+    Done,
+    Drawn,
+    Entry,
+    Halted,
+    Intent,
+    Opened,
+    Reckoned,
+    Review,
+    Undone,
+)
 from casework.protocols.wire import Cost, Failed
 from casework.runtime.flow.replay import split_mark
 from casework.runtime.store.base import CaseRow

@@ -17,6 +17,7 @@ from casework.protocols.records import (
     Decision,
     Done,
     Drawn,
+    Effect,
     Entry,
     Fired,
     Halted,
@@ -25,10 +26,13 @@ from casework.protocols.records import (
     Noted,
     Opened,
     Parked,
+    Partial,
+    Reckoned,
     Reported,
     Review,
     ReviewAction,
     Sent,
+    Standing,
     Stopped,
     Timer,
     Undone,
@@ -36,6 +40,7 @@ from casework.protocols.records import (
     Verdict,
     Withdrawn,
     Won,
+    Write,
 )
 from casework.protocols.wire import Budget, Completed, Evidence, Failed, FailureKind, OnStop, RiskTier, Task
 from casework.runtime.store.base import Record
@@ -104,6 +109,14 @@ TOLD: list[tuple[Entry, str]] = [
         Migrated(version="2", source_hash="b", version_before="1", source_hash_before="a", by="ann"),
         "ann had the case go on with version 2 of its flow, before 1",
     ),
+    (
+        Reckoned(writes=(Write(step_id="saga/pay", tool="pay", key="k", standing=Standing.DONE),)),
+        "it failed, 1 writes were made before",
+    ),
+    (
+        Partial(done=(Effect(step_id="saga/pay", tool="pay", key="k", why="no tool undoes pay"),)),
+        "the case is partial: 1 done, 0 undone, 0 unknown",
+    ),
     (Closed(result=CaseResult.PARTIAL), "the case closed: partial"),
 ]
 
@@ -136,6 +149,18 @@ def test_evidence_is_told_by_name_and_place() -> None:
     entry = Completed(task_id="t", evidence=(Evidence(ref="input:a.pdf", label="a.pdf"), Evidence(ref="input:b.pdf")))
     (line,) = timeline([_record(0, "completed", encode(entry))])
     assert dict(line.details)["evidence"] == "a.pdf (input:a.pdf), input:b.pdf"
+
+
+def test_what_stands_after_a_failure_is_told_by_step_tool_and_key() -> None:
+    entry = Partial(
+        done=(Effect(step_id="saga/pay", tool="pay", key="12ab", why="no tool undoes pay"),),
+        undone=(Effect(step_id="saga/buy", tool="buy", key="34cd"),),
+    )
+    (line,) = timeline([_record(0, "partial", encode(entry))])
+    assert dict(line.details) == {
+        "done": "saga/pay by pay, key 12ab: no tool undoes pay",
+        "undone": "saga/buy by buy, key 34cd",
+    }
 
 
 def test_a_long_value_is_cut() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from casework.protocols.codec import digest
 from casework.protocols.errors import ContractIncomplete
-from casework.protocols.records import Decision, ReviewAction
+from casework.protocols.records import Decision, Partial, ReviewAction
 from casework.protocols.wire import OnStop, RiskTier, Task
 from casework.runtime.errors import TaskFailed
 from casework.runtime.flow.case import Case
@@ -259,6 +259,8 @@ async def test_an_agent_that_diverges_starts_anew_unless_it_has_written(tool: st
             else:
                 assert row.status is CaseStatus.PARKED
                 assert "partial" in row.waits[0].reason
+                (account,) = await entries(store, Partial)
+                assert [(effect.step_id, effect.tool) for effect in account.done] == [("work:write", "write")]
                 assert second.performed == []
 
 
@@ -289,7 +291,9 @@ async def test_the_frame_that_an_agent_gets_is_byte_for_byte_the_one_in_the_log(
 
 
 @pytest.mark.promise("FLOW-21")
-@pytest.mark.parametrize("name", ["attempt", "retry", "on_stop", "stopped", "resumed", "approval", "unknown", "again"])
+@pytest.mark.parametrize(
+    "name", ["attempt", "retry", "on_stop", "stopped", "resumed", "approval", "unknown", "again", "diverged"]
+)
 async def test_a_tool_may_be_called_like_anything_that_the_log_says_of_tasks(name: str) -> None:
     reached = anyio.Event()
 
