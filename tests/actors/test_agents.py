@@ -140,7 +140,7 @@ async def test_a_value_of_another_type_or_a_confidence_beyond_1_is_invalid(scene
         assert outcome.kind is FailureKind.INVALID
 
 
-@pytest.mark.promise("AGENT-3")
+@pytest.mark.promise("GATE-9")
 async def test_calls_go_through_the_case_and_nowhere_else(scene: Scene) -> None:
     async def work(inputs: Amount, work: Work) -> int:
         with pytest.raises(CallRefused) as caught:

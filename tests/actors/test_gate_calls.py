@@ -150,7 +150,7 @@ async def test_a_verification_that_takes_too_long_leaves_the_write_unknown(scene
     assert (await perform(scene, Script(42, verified=NEVER).write(), forward=30)).failure is FailureKind.UNKNOWN
 
 
-@pytest.mark.promise("GATE-6")
+@pytest.mark.promise("FLOW-9")
 async def test_a_write_is_not_begun_once_its_time_is_over(scene: Scene) -> None:
     script = Script(42)
     result = await perform(scene, script.write(), call_before=scene.clock.wall_micros())

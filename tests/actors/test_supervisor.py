@@ -179,7 +179,7 @@ async def test_a_task_sent_again_after_a_recall_is_done_once_more(scene: Scene) 
             assert isinstance(done, Completed)
 
 
-@pytest.mark.promise("SUPERVISOR-4")
+@pytest.mark.promise("SUPERVISOR-3")
 async def test_a_worker_that_crashes_is_started_again_and_takes_the_next_task(scene: Scene) -> None:
     case, deaf = scene.case(), DeafCase()
 

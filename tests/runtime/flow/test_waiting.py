@@ -282,7 +282,7 @@ async def tidies(case: Case, inputs: Ask) -> str:
     return "done"
 
 
-@pytest.mark.promise("FLOW-32")
+@pytest.mark.promise("FLOW-31")
 async def test_teardown_records_nothing_and_is_not_a_cancel() -> None:
     store, clock = MemoryStore(), ManualClock()
     with anyio.fail_after(5):
