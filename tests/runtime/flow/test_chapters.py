@@ -18,6 +18,7 @@ from casework.runtime.flow.reading import reopened
 from casework.runtime.runtime import Runtime
 from casework.runtime.store.base import Append, AppendResult, CaseStatus, WaitKind
 from casework.runtime.store.chain import broken_at
+from casework.runtime.store.claims import Claims
 from casework.runtime.store.memory import MemoryStore
 from casework.runtime.store.verify import verify
 from casework.runtime.telemetry import Telemetry
@@ -167,10 +168,10 @@ class Watching(OddStore):
         super().__init__()
         self.read: list[int] = []
 
-    async def records(self, *place: Any) -> Any:
-        records = await self.inner.records(*place)
-        self.read.append(len(records))
-        return records
+    async def claim(self, node: str, *, limit: int, now: int) -> Claims:
+        claims = await super().claim(node, limit=limit, now=now)
+        self.read += [len(claimed.records) for claimed in claims.cases]
+        return claims
 
 
 async def stoppable(case: Case, inputs: Ask) -> str:
