@@ -57,36 +57,6 @@ async def test_a_write_waits_until_its_intent_is_durable() -> None:
             assert [kind for kind, _ in await steps(store)] == ["opened", "intent", "done", "closed"]
 
 
-async def outward(case: Case, inputs: Ask) -> None:
-    await case.delegate("work", {"n": 1}, returns=str, goal="work", tools=("read",))
-    await case.open("pay", "c2", Ask())
-    await case.send("c3", "key", "value")
-    await case.review("look", {"n": 1}, rule="test")
-
-
-async def reader(inputs: object, call: Callable[[str, object], Awaitable[object]]) -> object:
-    return await call("read", {"n": 1})
-
-
-@pytest.mark.promise("FLOW-10")
-async def test_reads_and_delegated_work_go_ahead_while_nothing_leaves_before_it_is_durable() -> None:
-    store = OddStore()
-    staff = crew(outward, pay, doers={"work": reader}, tools={"read": SmallTool(ok), "pay": SmallTool(ok)})
-    with anyio.fail_after(5):
-        async with runtime(staff, store) as machine:
-            store.hold()
-            await machine.open("outward", "c1", Ask())
-            await until(machine, lambda: bool(staff.performed))
-            await anyio.wait_all_tasks_blocked()
-            assert [name for name, _, _ in staff.sent] == ["work"]
-            assert await store.reviews() == []
-            assert len(await store.cases()) == 1
-            store.let_go()
-            await machine.wait_idle()
-            assert len(await store.reviews(state="open")) == 1
-            assert len(await store.cases()) == 2
-
-
 @pytest.mark.promise("FLOW-12")
 async def test_a_known_failure_of_a_write_is_recorded_as_undone_and_raised() -> None:
     async def refuses(arguments: object) -> object:
