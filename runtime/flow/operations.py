@@ -47,8 +47,6 @@ class Reckon(Struct, frozen=True):
     """Steps that are not meant."""
     patient: bool = True
     """Wait until nothing is unknown any more."""
-    quiet: bool = False
-    """Record the answer only if something stands or is unknown."""
 
 
 class TakeBack(Struct, frozen=True):

@@ -34,8 +34,7 @@ def reckon(engine: Engine, history: CallHistory, services: Services) -> bool:
         if operation.patient and any(write.standing is Standing.UNKNOWN for write in writes):
             continue
         entry = Reckoned(writes=writes)
-        if not operation.quiet or any(write.standing is not Standing.UNDONE for write in writes):
-            services.logbook.write(step_id, entry)
+        services.logbook.write(step_id, entry)
         engine.feed(step_id, entry)
         return True
     return False

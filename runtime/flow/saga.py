@@ -183,7 +183,7 @@ async def _unwind(
 async def _round(scopes: tuple[str, ...], accounts: Accounts, seconds: float, *, undo: bool) -> bool:
     """Go once over what was written; tell whether a person wants it done once more."""
     accepted, fates = tuple(accounts.accepted), dict[str, str]()
-    writes = await _reckon(Reckon(scopes, accepted, quiet=not undo))
+    writes = await _reckon(Reckon(scopes, accepted))
     wanted = order(writes) if undo else []
     if wanted:
         branches = Branches((_undo_all(wanted, fates), _pass(seconds)), first=True, lost=[])

@@ -34,6 +34,7 @@ ANSWERS: Final = {
     "edit": (ReviewAction.EDIT, {"n": 22}),
     "reject": (ReviewAction.REJECT, None),
     "ask_first": (ReviewAction.REJECT, None),
+    "Partly done: 1 done, 1 undone, 0 unknown": (ReviewAction.APPROVE, None),
 }
 #: Flows whose logs are recorded, and those of them that come to rest and stay there.
 SMALL: Final = (
@@ -48,6 +49,7 @@ SMALL: Final = (
     "quiet",
     "chapters",
     "moves",
+    "sagas",
 )
 RESTING: Final = frozenset({"waits", "breaks"})
 

@@ -135,6 +135,13 @@ async def moves_on(case: Case, inputs: Ask) -> str:
     return f"the second version: {arrived.by}"
 
 
+async def sagas(case: Case, inputs: Ask) -> None:
+    async with case.saga():
+        await case.call("label", {"n": 1}, returns=int)
+        await case.call("book", {"n": 2}, returns=int)
+        await case.call("book_and_fail", {"n": 3}, returns=int)
+
+
 async def _read(arguments: Mapping[str, int]) -> int:
     return arguments["n"]
 
@@ -164,9 +171,11 @@ def staff() -> SmallStaff:
         "refuse": SmallTool(_fail),  # type: ignore[arg-type]  # as above
         "book_and_fail": SmallTool(_fail, write),  # type: ignore[arg-type]  # as above
         "lose": SmallTool(_lose, write, lookup=_fail),  # type: ignore[arg-type]  # as above
+        "label": SmallTool(_book, write, undo="unlabel"),  # type: ignore[arg-type]  # as above
+        "unlabel": SmallTool(_book, write, undo="label"),  # type: ignore[arg-type]  # as above
         "ask_first": SmallTool(_book, write, approval="a person says"),  # type: ignore[arg-type]  # as above
     }
     flows = (leaf, stubborn, steps, failures, people, branches, family, waits, breaks, fails, quiet, chapters, moves)
-    made = crew(*flows, doers={"work": _work}, tools=tools)
+    made = crew(*flows, sagas, doers={"work": _work}, tools=tools)
     second = replace(Flow.of(moves_on, inputs=Ask, version="2", tools=tuple(tools)), name="moves")
     return replace(made, flows={**made.flows, "moves of version 2": second})

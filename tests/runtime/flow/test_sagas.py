@@ -40,6 +40,7 @@ async def test_what_was_written_in_a_block_that_fails_is_undone_newest_first_and
         ("timer", "saga/undo/first/1/timer"),
         *((kind, f"saga/undo/first/0/un{step}") for step in ("book", "buy") for kind in ("intent", "done")),
         ("won", "saga/undo/first"),
+        ("reckoned", "undo/reckon"),
         ("closed", "case"),
     ]
     undoes = [intent.undoes for intent in await entries(store, Intent)]
@@ -433,11 +434,22 @@ async def harmless(case: Case, inputs: Ask) -> None:
 
 
 @pytest.mark.promise("SAGA-4")
-async def test_a_flow_that_fails_before_any_write_closes_as_failed_with_no_further_record() -> None:
+async def test_a_flow_that_fails_before_any_write_closes_as_failed() -> None:
     world, store = World(mail=gone()), MemoryStore()
     closed = await finish(world.staff(harmless), "harmless", store)
     assert closed.result is CaseResult.FAILED
-    assert [kind for kind, _ in await steps(store)] == ["opened", "call", "intent", "undone", "closed"]
+    assert [kind for kind, _ in await steps(store)] == ["opened", "call", "intent", "undone", "reckoned", "closed"]
+
+
+async def refused(case: Case, inputs: Ask) -> None:
+    await case.call("absent", {"n": 1}, returns=int)
+
+
+async def test_a_flow_that_cannot_have_written_anything_is_not_even_asked() -> None:
+    store = MemoryStore()
+    closed = await finish(World().staff(refused), "refused", store)
+    assert closed.result is CaseResult.FAILED
+    assert [kind for kind, _ in await steps(store)] == ["opened", "call", "closed"]
 
 
 async def turning(case: Case, inputs: Ask) -> None:
