@@ -1,6 +1,6 @@
 # `make` lists the targets. Nothing but a Python >= 3.11 with venv is needed to begin.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check clean venv lock format bench bench-peers
+.PHONY: help demo test check clean venv lock format bench bench-peers chaos
 
 BIN := .venv/bin
 SAMPLE := examples/bookkeeping/sample/2026Q2
@@ -49,6 +49,9 @@ bench: venv ## run every benchmark, print the tables, write plots and figures (1
 
 bench-peers: venv ## make the environments of the frameworks that the benchmarks compare with
 	@$(BIN)/python benchmarks/peers.py
+
+chaos: venv ## kill, stop, cut off and freeze real processes at full size, print what was found (15 minutes)
+	@PYTHONPATH=benchmarks $(BIN)/python -m tests.support.chaos_main $(ONLY) $(if $(JSON),--json $(JSON))
 
 lock: ## write the pinned requirements anew (needs the registry)
 	@test -x $(UV_VENV)/bin/uv || { python3 -m venv $(UV_VENV) && $(UV_VENV)/bin/pip install --quiet uv; }

@@ -98,6 +98,18 @@ class PostgresServer:
         for child in children:
             _await_end(child)
 
+    def freeze(self) -> None:
+        """Stop all of it where it stands: connections can be made, and nothing is answered."""
+        assert self._process is not None, "only a server that runs can be frozen"
+        for pid in (self._process.pid, *_children(self._process.pid)):
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on where it stands."""
+        assert self._process is not None, "only a server that runs can be thawed"
+        for pid in (*_children(self._process.pid), self._process.pid):
+            os.kill(pid, signal.SIGCONT)
+
     def psql(self, statement: str) -> str:
         """Run a statement as its superuser."""
         environment = os.environ | {"PGPASSWORD": PASSWORD, "PGHOST": "127.0.0.1", "PGPORT": str(self.port)}
