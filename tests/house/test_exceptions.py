@@ -22,6 +22,7 @@ BOUNDARIES = {
     "runtime/jobs.py": (1, "a job's failure goes to its cell, and so to supervision"),
     "runtime/life.py": (3, "what a behavior raises when it begins or ends goes to supervision"),
     "runtime/pool.py": (1, "a worker's behavior that cannot be made again is its pool's failure, and so its parent's"),
+    "runtime/simulation/node.py": (1, "what a request raises is told to whoever asked, as over a net"),
     "runtime/store/sqlite_writer.py": (2, "on the writer thread an error belongs to the caller whose work raised it"),
 }
 

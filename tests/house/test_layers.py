@@ -19,6 +19,10 @@ FLOORS = {
         "base", "chain", "rules", "queries", "changes", "schema", "migrations", "connections", "lock", "batch",
         "memory", "sqlite_writer", "sqlite", "sqlite_reader", "verify", "door_wire", "door", "door_client", "urls",
     ),
+    "casework.runtime.simulation": (
+        "errors", "trace", "process", "waiting", "loop", "order", "burial", "guard", "plan", "world", "mischief",
+        "messages", "disk", "node", "simulation",
+    ),
     "casework.runtime.flow": (
         "operations", "saga", "case", "entries", "engine", "logbook", "opening", "replay", "services", "calls",
         "reckoning", "tasks", "incarnation", "casecell",
