@@ -87,7 +87,7 @@ class Node:
         # How often in a row a case broke its cell, and how long its log was then: a new record begins the count anew.
         self._failures: dict[CaseKey, tuple[int, int]] = {}
         self._lost: list[CaseKey] = []
-        # Why nothing may run on this store before a person accepts it; None until it was asked.
+        # Why nothing may run on this store before a person accepts it; None until it was asked, and asked while it is.
         self._halted: str | None = None
         # Cases that got something while no cell of theirs heard it, until the next claim has looked for them.
         self._expected: set[CaseKey] = set()
@@ -235,7 +235,7 @@ class Node:
     async def _claim(self) -> None:
         """Claim as long as there is room and anything to claim, then set the alarm for the next timer."""
         house, expected = self._house, set(self._expected)
-        if self._halted is None:
+        if self._halted != "":
             self._halted = await house.store.setting(HALTED) or ""
         await self._reclaim()
         while not self._draining:
@@ -245,6 +245,7 @@ class Node:
             # Under a lease that may be over, what it claims would be free again at once.
             term = await self._lease.wait_fresh()
             claims = await house.store.claim(self.name, limit=room, now=house.world.clock.wall_micros())
+            self._halted = self._halted if claims.halted is None else claims.halted
             rows = [claimed.row for claimed in claims.cases]
             keys = [row.key for row in rows]
             self._claimed += len(rows)

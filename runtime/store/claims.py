@@ -31,3 +31,5 @@ class Claims(Struct, frozen=True):
     next_due: int | None = None
     """The earliest due moment of the timers of parked cases that no node holds under a lease; None where there is
     none, and while there may be `more`, for then it was not looked for."""
+    halted: str | None = None
+    """Why nothing may run on this store, empty where all is well; None where that cannot change while it is open."""

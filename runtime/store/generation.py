@@ -19,7 +19,7 @@ from msgspec import Struct
 from casework.protocols.codec import encode
 from casework.protocols.records import Arrived
 from casework.runtime.errors import StoreUnavailable
-from casework.runtime.store.base import CaseKey, CaseStatus, Store, Unavailable, Unknown, WaitKind
+from casework.runtime.store.base import CaseKey, CaseStatus, Delivered, Store, Unavailable, Unknown, WaitKind
 
 #: Setting: whose history a store holds; a new one begins whenever a person accepts an older state.
 GENERATION: Final = "store.generation"
@@ -27,6 +27,8 @@ GENERATION: Final = "store.generation"
 HALTED: Final = "store.halted"
 #: Setting: the generations before, each ended by a person who accepted an older state.
 PAST: Final = "store.past"
+#: Setting: how often leases on a store were renewed, where several processes share it.
+MARK: Final = "store.mark"
 #: Setting: who accepted the store last, when, and what was the matter with it.
 ACCEPTED: Final = "store.accepted"
 #: What begins the reason of each case that a halted store parks.
@@ -119,15 +121,15 @@ def write_memory(path: str, seen: Struct, making: str = "") -> None:
 
 
 async def accept(store: Store, *, by: str, now: int, generation: str) -> list[CaseKey] | None:
-    """Accept a halted store as it is; to be called by its owner before anything runs on it.
+    """Accept a halted store as it is; to be called by its owner before anything runs on it, or by anybody if shared.
 
     Args:
-        store: the store, opened as its owner.
+        store: the store, opened to work on it.
         by: who accepts it; stands in the store and in the log of each case that was parked for it.
         now: the moment, in microseconds.
         generation: a new id, for the history that begins here.
 
-    Gives the cases that were parked for it and may go on, or None if the store is not halted.
+    Gives the cases that were parked for it and may go on; None if the store is not halted and there is none.
 
     Raises:
         StoreUnavailable: it is not known to be accepted; accept it again.
@@ -135,8 +137,20 @@ async def accept(store: Store, *, by: str, now: int, generation: str) -> list[Ca
     If cancelled, it may have been accepted or not.
     """
     why = await store.setting(HALTED)
-    if not why:
-        return None
+    if why:
+        await store.remember(ACCEPTED, f"{by} at {now}: {why}")
+        ended = (await store.setting(PAST) or "", await store.setting(GENERATION) or "")
+        await store.remember(PAST, " ".join(ended).strip())
+        await store.remember(GENERATION, generation)
+        # A store whose acceptance was interrupted before this is still halted; after it, whoever accepts again
+        # delivers what is left. Nodes that live on would only park again what they are told of while it is halted.
+        await store.remember(HALTED, "")
+    keys = await _told(store, by, await store.setting(GENERATION) or "")
+    return keys if why or keys else None
+
+
+async def _told(store: Store, by: str, generation: str) -> list[CaseKey]:
+    """Tell the cases that were parked for an older store; give those that had not been told."""
     keys: list[CaseKey] = []
     for row in await store.cases(status=CaseStatus.PARKED):
         for wait in row.waits:
@@ -147,11 +161,6 @@ async def accept(store: Store, *, by: str, now: int, generation: str) -> list[Ca
             result = await store.deliver(row.key.tenant, row.key.case_id, item_id, frame)
             if isinstance(result, Unavailable | Unknown):
                 raise StoreUnavailable(store.url, result.why)
-            keys.append(row.key)
-    await store.remember(ACCEPTED, f"{by} at {now}: {why}")
-    ended = (await store.setting(PAST) or "", await store.setting(GENERATION) or "")
-    await store.remember(PAST, " ".join(ended).strip())
-    await store.remember(GENERATION, generation)
-    # Last: a store whose acceptance was interrupted is still halted, and is accepted again.
-    await store.remember(HALTED, "")
+            if isinstance(result, Delivered):
+                keys.append(row.key)
     return keys

@@ -57,12 +57,12 @@ _DECIDE: Final = """
 class Batch:
     """Calls that share one transaction, with their answers by place."""
 
-    def __init__(self, link: Link, asked: Sequence[Asked], own: Sequence[str]) -> None:
-        """Prepare; `own` are the names of our nodes."""
+    def __init__(self, link: Link, asked: Sequence[Asked], own: Sequence[str], mark: int) -> None:
+        """Prepare; `own` are the names of our nodes, and `mark` is below which a store gives no case."""
         self._link = link
         self._asked = asked
         self._own = own
-        self.leases = Leases(link, own)  #: what claims have found
+        self.leases = Leases(link, own, mark)  #: what claims have found
         self._known: dict[CaseKey, Standing] = {}
         self.values: dict[int, object] = {}  #: what each call is answered
         self.errors: dict[int, Exception] = {}  #: what each other call raised
@@ -75,9 +75,9 @@ class Batch:
         return any(node and node not in self._own for node in holders)
 
     def standings(self) -> list[Standing]:
-        """Give how the cases stand that were appended to."""
+        """Give how the cases stand that were appended to, and those that were claimed."""
         touched = {call.key for call in self._asked if isinstance(call, Append)}
-        return [self._known[key] for key in touched if key in self._known]
+        return [*(self._known[key] for key in touched if key in self._known), *self.leases.standings]
 
     async def carry_out(self, skew: int) -> None:
         """Do everything; raises what the driver raises, and then nothing counts.

@@ -20,6 +20,7 @@ from casework.runtime.seams import World
 from casework.runtime.store.generation import (
     GENERATION,
     HALTED,
+    MARK,
     OLDER,
     PAST,
     halting,
@@ -30,8 +31,6 @@ from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_standing import Standing
 from casework.runtime.store.postgres_url import PostgresAddress
 
-#: Setting: how often leases on this store were renewed.
-MARK: Final = "store.mark"
 #: Seconds between two times that the memory is written down: a sync of its own, so not often.
 SAVE_SECONDS: Final = 10.0
 

@@ -9,12 +9,16 @@ It does not know who decides what a node is.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, final
 
+import msgspec
+
 from casework.runtime.store import postgres_queries as queries
 from casework.runtime.store import rules
 from casework.runtime.store.claims import Claimed, Claims
+from casework.runtime.store.generation import HALTED, MARK
 from casework.runtime.store.postgres_calls import Artifact, Asked, Claim, Reclaim, Renewal, Setting
 from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_queries import BEGINNING, RETURNING_CASE, case_row, inbox_of, log_of
+from casework.runtime.store.postgres_standing import Standing, standing_of
 from casework.runtime.store.postgres_wave import columns
 
 if TYPE_CHECKING:
@@ -32,7 +36,9 @@ _BURY: Final = """
     SELECT EXISTS (SELECT 1 FROM "case" WHERE suspect) AS suspects,
            (SELECT max(changed_at) FROM "case" WHERE suspect AND node = $2 AND claims > $3) AS watched,
            (SELECT count(*) FROM "case" WHERE suspect AND node = $2 AND claims = $3 AND changed_at > $5) AS doubted,
-           EXISTS (SELECT 1 FROM node WHERE until > $1 AND name <> ALL($4::text[])) AS others
+           EXISTS (SELECT 1 FROM node WHERE until > $1 AND name <> ALL($4::text[])) AS others,
+           (SELECT value FROM setting WHERE name = $6) AS halted,
+           (SELECT value FROM setting WHERE name = $7)::bigint AS mark
 """
 #: Three ways to be wanted, each found by its own index, so that parked cases cost nothing.
 _CHOOSE: Final = """
@@ -126,11 +132,14 @@ _KEEP: Final = "INSERT INTO artifact SELECT * FROM unnest($1::text[], $2::bytea[
 class Leases:
     """The part of a batch that is about nodes, settings and artefacts."""
 
-    def __init__(self, link: Link, own: Sequence[str]) -> None:
-        """Prepare; `own` are the names of our nodes."""
+    def __init__(self, link: Link, own: Sequence[str], mark: int) -> None:
+        """Prepare; `own` are the names of our nodes, and a store whose mark is below `mark` gives no case."""
         self._link = link
         self._skew = 0
         self._own = own
+        self._mark = mark
+        self.older = False  #: whether it is below
+        self.standings: list[Standing] = []  #: how the cases stand that were claimed
         self.others: bool | None = None  #: whether nodes of other processes live, if a claim has found out
 
     async def carry_out(self, asked: Sequence[Asked], skew: int) -> dict[int, object]:
@@ -168,10 +177,17 @@ class Leases:
 
     async def _claim(self, call: Claim) -> Claims:
         since = call.now - rules.SUSPECT_MICROS
-        asking = (call.now + self._skew, call.node, rules.SUSPECT_CLAIMS, self._own, since)
+        asking = (call.now + self._skew, call.node, rules.SUSPECT_CLAIMS, self._own, since, HALTED, MARK)
         found = await self._link.fetchrow(_BURY, *asking)
         assert found is not None, "a query without a table has a row"
         self.others = bool(found["others"])
+        self.older = (found["mark"] or 0) < self._mark
+        if self.older:
+            return Claims()
+        return msgspec.structs.replace(await self._choose(call, found), halted=found["halted"] or "")
+
+    async def _choose(self, call: Claim, found: "Row") -> Claims:
+        since = call.now - rules.SUSPECT_MICROS
         watched: int | None = found["watched"]
         if watched is not None and watched > call.now - rules.ALONE_MICROS:
             return Claims(next_due=await queries.next_due(self._link))
@@ -194,6 +210,7 @@ class Leases:
 
     async def _claimed(self, row: "Row") -> Claimed:
         case = case_row(row)
+        self.standings.append(standing_of(row["no"], case))
         if row["bytes"] > rules.CLAIM_BYTES_MAX:
             # A log of that length is not put together as one value. Nobody else can have changed it meanwhile.
             records = await queries.records(self._link, case.key, case.chapter)

@@ -5,7 +5,7 @@ again has dropped all of them. What a cancelled read leaves behind on a connecti
 It does not know who asks.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Concatenate, Final, ParamSpec, TypeVar, final
 
 import anyio
@@ -24,6 +24,7 @@ from casework.runtime.store.postgres_link import (
     part,
     store_error,
 )
+from casework.runtime.store.postgres_looks import Looks
 from casework.runtime.store.postgres_schema import SCHEMA_VERSION, version_of
 from casework.runtime.store.postgres_url import PostgresAddress
 
@@ -44,6 +45,7 @@ class PostgresReader:
         self._idle: list[Link] = []
         self._slots = anyio.Semaphore(READERS_MAX)
         self._closed = False
+        self._looks = Looks(self._look)
 
     @classmethod
     async def open(cls, address: PostgresAddress) -> "PostgresReader":
@@ -76,7 +78,7 @@ class PostgresReader:
 
     async def case(self, key: CaseKey) -> CaseRow | None:
         """Give one case with its waits."""
-        return await self.ask(queries.case, key)
+        return await self._looks.case(key) if queries.storable(*key) else None
 
     async def cases(
         self, tenant: str | None = None, *, status: CaseStatus | None = None, parent: str | None = None
@@ -143,6 +145,9 @@ class PostgresReader:
                     raise
                 await self._give_back(link)
                 return found
+
+    async def _look(self, keys: Sequence[CaseKey]) -> Mapping[CaseKey, CaseRow]:
+        return await self.ask(queries.cases_by_key, keys)
 
     async def _give_back(self, link: Link) -> None:
         if self._closed:

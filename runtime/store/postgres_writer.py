@@ -254,7 +254,7 @@ class PostgresWriter:
             _refuse(calls, Unavailable(error.why))
             return None
         asked = [call.asked for call in calls]
-        batch = Batch(link, asked, self._own)
+        batch = Batch(link, asked, self._own, self._keeper.mark)
         # A claim is one statement, and mostly finds nothing: it is a transaction by itself.
         committing = alone = all(isinstance(call, Claim) for call in asked)
         renewing = any(isinstance(call, Renewal) for call in asked)
@@ -302,6 +302,7 @@ class PostgresWriter:
         if batch.leases.others is not None:
             self._others = batch.leases.others
         self._learn(batch.standings())
+        self._doubted = self._doubted or batch.leases.older
         self._tell(batch.arrived, foreign=batch.foreign)
 
     def _learn(self, standings: Sequence[Standing]) -> None:

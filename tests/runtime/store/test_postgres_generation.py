@@ -18,7 +18,18 @@ from store_support import NODE, NOW, claimed, key_of, note, opening, there
 from casework.protocols.wire import RiskTier
 from casework.runtime.flow.case import Case
 from casework.runtime.seams import MICROS, World
-from casework.runtime.store.base import Append, Appended, CaseOpened, CaseRow, CaseStatus, Fenced, Store, WaitKind
+from casework.runtime.store.base import (
+    Append,
+    Appended,
+    CaseKey,
+    CaseOpened,
+    CaseRow,
+    CaseStatus,
+    Fenced,
+    Store,
+    WaitKind,
+)
+from casework.runtime.store.claims import Claims
 from casework.runtime.store.generation import HALTED, OLDER, accept
 from casework.runtime.store.postgres_generation import Seen, objection
 from casework.runtime.store.urls import open_store
@@ -109,6 +120,12 @@ async def grow(store: Store, row: CaseRow, seq: int) -> object:
     return await store.append(Append(row.key, row.epoch, seq, (note(seq, row.epoch),)))
 
 
+async def row_of(store: Store, case_id: str) -> CaseRow:
+    row = await store.case(CaseKey("default", case_id))
+    assert row is not None
+    return row
+
+
 async def until(answered: Callable[[], Awaitable[object]], wanted: object) -> None:
     """Ask again until the store is there again."""
     with anyio.fail_after(30):
@@ -184,6 +201,44 @@ async def test_a_dump_restored_under_a_process_that_works_takes_its_cases_away_w
         assert OLDER in await halted(other)
         assert await grow(store, row, 4) == Fenced(2)
         assert (await there(store, "c")).node == ""
+
+
+async def test_a_node_that_lives_on_parks_its_cases_and_goes_on_with_them_once_a_person_accepts(
+    server: PostgresServer, url: str, schema: str, dump: Path
+) -> None:
+    staff = payers()
+    with anyio.fail_after(30):
+        async with runtime(staff, url) as machine, opened(server.url(schema)) as operators:
+            await machine.open("pays", "c1", Ask(7))
+            await machine.wait("c1")
+            await anyio.to_thread.run_sync(save, server, schema, dump)
+            await machine.deliver("c1", key="go", by="test")
+            assert (await machine.wait("c1")).status is CaseStatus.CLOSED
+            await anyio.to_thread.run_sync(restore, server, dump)
+            await machine.store.renew("another", until=0)
+            await machine.deliver("c1", key="go", by="test")
+            assert (await machine.wait("c1")).waits[0].reason.startswith(OLDER)
+            assert len(staff.performed) == 1
+            # A case that was just about to be parked is told by whoever accepts once more.
+            while (await row_of(operators, "c1")).status is not CaseStatus.CLOSED:
+                await accept(operators, by="ann", now=NOW, generation="g2")
+            assert await verify(machine.store) == []
+    assert len({key for _, _, key in staff.performed}) == 1
+
+
+async def test_a_claim_of_an_older_store_gives_nothing_though_nobody_has_halted_it_yet(
+    server: PostgresServer, url: str, schema: str, dump: Path
+) -> None:
+    async with opened(url) as store:
+        await store.open_case(opening(key_of("c")))
+        await anyio.to_thread.run_sync(save, server, schema, dump)
+        await renew(store)
+        await anyio.to_thread.run_sync(restore, server, dump)
+        assert await store.claim(NODE, limit=1, now=World().clock.wall_micros()) == Claims()
+        await renew(store)
+        given = await store.claim(NODE, limit=1, now=World().clock.wall_micros())
+        assert OLDER in (given.halted or "")
+        assert [claimed.row.key for claimed in given.cases] == [key_of("c")]
 
 
 async def test_a_case_that_stands_otherwise_than_it_was_written_has_the_store_looked_at(
