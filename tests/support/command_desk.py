@@ -43,10 +43,10 @@ class Desk:
     def json(self, *arguments: str | Path) -> object:
         return json.loads(self(*arguments, "--json").stdout)
 
-    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+    def start(self, *arguments: str | Path, cwd: Path = SUPPORT) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [*COMMAND, *map(str, arguments)],
-            cwd=SUPPORT,
+            cwd=cwd,
             env=self.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
