@@ -4,7 +4,7 @@ They open the store for reading, whoever owns it. They do not know whether anyth
 """
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
@@ -19,6 +19,7 @@ from casework.actors.trace import jaeger_json
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, Record, StoreReader, WaitKind
 from casework.runtime.store.urls import open_reader
+from casework.runtime.store.verify import Finding
 from casework.runtime.store.verify import verify as verify_store
 
 T = TypeVar("T")
@@ -75,18 +76,30 @@ def show(case: str, *, store: StoreOption = STORE, tenant: TenantOption = TENANT
 def verify(*, store: StoreOption = STORE, json_: JsonOption = False) -> int:
     """Check every record of every case against the hash chain; exit code 1 if any is not what was written."""
 
-    async def read(reader: StoreReader) -> tuple[int, list[tuple[CaseKey, int, str]]]:
+    async def read(reader: StoreReader) -> tuple[int, Sequence[Finding]]:
         findings = await verify_store(reader)
-        return len(await reader.cases()), [(each.key, each.seq, each.why) for each in findings]
+        return len(await reader.cases()), findings
 
     count, findings = _read(store, read)
     if json_:
-        shown = [{"tenant": key.tenant, "case": key.case_id, "seq": seq, "why": why} for key, seq, why in findings]
+        shown = [
+            {"account": each.account, "seq": each.seq, "why": each.why}
+            if each.account
+            else {"tenant": each.key.tenant, "case": each.key.case_id, "seq": each.seq, "why": each.why}
+            for each in findings
+        ]
         say_json({"cases": count, "findings": shown})
     else:
-        say(*(f"case {key.case_id} record {seq}: {why}" for key, seq, why in findings))
-        say(f"{count} cases, {len(findings)} of them not as written" if findings else f"{count} cases, all as written")
+        say(*map(_told, findings))
+        wrong = sum(not each.account for each in findings)
+        say(f"{count} cases, {wrong} of them not as written" if findings else f"{count} cases, all as written")
     return Exit.WRONG if findings else Exit.OK
+
+
+def _told(finding: Finding) -> str:
+    if finding.account:
+        return f"account {finding.account} entry {finding.seq}: {finding.why}"
+    return f"case {finding.key.case_id} record {finding.seq}: {finding.why}"
 
 
 def trace(

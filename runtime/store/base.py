@@ -5,8 +5,8 @@ for what a caller must handle: the answer is one of the result records at the en
 held across an await of the caller. All times are microseconds since the epoch.
 
 An append compares the case's epoch and next sequence number and does everything or nothing: log records, consumed
-inbox items, messages to other cases, cases opened, reviews opened and withdrawn, waits, status. Only the owner of
-a case (the node that claimed it, under its epoch) appends; everyone else puts an item into its inbox.
+inbox items, messages to other cases, cases opened, reviews opened and withdrawn, settlements, waits, status. Only
+the owner of a case (the node that claimed it, under its epoch) appends; everyone else puts an item into its inbox.
 It does not know what a record means.
 """
 
@@ -15,6 +15,16 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from msgspec import Struct
+
+from casework.runtime.store.accounts import (
+    Account,
+    AccountKeeper,
+    AccountReader,
+    Drawn,
+    DrawRefused,
+    Overdrawn,
+    Settlement,
+)
 
 if TYPE_CHECKING:
     from casework.runtime.store.claims import Claimed, Claims
@@ -167,6 +177,8 @@ class Append(Struct, frozen=True):
     """An opening whose key exists is dropped."""
     reviews_opened: tuple[ReviewRow, ...] = ()
     reviews_withdrawn: tuple[str, ...] = ()
+    settles: tuple[Settlement, ...] = ()
+    """What calls cost; one whose draw is settled, or was made in another store, is dropped."""
     release: bool = False
     """Give the case back: no node holds it from now on."""
     inbox_seen: int = 0
@@ -250,10 +262,12 @@ class DecisionRefused(Struct, frozen=True):
 AppendResult = Appended | Fenced | Conflict | Unavailable | Unknown
 OpenResult = CaseOpened | CaseExists | Unavailable | Unknown
 DeliverResult = Delivered | Duplicate | Nobody | Unavailable | Unknown
+DrawResult = Drawn | Overdrawn | DrawRefused | Unavailable | Unknown
+LimitResult = Account | Unavailable | Unknown
 DecideResult = DecisionTaken | DecisionRefused | Unavailable | Unknown
 
 
-class StoreReader(Protocol):
+class StoreReader(AccountReader, Protocol):
     """What anybody may read; a read sees only what is durable.
 
     Raises (each call): StoreUnavailable, StoreInvalid.
@@ -318,7 +332,7 @@ class StoreDoor(Protocol):
         ...
 
 
-class Store(StoreReader, StoreDoor, Protocol):
+class Store(StoreReader, StoreDoor, AccountKeeper, Protocol):
     """What the owner of the store may do."""
 
     @property

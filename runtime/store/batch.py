@@ -77,4 +77,5 @@ def joined(earlier: Append, later: Append) -> Append:
         opens=earlier.opens + later.opens,
         reviews_opened=earlier.reviews_opened + later.reviews_opened,
         reviews_withdrawn=earlier.reviews_withdrawn + later.reviews_withdrawn,
+        settles=earlier.settles + later.settles,
     )

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from casework.runtime.store import queries, rules
+from casework.runtime.store import queries, rules, sqlite_accounts
 from casework.runtime.store.base import (
     Append,
     Appended,
@@ -89,6 +89,8 @@ def append(connection: sqlite3.Connection, append: Append, arrived: list[CaseKey
     if append.consumed:
         connection.executemany(_CONSUME, [(number, item_id) for item_id in append.consumed])
     _change_reviews(connection, number, append)
+    if append.settles:
+        sqlite_accounts.settle(connection, append.settles, append.epoch)
     arrived += [opening.key for opening in append.opens if _open(connection, opening)]
     arrived += [item.key for item in append.sends if _send(connection, item)]
     return Appended()

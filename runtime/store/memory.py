@@ -37,11 +37,12 @@ from casework.runtime.store.base import (
 )
 from casework.runtime.store.chain import GENESIS, chained
 from casework.runtime.store.claims import Claimed, Claims
+from casework.runtime.store.memory_accounts import MemoryAccounts
 from casework.runtime.store.memory_archive import MemoryArchive, MemoryCase
 
 
 @final
-class MemoryStore(MemoryArchive):
+class MemoryStore(MemoryArchive, MemoryAccounts):
     """A `Store` that keeps everything in this process."""
 
     def __init__(self) -> None:
@@ -250,6 +251,7 @@ class MemoryStore(MemoryArchive):
         for item_id in append.consumed:
             case.unread.pop(item_id, None)
         self._change_reviews(append)
+        self._settle(append.settles, append.epoch)
         arrived = [opening.key for opening in append.opens if self._open(opening)]
         arrived += [item.key for item in append.sends if self._put(item)]
         self._announce(arrived)

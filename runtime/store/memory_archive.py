@@ -46,6 +46,7 @@ class MemoryArchive:
     """The part of the store in memory that deals with whole cases."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._cases: dict[CaseKey, MemoryCase] = {}
         self._reviews: dict[str, ReviewRow] = {}
         self._position = 0

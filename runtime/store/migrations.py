@@ -9,10 +9,10 @@ import sqlite3
 from typing import Final
 
 from casework.runtime.errors import StoreInvalid, StoreNewer
-from casework.runtime.store.schema import APPLICATION_ID, CLAIMS_AND_CHAPTERS, OPEN_IN_ORDER, TABLES
+from casework.runtime.store.schema import ACCOUNTS, APPLICATION_ID, CLAIMS_AND_CHAPTERS, OPEN_IN_ORDER, TABLES
 
 #: Step n brings version n to version n + 1.
-STEPS: Final[tuple[tuple[str, ...], ...]] = (TABLES, CLAIMS_AND_CHAPTERS, OPEN_IN_ORDER)
+STEPS: Final[tuple[tuple[str, ...], ...]] = (TABLES, CLAIMS_AND_CHAPTERS, OPEN_IN_ORDER, ACCOUNTS)
 SCHEMA_VERSION: Final = len(STEPS)
 
 

@@ -12,7 +12,8 @@ import anyio
 
 from casework.runtime.errors import StoreError, StoreUnavailable
 from casework.runtime.seams import World
-from casework.runtime.store import rules
+from casework.runtime.store import ledger_rules, rules
+from casework.runtime.store.accounts import Account, Draw, LedgerEntry
 from casework.runtime.store.archive import BringInResult, RetainResult, Transfer, assert_transfer
 from casework.runtime.store.base import (
     Append,
@@ -22,7 +23,9 @@ from casework.runtime.store.base import (
     CaseStatus,
     DecideResult,
     DeliverResult,
+    DrawResult,
     InboxItem,
+    LimitResult,
     Opening,
     OpenResult,
     Record,
@@ -38,6 +41,7 @@ from casework.runtime.store.postgres_calls import (
     Claim,
     Decision,
     Delivery,
+    Limit,
     Reclaim,
     Renewal,
     Retain,
@@ -159,6 +163,18 @@ class PostgresStore:
         """Give all of one case, as it is at one moment."""
         return await self._reader.transfer(key)
 
+    async def account(self, name: str) -> Account | None:
+        """Give one account."""
+        return await self._reader.account(name)
+
+    async def accounts(self) -> Sequence[Account]:
+        """Give all accounts, ordered by name."""
+        return await self._reader.accounts()
+
+    async def ledger(self, name: str) -> Sequence[LedgerEntry]:
+        """Give an account's entries, in order."""
+        return await self._reader.ledger(name)
+
     async def inbox(self, key: CaseKey) -> Sequence[InboxItem]:
         """Give what waits for a case, in order of insertion."""
         return await self._reader.inbox(key)
@@ -252,6 +268,20 @@ class PostgresStore:
         rules.assert_append(append)
         answer = await self._ask(append)
         assert isinstance(answer, AppendResult), "each call has its own kinds of answers"
+        return answer
+
+    async def set_limit(self, name: str, limit_micros: int, *, by: str, at: int) -> LimitResult:
+        """Set an account's limit; if cancelled, it may or may not have been set."""
+        ledger_rules.assert_limit(name, limit_micros, by, at)
+        answer = await self._ask(Limit(name, limit_micros, by, at))
+        assert isinstance(answer, LimitResult), "each call has its own kinds of answers"
+        return answer
+
+    async def draw(self, draw: Draw) -> DrawResult:
+        """Reserve an amount of several accounts at once, all or none; if cancelled, it may or may not be drawn."""
+        ledger_rules.assert_draw(draw)
+        answer = await self._ask(draw)
+        assert isinstance(answer, DrawResult), "each call has its own kinds of answers"
         return answer
 
     async def remember(self, name: str, value: str) -> None:

@@ -1,6 +1,6 @@
 """Carries out a batch of calls within one transaction: lock, decide, write, a few statements for all of them.
 
-    lock the cases   ->   appends and openings, in waves   ->   deliveries, decisions   ->   archive, leases, claims
+    lock the cases   ->   appends and openings, in waves   ->   deliveries, decisions   ->   archive, leases, accounts
 
 Calls of one batch were made at the same time, so any order among them is right; only appends of one case keep theirs.
 A refusal is decided from the locked rows before anything is written, so it never fails the others.
@@ -13,6 +13,7 @@ from typing import Final, final
 import msgspec
 
 from casework.protocols.errors import ProtocolError
+from casework.runtime.store import postgres_accounts as accounts
 from casework.runtime.store import postgres_archive as archive
 from casework.runtime.store import postgres_queries as queries
 from casework.runtime.store import rules
@@ -97,6 +98,7 @@ class Batch:
         self.values.update(archived)
         self.arrived += brought
         self.values.update(await self.leases.carry_out(self._asked, skew))
+        self.values.update(await accounts.carry_out(self._link, self._asked, self.values))
 
     async def _write(self, groups: Sequence[Group], openings: dict[int, Opening]) -> list[Group]:
         """Write one wave, and give the appends that must come after it."""

@@ -1,12 +1,13 @@
 """What callers ask of a PostgreSQL store to write, as records that wait for their batch.
 
-An append and an opening stand for themselves; everything else has a record here.
+An append, an opening and a draw stand for themselves; everything else has a record here.
 It does not know how any of it is carried out.
 """
 
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from casework.runtime.store.accounts import Draw
 from casework.runtime.store.archive import Transfer
 from casework.runtime.store.base import Append, CaseKey, Opening
 
@@ -88,6 +89,28 @@ class Retain:
     account: Transfer
 
 
+@dataclass(slots=True, frozen=True)
+class Limit:
+    """Set an account's limit."""
+
+    name: str
+    micros: int
+    by: str
+    at: int
+
+
 Asked: TypeAlias = (
-    Append | Opening | Delivery | Decision | Claim | Reclaim | Renewal | Setting | Artifact | BringIn | Retain
+    Append
+    | Opening
+    | Delivery
+    | Decision
+    | Claim
+    | Reclaim
+    | Renewal
+    | Setting
+    | Artifact
+    | BringIn
+    | Retain
+    | Limit
+    | Draw
 )

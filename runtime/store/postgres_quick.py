@@ -121,7 +121,7 @@ class Quick:
         known = self._known.get(append.key)
         if known is None or len(groups) > 1:
             return False
-        if append.sends or append.opens or append.reviews_opened or append.reviews_withdrawn:
+        if append.sends or append.opens or append.reviews_opened or append.reviews_withdrawn or append.settles:
             return False
         refusal = rules.append_refusal(append, epoch=known.epoch, next_seq=known.next_seq, node=known.node)
         return refusal is None

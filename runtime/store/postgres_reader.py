@@ -11,8 +11,10 @@ from typing import Concatenate, Final, ParamSpec, TypeVar, final
 import anyio
 
 from casework.runtime.errors import StoreInvalid, StoreUnavailable
+from casework.runtime.store import postgres_accounts as books
 from casework.runtime.store import postgres_archive as archive
 from casework.runtime.store import postgres_queries as queries
+from casework.runtime.store.accounts import Account, LedgerEntry
 from casework.runtime.store.archive import Transfer
 from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, InboxItem, Record, ReviewRow
 from casework.runtime.store.postgres_link import (
@@ -105,6 +107,18 @@ class PostgresReader:
     async def setting(self, name: str) -> str | None:
         """Give a remembered setting of this store."""
         return await self.ask(queries.setting, name)
+
+    async def account(self, name: str) -> Account | None:
+        """Give one account."""
+        return await self.ask(books.account, name)
+
+    async def accounts(self) -> Sequence[Account]:
+        """Give all accounts, ordered by name."""
+        return await self.ask(books.accounts)
+
+    async def ledger(self, name: str) -> Sequence[LedgerEntry]:
+        """Give an account's entries, in order."""
+        return await self.ask(books.ledger, name)
 
     async def transfer(self, key: CaseKey) -> Transfer | None:
         """Give all of one case, as it is at one moment."""

@@ -99,8 +99,34 @@ _TABLES: Final = """
     INSERT INTO casework_version VALUES (0);
 """
 
+#: Version 2: accounts and their ledgers.
+_ACCOUNTS: Final = """
+    CREATE TABLE account (
+        no bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        name text COLLATE "C" NOT NULL UNIQUE,
+        limit_micros bigint NOT NULL,
+        spent_micros bigint NOT NULL,
+        reserved_micros bigint NOT NULL,
+        next_seq bigint NOT NULL,
+        head bytea NOT NULL
+    ) WITH (fillfactor = 50);
+    CREATE TABLE ledger (
+        account_no bigint NOT NULL,
+        seq bigint NOT NULL,
+        kind text NOT NULL,
+        micros bigint NOT NULL,
+        at bigint NOT NULL,
+        draw_id text COLLATE "C" NOT NULL,
+        epoch bigint NOT NULL,
+        "by" text NOT NULL,
+        hash bytea NOT NULL
+    );
+    CREATE UNIQUE INDEX ledger_place ON ledger (account_no, seq);
+    CREATE UNIQUE INDEX ledger_once ON ledger (draw_id, account_no, kind) WHERE draw_id <> '';
+"""
+
 #: Step n brings version n to version n + 1. Steps are never changed once released.
-STEPS: Final[tuple[str, ...]] = (_TABLES,)
+STEPS: Final[tuple[str, ...]] = (_TABLES, _ACCOUNTS)
 SCHEMA_VERSION: Final = len(STEPS)
 
 _STANDING: Final = """

@@ -193,7 +193,7 @@ def _waits(connection: sqlite3.Connection, number: int) -> tuple[Wait, ...]:
 def _wait(row: Sequence[object]) -> Wait:
     key, kind, reason, due = row
     try:
-        return Wait(str(key), WaitKind(str(kind)), str(reason), _integer(due))
+        return Wait(str(key), WaitKind(str(kind)), str(reason), integer(due))
     except ValueError as error:
         return Wait(str(key), WaitKind.OPERATOR, f"what it waits for cannot be read: {error}")
 
@@ -213,8 +213,8 @@ def _case_row(row: tuple[object, ...], waits: tuple[Wait, ...]) -> CaseRow:
     head, opened_at, changed_at, claims, chapter = rest
     return CaseRow(
         key=CaseKey(str(tenant), str(case_id)),
-        epoch=_integer(epoch),
-        next_seq=_integer(next_seq),
+        epoch=integer(epoch),
+        next_seq=integer(next_seq),
         node=str(node),
         status=CaseStatus(str(status)),
         result=str(result),
@@ -223,12 +223,12 @@ def _case_row(row: tuple[object, ...], waits: tuple[Wait, ...]) -> CaseRow:
         source_hash=str(source_hash),
         crew=str(crew),
         parent=str(parent),
-        head=_octets(head),
-        opened_at=_integer(opened_at),
-        changed_at=_integer(changed_at),
+        head=octets(head),
+        opened_at=integer(opened_at),
+        changed_at=integer(changed_at),
         waits=waits,
-        claims=_integer(claims),
-        chapter=_integer(chapter),
+        claims=integer(claims),
+        chapter=integer(chapter),
     )
 
 
@@ -240,11 +240,11 @@ def _review_row(row: tuple[object, ...]) -> ReviewRow:
         step_id=str(step_id),
         title=str(title),
         state=str(state),
-        opened_at=_integer(opened_at),
-        expires=_integer(expires),
+        opened_at=integer(opened_at),
+        expires=integer(expires),
         proposal_hash=str(proposal_hash),
-        frame=_octets(frame),
-        decision=_octets(decision),
+        frame=octets(frame),
+        decision=octets(decision),
     )
 
 
@@ -252,13 +252,15 @@ def _review_row(row: tuple[object, ...]) -> ReviewRow:
 # fault, and is said as ValueError.
 
 
-def _integer(value: object) -> int:
+def integer(value: object) -> int:
+    """Give a number; raises ValueError for anything else."""
     if not isinstance(value, int):
         raise ValueError(f"a number is kept as {type(value).__name__}")
     return value
 
 
-def _octets(value: object) -> bytes:
+def octets(value: object) -> bytes:
+    """Give bytes; raises ValueError for anything else."""
     if not isinstance(value, bytes):
         raise ValueError(f"bytes are kept as {type(value).__name__}")
     return value

@@ -108,3 +108,33 @@ OPEN_IN_ORDER: Final = (
     "DROP INDEX case_open",
     """CREATE INDEX case_open ON "case" (opened_at) WHERE status = 'open'""",
 )
+
+#: Version 4: accounts and their ledgers.
+ACCOUNTS: Final = (
+    """
+    CREATE TABLE account (
+        no INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        limit_micros INTEGER NOT NULL,
+        spent_micros INTEGER NOT NULL,
+        reserved_micros INTEGER NOT NULL,
+        next_seq INTEGER NOT NULL,
+        head BLOB NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE ledger (
+        account_no INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        micros INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        draw_id TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        "by" TEXT NOT NULL,
+        hash BLOB NOT NULL
+    )
+    """,
+    "CREATE UNIQUE INDEX ledger_place ON ledger (account_no, seq)",
+    "CREATE UNIQUE INDEX ledger_once ON ledger (draw_id, account_no, kind) WHERE draw_id <> ''",
+)

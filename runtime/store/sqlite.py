@@ -11,7 +11,16 @@ from typing import TypeVar, final
 
 from casework.runtime.errors import StoreInvalid, StoreUnavailable
 from casework.runtime.seams import World
-from casework.runtime.store import changes, queries, rules, sqlite_archive, sqlite_claims
+from casework.runtime.store import (
+    changes,
+    ledger_rules,
+    queries,
+    rules,
+    sqlite_accounts,
+    sqlite_archive,
+    sqlite_claims,
+)
+from casework.runtime.store.accounts import Account, Draw, LedgerEntry
 from casework.runtime.store.archive import BringInResult, RetainResult, Transfer, assert_transfer
 from casework.runtime.store.base import (
     Append,
@@ -21,7 +30,9 @@ from casework.runtime.store.base import (
     CaseStatus,
     DecideResult,
     DeliverResult,
+    DrawResult,
     InboxItem,
+    LimitResult,
     Opening,
     OpenResult,
     Record,
@@ -131,6 +142,18 @@ class SqliteStore:
         """Give a remembered setting of this store."""
         return await self._read(queries.setting, name)
 
+    async def account(self, name: str) -> Account | None:
+        """Give one account."""
+        return await self._read(sqlite_accounts.account, name)
+
+    async def accounts(self) -> Sequence[Account]:
+        """Give all accounts, ordered by name."""
+        return await self._read(sqlite_accounts.accounts)
+
+    async def ledger(self, name: str) -> Sequence[LedgerEntry]:
+        """Give an account's entries, in order."""
+        return await self._read(sqlite_accounts.ledger, name)
+
     async def inbox(self, key: CaseKey) -> Sequence[InboxItem]:
         """Give what waits for a case, in order of insertion."""
         return await self._read(queries.inbox, key)
@@ -212,6 +235,16 @@ class SqliteStore:
             return Unknown(error.why)
         except StoreUnavailable as error:
             return Unavailable(error.why)
+
+    async def set_limit(self, name: str, limit_micros: int, *, by: str, at: int) -> LimitResult:
+        """Set an account's limit; if cancelled, it may or may not have been set."""
+        ledger_rules.assert_limit(name, limit_micros, by, at)
+        return await self._typed(lambda link, _: sqlite_accounts.set_limit(link, name, limit_micros, by, at))
+
+    async def draw(self, draw: Draw) -> DrawResult:
+        """Reserve an amount of several accounts at once, all or none; if cancelled, it may or may not be drawn."""
+        ledger_rules.assert_draw(draw)
+        return await self._typed(lambda link, _: sqlite_accounts.draw(link, draw))
 
     async def remember(self, name: str, value: str) -> None:
         """Set a setting of this store; raises StoreUnavailable."""

@@ -16,7 +16,8 @@ import anyio
 
 from casework.runtime.errors import StoreInvalid, StoreUnavailable
 from casework.runtime.seams import World
-from casework.runtime.store import queries, sqlite_archive
+from casework.runtime.store import queries, sqlite_accounts, sqlite_archive
+from casework.runtime.store.accounts import Account, LedgerEntry
 from casework.runtime.store.archive import Transfer
 from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, Record, ReviewRow
 from casework.runtime.store.connections import connect_reader, store_error
@@ -93,6 +94,18 @@ class SqliteReader:
     async def setting(self, name: str) -> str | None:
         """Give a remembered setting of this store."""
         return await self._ask(queries.setting, name)
+
+    async def account(self, name: str) -> Account | None:
+        """Give one account."""
+        return await self._ask(sqlite_accounts.account, name)
+
+    async def accounts(self) -> Sequence[Account]:
+        """Give all accounts, ordered by name."""
+        return await self._ask(sqlite_accounts.accounts)
+
+    async def ledger(self, name: str) -> Sequence[LedgerEntry]:
+        """Give an account's entries, in order."""
+        return await self._ask(sqlite_accounts.ledger, name)
 
     async def transfer(self, key: CaseKey) -> Transfer | None:
         """Give all of one case."""

@@ -1,7 +1,8 @@
 """Verifies the hash chains of a whole store, one case at a time, and that no case is missing that another one opened.
 
-A reader may look while the owner writes, so a case whose row moved while its log was read is read again. Only one
-case's log is held at a time. It does not know how a store keeps what it gives.
+The ledgers of accounts come after the cases: each must be what was written, and come to what its account says. A
+reader may look while the owner writes, so a case whose row moved while its log was read is read again. Only one case's
+log is held at a time. It does not know how a store keeps what it gives.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,20 +13,25 @@ from msgspec import Struct
 from casework.protocols.codec import decode_entry
 from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Child, Closed, Entry
+from casework.runtime import ledger
 from casework.runtime.errors import StoreInvalid
 from casework.runtime.store.base import CaseKey, CaseRow, Record, StoreReader
 from casework.runtime.store.chain import broken_at
 
 #: How often a case that is being written is read again before the part that it had at first is taken.
 READS_MAX: Final = 5
+#: Whose findings are not about a case.
+NOBODY: Final = CaseKey("", "")
 
 
 class Finding(Struct, frozen=True):
-    """The first place where a case's log is not what was written."""
+    """The first place where a case's log, or an account's ledger, is not what was written."""
 
     key: CaseKey
     seq: int
     why: str
+    account: str = ""
+    """The account, where it is not about a case; `key` is of nobody then."""
 
 
 async def verify(reader: StoreReader, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
@@ -46,7 +52,32 @@ async def verify(reader: StoreReader, progress: Callable[[int, int], None] | Non
                 findings.append(Finding(key, seq, f"it opened case {child.case_id}, which is not there"))
         if progress is not None:
             progress(done, len(keys))
-    return findings
+    return findings + [finding for finding in await _verify_accounts(reader) if finding is not None]
+
+
+async def _verify_accounts(reader: StoreReader) -> list[Finding | None]:
+    try:
+        names = [account.name for account in await reader.accounts()]
+    except StoreInvalid as error:
+        return [Finding(NOBODY, 0, f"accounts cannot be read: {error.why}", "*")]
+    return [await _verify_account(reader, name) for name in names]
+
+
+async def _verify_account(reader: StoreReader, name: str) -> Finding | None:
+    try:
+        account = await reader.account(name)
+        for _ in range(READS_MAX):
+            if account is None:
+                break
+            entries = await reader.ledger(name)
+            again = await reader.account(name)
+            if again == account:
+                broken = ledger.broken_at(account, entries)
+                return None if broken is None else Finding(NOBODY, *broken, name)
+            account = again
+    except StoreInvalid as error:
+        return Finding(NOBODY, 0, f"it cannot be read: {error.why}", name)
+    return None
 
 
 async def _verify(reader: StoreReader, key: CaseKey) -> tuple[Finding | None, list[tuple[int, CaseKey]]]:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import anyio
 import pytest
+from store_accounts import AccountConformance
 from store_archive import ArchiveConformance
 from store_beginnings import BeginningConformance
 from store_claims import ClaimConformance
@@ -58,7 +59,14 @@ from casework.runtime.store.verify import verify
 
 
 @bounded
-class StoreConformance(LogConformance, MessageConformance, ClaimConformance, BeginningConformance, ArchiveConformance):
+class StoreConformance(
+    LogConformance,
+    MessageConformance,
+    ClaimConformance,
+    BeginningConformance,
+    AccountConformance,
+    ArchiveConformance,
+):
     """The promises of `casework.runtime.store.base`, case by case."""
 
     @pytest.fixture

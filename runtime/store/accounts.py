@@ -1,0 +1,145 @@
+"""Accounts: budgets that many cases share, each with a ledger that says who took what of it.
+
+A limit is set by a person, a case draws the most that a call can cost before it makes the call, and what the call did
+cost is settled by the append that records its end. Until then the whole draw counts as spent, so cases that work at
+the same time can never take more than the limit together. All of it stands in the account's own chained ledger.
+All amounts are micros (millionths) of the account's currency, all times microseconds since the epoch.
+It does not know what a call is, nor who may set a limit.
+"""
+
+import enum
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from casework.runtime.store.base import CaseKey, Unavailable, Unknown
+
+
+class EntryKind(enum.StrEnum):
+    """What an entry of a ledger says."""
+
+    LIMIT = "limit"
+    """A person set the limit to `micros`."""
+    DRAW = "draw"
+    """A case reserved `micros` for a call."""
+    SETTLE = "settle"
+    """The call of a draw cost `micros`, and the rest of what was reserved is free again."""
+
+
+class Account(Struct, frozen=True):
+    """A budget as it stands."""
+
+    name: str
+    """Like `tenant/acme` or `agent/acme/clerk`."""
+    limit_micros: int = 0
+    spent_micros: int = 0
+    """What settled calls cost; a call that cost more than was drawn for it may take this beyond the limit."""
+    reserved_micros: int = 0
+    """What draws that are not settled hold."""
+    next_seq: int = 0
+    """Number of entries in its ledger."""
+    head: bytes = b""
+    """Hash of its last entry, empty while there is none."""
+
+    @property
+    def left_micros(self) -> int:
+        """What can still be drawn; below 0 where more was spent, or the limit was lowered."""
+        return self.limit_micros - self.spent_micros - self.reserved_micros
+
+
+class LedgerEntry(Struct, frozen=True):
+    """One entry of an account's ledger."""
+
+    seq: int
+    kind: EntryKind
+    micros: int
+    at: int
+    draw_id: str = ""
+    """The draw that it is or settles; empty for a limit."""
+    epoch: int = 0
+    """The epoch of the case that drew or settled."""
+    by: str = ""
+    """Who set a limit; empty for everything else."""
+    hash: bytes = b""
+    """Its place in the chain."""
+
+
+class Draw(Struct, frozen=True):
+    """What a case reserves before a call, of each of these accounts the same."""
+
+    id: str
+    """Made by `draw_id`: the same call has the same id in every incarnation of its case."""
+    accounts: tuple[str, ...]
+    micros: int
+    """The most that the call can cost; above 0, for a call that costs nothing reserves nothing."""
+    epoch: int
+    at: int
+
+
+class Settlement(Struct, frozen=True):
+    """What the call of a draw did cost, in each account that it drew from."""
+
+    draw_id: str
+    micros: int
+    at: int
+
+
+class Drawn(Struct, frozen=True):
+    """It is reserved and durable; the same draw again gives this again, after it was settled too."""
+
+    id: str
+
+
+class Overdrawn(Struct, frozen=True):
+    """Nothing was reserved: this account, the first such of the draw, has less left (an absent one has nothing)."""
+
+    account: str
+    left_micros: int
+
+
+class DrawRefused(Struct, frozen=True):
+    """Nothing was reserved: another amount, or of other accounts, was drawn under this id."""
+
+    id: str
+
+
+class AccountReader(Protocol):
+    """What anybody may read of accounts; raises as the store's other reads."""
+
+    async def account(self, name: str) -> Account | None:
+        """Give one account."""
+        ...
+
+    async def accounts(self) -> Sequence[Account]:
+        """Give all accounts, ordered by name."""
+        ...
+
+    async def ledger(self, name: str) -> Sequence[LedgerEntry]:
+        """Give an account's entries, in order."""
+        ...
+
+
+class AccountKeeper(Protocol):
+    """What the owner of the store may do with accounts; settlements come with appends."""
+
+    async def set_limit(self, name: str, limit_micros: int, *, by: str, at: int) -> "Account | Unavailable | Unknown":
+        """Set an account's limit, which makes an account that is not there; gives the account as it stands then.
+
+        If cancelled, it may or may not have been set; to set it again is one more entry and does no harm.
+        """
+        ...
+
+    async def draw(self, draw: Draw) -> "Drawn | Overdrawn | DrawRefused | Unavailable | Unknown":
+        """Reserve an amount of several accounts at once, all or none; durable when it returns `Drawn`.
+
+        If cancelled, it may or may not have been drawn; the same draw again does no harm.
+        """
+        ...
+
+
+def draw_id(key: "CaseKey", step_id: str) -> str:
+    """Name the draw of a case's step; no two steps of whatever tenants share one."""
+    return "/".join((quote(key.tenant, safe=""), quote(key.case_id, safe=""), step_id))
