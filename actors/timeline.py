@@ -289,7 +289,7 @@ def _(entry: Migrated) -> tuple[str, Details]:
 @_tell.register
 def _(entry: Reckoned) -> tuple[str, Details]:
     written = ", ".join(f"{write.step_id} ({write.standing})" for write in entry.writes)
-    return f"it failed, {len(entry.writes)} writes were made before", (("writes", written),)
+    return f"something failed; writes before: {len(entry.writes)}", (("writes", written),)
 
 
 @_tell.register

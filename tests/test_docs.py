@@ -41,6 +41,13 @@ def test_the_page_on_testing_shows_tests_that_pass_as_users_have_them(tmp_path: 
     assert "8 passed" in run.stdout, "each of the four on asyncio and on trio"
 
 
+def test_the_page_on_sagas_shows_tests_that_pass_as_users_have_them(tmp_path: Path) -> None:
+    (tmp_path / "test_refunds.py").write_text(programs("sagas.md")[0], encoding="utf-8")
+    run = pytest_there(tmp_path)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "4 passed" in run.stdout, "each of the two on asyncio and on trio"
+
+
 def test_every_other_program_of_the_page_on_actors_can_be_loaded(tmp_path: Path) -> None:
     _, watcher, _, serve = programs("actors.md")
     for source in (watcher, serve):

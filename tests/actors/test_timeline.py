@@ -111,7 +111,7 @@ TOLD: list[tuple[Entry, str]] = [
     ),
     (
         Reckoned(writes=(Write(step_id="saga/pay", tool="pay", key="k", standing=Standing.DONE),)),
-        "it failed, 1 writes were made before",
+        "something failed; writes before: 1",
     ),
     (
         Partial(done=(Effect(step_id="saga/pay", tool="pay", key="k", why="no tool undoes pay"),)),
