@@ -4,7 +4,7 @@ Cases are few and so are nodes, ids and keys, so that calls meet. Time moves onl
 told it. It does not know how the answers are compared.
 """
 
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -67,6 +67,7 @@ class Ground(NamedTuple):
     cable: Cable
     port: int
     counts: dict[str, int]
+    tell: Callable[[str], None]
 
 
 class Machine(RuleBasedStateMachine):
@@ -92,7 +93,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        """Make both stores."""
+        """Make both stores, with some cases that are held."""
         ground, schema = self.ground, f"machine_{self.counts['schemas']}"
 
         async def opened() -> Twins:
@@ -104,6 +105,7 @@ class Machine(RuleBasedStateMachine):
         self.twins = self.do(opened())
         for name in NAMES[:3]:
             self.open(name, None)
+        self.claim(NODES[0], len(NAMES), None, 0)
 
     def teardown(self) -> None:
         """Compare all there is, and let go."""
@@ -120,6 +122,7 @@ class Machine(RuleBasedStateMachine):
         if self.stores:
             for name in ("calls", "happened", "absent"):
                 self.counts[name] += getattr(self.twins, name)
+            self.ground.tell(f"{self.counts['calls']} calls")
 
     @rule(seconds=st.sampled_from((1, 3, 6)))
     def wait(self, seconds: int) -> None:
@@ -268,13 +271,13 @@ def _review(key: CaseKey, name: str, at: int) -> ReviewRow:
     return ReviewRow(name, key, "review", "Pay", "open", at, 0, "h1", b"asked")
 
 
-def run(server: PostgresServer, examples: int, steps: int, first: int = 1) -> Figures:
+def run(server: PostgresServer, examples: int, steps: int, tell: Callable[[str], None], *, first: int = 1) -> Figures:
     """Try so many orders of so many calls, beginning with a seed, and count what was seen."""
     counts = {"schemas": first * 100_000, "calls": 0, "happened": 0, "absent": 0}
     with start_blocking_portal("asyncio") as portal:
         cable = Cable(server.port)
         laid: AbstractContextManager[int] = portal.wrap_async_context_manager(cable.laid())
-        with laid as port, _standing_on(Ground(server, portal, cable, port, counts)):
+        with laid as port, _standing_on(Ground(server, portal, cable, port, counts, tell)):
             tried = settings(
                 max_examples=examples,
                 stateful_step_count=steps,

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from statistics import median
@@ -30,7 +31,8 @@ PROGRESS_SECONDS = 5.0
 POWER_LOSSES = 1_000
 POWER_SECONDS_MAX = 600.0
 POWER_TEST = "tests/runtime/store/test_sqlite_power_loss.py"
-ORDERS, CALLS = 250, 40
+#: Orders of calls, and calls in each.
+ORDERS, CALLS = 150, 40
 
 Figures = dict[str, object]
 
@@ -101,20 +103,18 @@ async def _outage(name: str, plan: chaos_outage.OutagePlan, folder: Path, tell: 
 
 async def commits(folder: Path, tell: Tell) -> Result:
     """Cut connections to PostgreSQL about their commits, and compare with memory."""
-    tell(f"{ORDERS} orders of {CALLS} calls each")
 
     def tried() -> chaos_machine.Figures:
         with postgres_server() as server:
-            return chaos_machine.run(server, ORDERS, CALLS)
+            return chaos_machine.run(server, ORDERS, CALLS, tell)
 
     seen = await anyio.to_thread.run_sync(tried)
-    what = "the connection to PostgreSQL cut about a commit; compared with memory, call by call"
+    what = f"the cable to PostgreSQL cut at {seen.cuts} commits of {seen.calls} calls, compared with memory"
     return Result("commits", what, {}, seen._asdict())
 
 
 async def power(folder: Path, tell: Tell) -> Result:
     """Let the power fail under SQLite."""
-    tell(f"{POWER_LOSSES} losses")
     environment = {**os.environ, "CASEWORK_POWER_LOSSES": str(POWER_LOSSES)}
     command = [sys.executable, "-m", "pytest", "-q", POWER_TEST, "-k", "no_power_loss"]
 
@@ -147,7 +147,7 @@ class Progress:
         self._next = 0.0
 
     def __call__(self, line: str) -> None:
-        now = anyio.current_time()
+        now = time.monotonic()
         if now >= self._next:
             self._next = now + PROGRESS_SECONDS
             sys.stderr.write(f"  {self._run}: {line}\n")
@@ -157,14 +157,15 @@ async def chaos(names: Sequence[str]) -> list[Result]:
     """Do these runs, one after the other; one that fails altogether is a result as well."""
     results = []
     for name in names:
-        begun = anyio.current_time()
+        begun = time.monotonic()
         sys.stderr.write(f"== {name}: {RUNS[name].__doc__}\n")
         with tempfile.TemporaryDirectory(prefix="casework-chaos-") as folder:
             try:
                 result = await RUNS[name](Path(folder), Progress(name))
             except Exception as error:  # noqa: BLE001 - the other runs are told of all the same
                 result = Result(name, RUNS[name].__doc__ or "", {"failed": _told(error)}, {})
-        results.append(result._replace(seconds=round(anyio.current_time() - begun, 1)))
+        results.append(result._replace(seconds=round(time.monotonic() - begun, 1)))
+        sys.stderr.write(f"{table(results[-1:])}\n")
     return results
 
 
