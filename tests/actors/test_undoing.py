@@ -5,13 +5,17 @@ from typing import Any
 
 import pytest
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from casework.actors.errors import ToolInvalid
+from casework.actors.permissions import Permission
 from casework.actors.policy import Policy, Retries, RetryTable
 from casework.actors.tools import ToolContext, ToolRegistry, tool
 from casework.actors.undoing import decide_undo
 from casework.protocols.codec import pack, plain
 from casework.protocols.wire import NIL, RiskTier
+from casework.runtime.staff import Undoes
+from tests.support.staff_scene import HandClock, Scene
 
 POLICY = Policy(name="test", retry=RetryTable(reversible=Retries(attempts=3, backoff_seconds=1.0)))
 
@@ -103,6 +107,19 @@ def test_an_undo_may_need_less_and_have_more_that_has_a_default() -> None:
 def test_a_write_whose_undo_could_not_be_called_cannot_be_registered(undo: Any, why: str) -> None:
     with pytest.raises(ToolInvalid, match=why):
         ToolRegistry([write("buy", Parcel, undo.name), undo])
+
+
+@pytest.mark.promise("GATE-1")
+@pytest.mark.parametrize(("undoes", "allowed"), [("buy", True), ("pay", False), ("gone", False), ("", False)])
+def test_the_gate_lets_an_undo_pass_that_nobody_was_allowed_if_it_is_the_one_of_the_write(
+    undoes: str, allowed: bool
+) -> None:
+    scene = Scene(HandClock())
+    tools = [write("buy", Parcel, "forget"), write("pay", Parcel), write("forget", Noted)]
+    gate = scene.gate(tools, permission=Permission("worker"))
+    request = scene.request("forget", {"order": "o-7"})
+    request = replace(request, undoes=Undoes("work:buy", undoes) if undoes else None)
+    assert gate.rule(request).verdict.allowed is allowed
 
 
 def test_the_first_tries_are_all_there_are_where_the_policy_says_one() -> None:

@@ -1,6 +1,7 @@
 """Sagas: what was written in a block that fails is undone, newest first, or a person is told what stands."""
 
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 
 import anyio
 import anyio.lowlevel
@@ -142,6 +143,25 @@ async def test_an_undo_is_tried_as_often_as_its_rules_say_and_no_more() -> None:
     world, store = World(mail=gone(), unbook=gone()), MemoryStore()
     await finish(world.staff(three, undo_delays=(0.0, 0.0)), "three", store)
     assert world.begun.count("unbook") == 3
+
+
+@pytest.mark.parametrize(("action", "result"), [(ReviewAction.APPROVE, "failed"), (ReviewAction.REJECT, "partial")])
+async def test_an_undo_that_wants_an_approval_waits_for_it_and_is_not_made_without(
+    action: ReviewAction, result: str
+) -> None:
+    world, store = World(mail=gone()), MemoryStore()
+    staff = world.staff(three)
+    tools = {**staff.tools, "unbook": replace(staff.tools["unbook"], approval="Really?")}
+    with anyio.fail_after(5):
+        async with runtime(replace(staff, tools=tools), store) as machine:
+            await machine.open("three", "c1", Ask())
+            row = await decided(machine, store, action, rule="test")
+            if result == "partial":
+                assert world.told == ["buy 1", "book 2", "unbuy 1"]
+                row = await decided(machine, store)
+            else:
+                assert world.told == ["buy 1", "book 2", "unbook 2", "unbuy 1"]
+    assert (row.status, row.result) == (CaseStatus.CLOSED, result)
 
 
 @pytest.mark.promise("SAGA-3")
