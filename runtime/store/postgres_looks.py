@@ -1,4 +1,4 @@
-"""Reads single cases together: who asks while a look is under way goes along with the next one.
+"""Reads about single cases together: who asks while a look is under way goes along with the next one.
 
 A hundred callers who wait for their cases read as many rows, and each read by itself costs a message there and back.
 A look takes in nobody once it has been sent, so whoever asks sees at least what was durable when it asked.
@@ -6,21 +6,21 @@ It does not know over which connection a look goes.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, TypeAlias, final
+from typing import Final, Generic, TypeVar, final
 
 import anyio
 import anyio.lowlevel
 
 from casework.runtime.errors import StoreInvalid, StoreUnavailable
-from casework.runtime.store.base import CaseKey, CaseRow
+from casework.runtime.store.base import CaseKey
 
 #: Cases in one look at most; there is hardly ever so much as a tenth of it.
 LOOK_MAX: Final = 1_000
 
-Look: TypeAlias = Callable[[Sequence[CaseKey]], Awaitable[Mapping[CaseKey, CaseRow]]]
+T = TypeVar("T")
 
 
-class _Round:
+class _Round(Generic[T]):
     """Those who look together."""
 
     __slots__ = ("ended", "error", "found", "keys")
@@ -28,22 +28,22 @@ class _Round:
     def __init__(self) -> None:
         self.keys: dict[CaseKey, None] = {}
         self.ended = anyio.Event()
-        self.found: Mapping[CaseKey, CaseRow] | None = None
+        self.found: Mapping[CaseKey, T] | None = None
         self.error: StoreInvalid | StoreUnavailable | None = None
 
 
 @final
-class Looks:
-    """The way to single cases."""
+class Looks(Generic[T]):
+    """The way to one thing about single cases."""
 
-    def __init__(self, look: Look) -> None:
-        """Prepare; `look` gives those of some cases that are there, and raises StoreInvalid or StoreUnavailable."""
+    def __init__(self, look: Callable[[Sequence[CaseKey]], Awaitable[Mapping[CaseKey, T]]]) -> None:
+        """Prepare; `look` gives it for those of some cases that have it; raises StoreInvalid or StoreUnavailable."""
         self._look = look
-        self._next: _Round | None = None
+        self._next: _Round[T] | None = None
         self._turn = anyio.Lock()
 
-    async def case(self, key: CaseKey) -> CaseRow | None:
-        """Give one case with its waits.
+    async def look(self, key: CaseKey) -> T | None:
+        """Look at one case.
 
         Raises:
             StoreUnavailable, StoreInvalid: it cannot be read.
@@ -66,7 +66,7 @@ class Looks:
             if gathering.found is not None:
                 return gathering.found.get(key)
 
-    async def _lead(self, gathering: _Round) -> None:
+    async def _lead(self, gathering: _Round[T]) -> None:
         try:
             # Whoever else is ready in this round of the loop comes along.
             await anyio.lowlevel.checkpoint()
@@ -79,6 +79,6 @@ class Looks:
             self._close(gathering)
             gathering.ended.set()
 
-    def _close(self, gathering: _Round) -> None:
+    def _close(self, gathering: _Round[T]) -> None:
         if self._next is gathering:
             self._next = None

@@ -72,9 +72,10 @@ REVIEW: Final = """
 """
 _REVIEWS: Final = f'{REVIEW} WHERE $1::text IS NULL OR r.state = $1 ORDER BY r.opened_at, r.id COLLATE "C"'
 _REVIEW: Final = f"{REVIEW} WHERE r.id = $1"
-_INBOX: Final = """
-    SELECT i.id, i.kind, i.frame, i.position FROM inbox i JOIN "case" c ON c.no = i.case_no
-    WHERE c.tenant = $1 AND c.case_id = $2 AND NOT i.consumed ORDER BY i.position
+_INBOXES: Final = """
+    SELECT c.tenant, c.case_id, i.id, i.kind, i.frame, i.position
+    FROM "case" c JOIN unnest($1::text[], $2::text[]) AS k (tenant, case_id) USING (tenant, case_id)
+    JOIN inbox i ON i.case_no = c.no WHERE NOT i.consumed
 """
 #: A node that is dead holds nothing, so a timer counts unless somebody with a lease has the case. Each OFFSET keeps the
 #: planner to the timers in their order, one by one until the first that counts, however many there are.
@@ -145,10 +146,15 @@ async def setting(link: Link, name: str) -> str | None:
     return found
 
 
-async def inbox(link: Link, key: CaseKey) -> Sequence[InboxItem]:
-    """Give what waits for a case, in order of insertion."""
-    rows = await link.fetch(_INBOX, *key) if storable(*key) else []
-    return [InboxItem(key, *row) for row in rows]
+async def inboxes(link: Link, keys: Sequence[CaseKey]) -> dict[CaseKey, list[InboxItem]]:
+    """Give what waits for each of these cases, in order of insertion; those for which nothing waits are left out."""
+    rows = await link.fetch(_INBOXES, [key.tenant for key in keys], [key.case_id for key in keys])
+    found: dict[CaseKey, list[InboxItem]] = {}
+    # Put in order here: asked to, the server might go through all items there are in their order.
+    for tenant, case_id, *item in sorted(rows, key=lambda row: int(row["position"])):
+        key = CaseKey(tenant, case_id)
+        found.setdefault(key, []).append(InboxItem(key, *item))
+    return found
 
 
 async def next_due(link: Link) -> int | None:

@@ -5,7 +5,8 @@ again has dropped all of them. What a cancelled read leaves behind on a connecti
 It does not know who asks.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Concatenate, Final, ParamSpec, TypeVar, final
 
 import anyio
@@ -47,7 +48,8 @@ class PostgresReader:
         self._idle: list[Link] = []
         self._slots = anyio.Semaphore(READERS_MAX)
         self._closed = False
-        self._looks = Looks(self._look)
+        self._cases = Looks(partial(self._ask_of, queries.cases_by_key))
+        self._inboxes = Looks(partial(self._ask_of, queries.inboxes))
 
     @classmethod
     async def open(cls, address: PostgresAddress) -> "PostgresReader":
@@ -80,7 +82,7 @@ class PostgresReader:
 
     async def case(self, key: CaseKey) -> CaseRow | None:
         """Give one case with its waits."""
-        return await self._looks.case(key) if queries.storable(*key) else None
+        return await self._cases.look(key) if queries.storable(*key) else None
 
     async def cases(
         self, tenant: str | None = None, *, status: CaseStatus | None = None, parent: str | None = None
@@ -126,7 +128,7 @@ class PostgresReader:
 
     async def inbox(self, key: CaseKey) -> Sequence[InboxItem]:
         """Give what waits for a case, in order of insertion."""
-        return await self.ask(queries.inbox, key)
+        return (await self._inboxes.look(key) if queries.storable(*key) else None) or []
 
     async def ask(self, query: Callable[Concatenate[Link, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a query on a connection that is free.
@@ -160,8 +162,8 @@ class PostgresReader:
                 await self._give_back(link)
                 return found
 
-    async def _look(self, keys: Sequence[CaseKey]) -> Mapping[CaseKey, CaseRow]:
-        return await self.ask(queries.cases_by_key, keys)
+    async def _ask_of(self, query: Callable[[Link, Sequence[CaseKey]], Awaitable[T]], keys: Sequence[CaseKey]) -> T:
+        return await self.ask(query, keys)
 
     async def _give_back(self, link: Link) -> None:
         if self._closed:

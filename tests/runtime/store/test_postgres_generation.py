@@ -18,6 +18,7 @@ from store_support import NODE, NOW, claimed, key_of, note, opening, there
 from casework.protocols.wire import RiskTier
 from casework.runtime.flow.case import Case
 from casework.runtime.seams import MICROS, World
+from casework.runtime.store import postgres_generation
 from casework.runtime.store.base import (
     Append,
     Appended,
@@ -348,6 +349,17 @@ async def test_a_memory_that_cannot_be_written_costs_nothing_but_itself(
         assert await halted(store) == ""
     assert "may not be noticed" in caplog.text
     assert not (tmp_path / f"{schema}.generation").exists()
+
+
+async def test_what_a_process_saw_is_written_down_while_it_works(
+    url: str, schema: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_generation, "SAVE_SECONDS", 0.0)
+    memory = tmp_path / f"{schema}.generation"
+    async with opened(url) as store:
+        before = memory.read_bytes()
+        await renew(store)
+        assert memory.read_bytes() != before
 
 
 A = Seen("g1", 5, "t", "c", 3, "aa")

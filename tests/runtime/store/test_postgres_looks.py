@@ -54,7 +54,7 @@ async def test_who_asks_while_a_look_is_under_way_goes_along_with_the_next(row: 
     found: list[tuple[str, CaseRow | None]] = []
 
     async def ask(name: str) -> None:
-        found.append((name, await looks.case(key_of(name))))
+        found.append((name, await looks.look(key_of(name))))
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as group:
@@ -83,14 +83,14 @@ async def test_the_others_of_a_look_whose_leader_is_cancelled_are_looked_for_aga
 
     async def lead() -> None:
         with leader:
-            await looks.case(key_of("b"))
+            await looks.look(key_of("b"))
 
     async def follow() -> None:
-        found.append(await looks.case(row.key))
+        found.append(await looks.look(row.key))
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as group:
-            group.start_soon(looks.case, key_of("before"))
+            group.start_soon(looks.look, key_of("before"))
             await looking(server, 1)
             for one in (lead, follow):
                 group.start_soon(one)
@@ -112,7 +112,7 @@ async def test_what_a_look_failed_with_is_raised_to_each_of_it_and_to_nobody_els
 
     async def ask() -> None:
         try:
-            await looks.case(key_of("a"))
+            await looks.look(key_of("a"))
         except StoreUnavailable as error:
             told.append(error.why)
 
