@@ -145,9 +145,7 @@ def at_once(server: PostgresServer, operations: int, repetitions: int) -> harnes
     against = [
         harness.Reach(contender="casework", against=name, at_least=PEER_RATIO_AT_ONCE) for name in bench_case.PEERS
     ]
-    told = " and ".join(
-        f"{1e6 / least:,.0f} us a case are {least:,} cases a second" for least in PER_SECOND_MIN.values()
-    )
+    told = [f"{1e6 / least:,.0f} us a case are {least:,} cases a second" for least in PER_SECOND_MIN.values()]
     return harness.measure(
         f"a durable case of five steps on PostgreSQL, {bench_case.said_at_once(operations)}",
         contenders(server, bench_case.AT_ONCE),
