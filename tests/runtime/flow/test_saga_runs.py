@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from casework.protocols.codec import decode_entry, plain
-from casework.protocols.records import Done, Effect, Intent, Partial, ReviewAction, Standing, Write
+from casework.protocols.records import Closed, Done, Effect, Intent, Partial, ReviewAction, Standing, Write
 from casework.protocols.wire import RiskTier
 from casework.runtime.errors import CallFailed
 from casework.runtime.flow.case import Case
@@ -230,7 +230,9 @@ async def checked(program: Program) -> None:
     accounts = [entry for _, entry in entries if isinstance(entry, Partial)]
     listed = {steps[effect.step_id] for each in accounts for effect in (*each.done, *each.unknown)}
     left = set(ledger.done) - set(ledger.undone)
-    if row.result != "completed":
+    closed = entries[-1][1]
+    assert isinstance(closed, Closed)
+    if closed.error:
         assert left <= listed, "what is not undone was shown to a person"
     if row.result in {"failed", "cancelled"}:
         assert not left, "a case that just failed has left nothing behind"
