@@ -18,15 +18,16 @@ from typing import Any
 import anyio
 import pytest
 
+from casework.protocols.codec import encode
+from casework.protocols.records import Arrived
 from casework.runtime.seams import World
-from casework.runtime.store.base import Append, CaseKey, CaseStatus, Record
+from casework.runtime.store.base import Append, Appended, CaseStatus, Record
 from casework.runtime.store.urls import open_store
 from tests.support.command_desk import Desk, until_closed_brace
 
 sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
 
 from postgres_server import PostgresMissing, PostgresServer, postgres_server
-from store_support import arrived, take
 
 NUMBERS = count()
 #: A crew with a flow for each of the two cases; what a later version changes is put in its place.
@@ -191,11 +192,12 @@ def test_a_record_of_a_type_that_nobody_knows_parks_its_case_alone(desk: Desk, p
         store, world = await open_store(desk.store, World()), World()
         now = world.clock.wall_micros()
         await store.renew("newer", until=now + 60_000_000)
-        await store.deliver("default", "hit", "early", arrived("early", "other"))
-        (row,) = [row for row in await take(store, "newer", limit=9, now=now) if row.key == CaseKey("default", "hit")]
+        await store.deliver("default", "hit", "early", encode(Arrived(key="other", message_id="early", by="ann")))
+        (claimed,) = (await store.claim("newer", limit=9, now=now)).cases
+        row = claimed.row
         record = Record(row.next_seq, row.epoch, "dreamt", "dream", now, b"\x81\xa4type\xa6dreamt")
         end = Append(row.key, row.epoch, row.next_seq, (record,), status=CaseStatus.PARKED, release=True)
-        assert type(await store.append(end)).__name__ == "Appended"
+        assert isinstance(await store.append(end), Appended)
         await store.renew("newer", until=0)
         await store.aclose()
 
