@@ -14,7 +14,6 @@ from casework.runtime.actorsystem import ActorSystem
 #: The suites are importable by their file's name, so that a store made elsewhere can run them as well.
 CONFORMANCE = Path(__file__).parent / "conformance"
 
-pytest.register_assert_rewrite("check_store", "store_log", "store_messages", "store_support")
 sys.path.append(str(CONFORMANCE))
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parent
 SEMANTICS = TESTS.parent / "runtime" / "SEMANTICS.md"
 SEMANTICS_LINES_MAX = 120
+#: The suite for stores is shipped, so that whoever writes one can run it.
+SUITE = TESTS.parent / "runtime" / "store" / "conformance"
 
 _PROMISE = re.compile(r"^- \*\*(?P<id>[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*-\d+)\*\* (?P<sentence>\S.*)$")
 
@@ -42,10 +44,10 @@ def promises(text: str) -> list[Promise]:
     return [Promise(match["id"], match["sentence"], number) for number, match in found if match]
 
 
-def held(tests: Path = TESTS) -> list[Held]:
-    """Give every mark of the tests below a folder, sorted by file and place."""
-    paths = (path for path in sorted(tests.rglob("*.py")) if "__pycache__" not in path.parts)
-    return [mark for path in paths for mark in _marks(path, path.relative_to(tests).as_posix())]
+def held(*folders: Path) -> list[Held]:
+    """Give every mark of the tests below folders, sorted by file and place; of ours if none is named."""
+    found = [(path, folder) for folder in folders or (TESTS, SUITE) for path in sorted(folder.rglob("*.py"))]
+    return [mark for path, folder in found for mark in _marks(path, path.relative_to(folder).as_posix())]
 
 
 def _marks(path: Path, shown: str) -> Iterator[Held]:

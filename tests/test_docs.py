@@ -34,6 +34,13 @@ def test_the_page_on_actors_shows_an_account_that_saves_itself_when_it_ends(tmp_
     assert said(programs("actors.md")[2], tmp_path) == ["b'100'", "{'4711': 100}"]
 
 
+def test_the_page_on_stores_shows_the_suite_as_whoever_writes_a_store_has_it(tmp_path: Path) -> None:
+    (tmp_path / "test_my_store.py").write_text(programs("stores.md")[0], encoding="utf-8")
+    run = pytest_there(tmp_path, "-q", "-k", "asyncio")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert int(re.findall(r"(\d+) passed", run.stdout)[0]) >= 60
+
+
 def test_the_page_on_testing_shows_tests_that_pass_as_users_have_them(tmp_path: Path) -> None:
     (tmp_path / "test_refunds.py").write_text(programs("testing.md")[0], encoding="utf-8")
     run = pytest_there(tmp_path)

@@ -1,4 +1,4 @@
-"""The plugin that pytest loads: two fixtures, a marker and an option, and nothing else until one of them is used.
+"""The plugin that pytest loads: two fixtures, two markers and an option, and nothing else until one of them is used.
 
 It is installed as `casework.pytest_plugin`, outside of the houses, since importing anything in a house imports the
 house. It does not know what a bench or a crash is.
@@ -18,6 +18,10 @@ _MARKER = (
     "crash_anywhere(crew, flow, inputs, **options): what the fixture `crashes` runs, once whole and once for each"
     " append with a crash before it and after it; `every=N` tries each N-th append only"
 )
+_PROMISE = "promise(id): the test holds the promise that runtime/SEMANTICS.md lists under this id"
+
+# What the suite for stores asserts is told as what a test asserts.
+pytest.register_assert_rewrite("casework.runtime.store.conformance")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,8 +31,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker."""
+    """Declare the markers."""
     config.addinivalue_line("markers", _MARKER)
+    config.addinivalue_line("markers", _PROMISE)
 
 
 @pytest.fixture

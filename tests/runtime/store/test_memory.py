@@ -4,10 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from check_store import StoreConformance
-from store_support import OpenStore
 
 from casework.runtime.store.base import Store
+from casework.runtime.store.conformance import OpenStore, StoreConformance
 from casework.runtime.store.memory import MemoryStore
 
 

@@ -5,12 +5,11 @@ from contextlib import asynccontextmanager
 from itertools import count
 
 import pytest
-from check_store import StoreConformance
 from postgres_server import PostgresServer
-from store_support import OpenStore
 
 from casework.runtime.seams import World
 from casework.runtime.store.base import Store
+from casework.runtime.store.conformance import OpenStore, StoreConformance
 from casework.runtime.store.urls import open_store as open_url
 
 NUMBERS = count()

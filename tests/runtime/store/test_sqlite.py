@@ -5,11 +5,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from check_store import StoreConformance
-from store_support import OpenStore
 
 from casework.runtime.seams import World
 from casework.runtime.store.base import Store
+from casework.runtime.store.conformance import OpenStore, StoreConformance
 from casework.runtime.store.urls import open_store as open_url
 
 

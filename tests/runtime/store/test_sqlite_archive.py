@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from store_archive import account, archive_of
 from store_support import claimed, close, key_of, note, review, there
 
 from casework.runtime.seams import World
 from casework.runtime.store.archive import Retained
 from casework.runtime.store.base import Append, Appended
+from casework.runtime.store.conformance.archive import account, archive_of
 from casework.runtime.store.urls import open_store
 
 SECRET = b"what nobody may read any more"

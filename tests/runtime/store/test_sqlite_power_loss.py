@@ -8,13 +8,13 @@ from pathlib import Path
 import anyio
 import apsw
 import pytest
-from check_store import StoreConformance
-from store_support import NODE, NOW, OpenStore, key_of, note, opening, take
+from store_support import NODE, NOW, key_of, note, opening, take
 
 from casework.runtime.errors import StoreUnavailable
 from casework.runtime.seams import World
 from casework.runtime.store import sqlite_upkeep
 from casework.runtime.store.base import Append, Appended, CaseOpened, CaseRow, Store, Unavailable, Unknown
+from casework.runtime.store.conformance import OpenStore, StoreConformance
 from casework.runtime.store.generation import HALTED
 from casework.runtime.store.sqlite import SqliteStore
 from casework.runtime.store.verify import verify

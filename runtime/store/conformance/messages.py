@@ -5,24 +5,6 @@ It does not know how a store keeps anything.
 
 import anyio
 import pytest
-from store_support import (
-    NODE,
-    NOW,
-    TENANT,
-    arrived,
-    bounded,
-    claimed,
-    close,
-    decided,
-    evidence,
-    ids,
-    key_of,
-    note,
-    opening,
-    parked,
-    review,
-    take,
-)
 
 from casework.protocols.codec import encode, pack
 from casework.protocols.errors import FrameInvalid
@@ -40,6 +22,24 @@ from casework.runtime.store.base import (
     Store,
 )
 from casework.runtime.store.chain import broken_at
+from casework.runtime.store.conformance.support import (
+    NODE,
+    NOW,
+    TENANT,
+    arrived,
+    bounded,
+    claimed,
+    close,
+    decided,
+    evidence,
+    ids,
+    key_of,
+    note,
+    opening,
+    parked,
+    review,
+    take,
+)
 
 
 @bounded

@@ -4,7 +4,21 @@ It does not know how a store keeps anything.
 """
 
 import pytest
-from store_support import (
+
+from casework.runtime.store.base import (
+    Append,
+    Appended,
+    CaseExists,
+    CaseOpened,
+    CaseStatus,
+    Conflict,
+    Fenced,
+    InboxItem,
+    Store,
+    Wait,
+    WaitKind,
+)
+from casework.runtime.store.conformance.support import (
     NODE,
     NOW,
     TENANT,
@@ -21,20 +35,6 @@ from store_support import (
     take,
     there,
     timer,
-)
-
-from casework.runtime.store.base import (
-    Append,
-    Appended,
-    CaseExists,
-    CaseOpened,
-    CaseStatus,
-    Conflict,
-    Fenced,
-    InboxItem,
-    Store,
-    Wait,
-    WaitKind,
 )
 
 

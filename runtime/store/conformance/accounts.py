@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import anyio
 import msgspec
 import pytest
-from store_support import NOW, OpenStore, bounded, claimed, close, note, there
 
 from casework.runtime.ledger import broken_at, tally
 from casework.runtime.store.accounts import (
@@ -23,6 +22,7 @@ from casework.runtime.store.accounts import (
     draw_id,
 )
 from casework.runtime.store.base import Append, Appended, CaseRow, Conflict, Fenced, Store
+from casework.runtime.store.conformance.support import NOW, OpenStore, bounded, claimed, close, note, there
 
 TENANT_ACCOUNT, AGENT_ACCOUNT = "tenant/acme", "agent/acme/clerk"
 WHO = "ann"

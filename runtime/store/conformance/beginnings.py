@@ -3,7 +3,9 @@
 It does not know which store is tested.
 """
 
-from store_support import (
+from casework.runtime.store.base import Append, Appended, CaseStatus, Store
+from casework.runtime.store.claims import Claims
+from casework.runtime.store.conformance.support import (
     NODE,
     NOW,
     TENANT,
@@ -19,9 +21,6 @@ from store_support import (
     there,
     timer,
 )
-
-from casework.runtime.store.base import Append, Appended, CaseStatus, Store
-from casework.runtime.store.claims import Claims
 from casework.runtime.store.rules import CLAIM_BYTES_MAX
 
 #: When the node that made the cases lives no more.

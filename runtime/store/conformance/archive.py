@@ -1,11 +1,25 @@
-"""What a store promises of whole cases and of retention; part of the suite in `check_store`.
+"""What a store promises of whole cases and of retention; part of the suite.
 
 A store without these calls leaves the cases out. It does not know which store is tested.
 """
 
 import msgspec
 import pytest
-from store_support import (
+
+from casework.protocols.codec import digest
+from casework.runtime.store.archive import Archive, BroughtIn, NotClosed, Retained, Transfer
+from casework.runtime.store.base import (
+    Append,
+    CaseExists,
+    CaseKey,
+    CaseOpened,
+    CaseStatus,
+    DecisionRefused,
+    Duplicate,
+    Store,
+)
+from casework.runtime.store.chain import broken_at
+from casework.runtime.store.conformance.support import (
     NODE,
     NOW,
     OpenStore,
@@ -25,20 +39,6 @@ from store_support import (
     there,
     timer,
 )
-
-from casework.protocols.codec import digest
-from casework.runtime.store.archive import Archive, BroughtIn, NotClosed, Retained, Transfer
-from casework.runtime.store.base import (
-    Append,
-    CaseExists,
-    CaseKey,
-    CaseOpened,
-    CaseStatus,
-    DecisionRefused,
-    Duplicate,
-    Store,
-)
-from casework.runtime.store.chain import broken_at
 from casework.runtime.store.memory import MemoryStore
 from casework.runtime.store.verify import verify
 

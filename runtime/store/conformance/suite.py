@@ -5,7 +5,8 @@
         def open_store(self, tmp_path: Path) -> OpenStore:
             return lambda: MyStore.open(tmp_path)       # an async context manager
 
-The factory opens the same store each time within one test, so a case may close it and look again.
+The factory opens the same store each time within one test, so a case may close it and look again. It needs pytest,
+and anyio's plugin runs it on asyncio, and on trio where that is installed; `anyio_backend` chooses.
 It does not know how a store keeps anything.
 """
 
@@ -13,13 +14,28 @@ from collections.abc import AsyncIterator, Sequence
 
 import anyio
 import pytest
-from store_accounts import AccountConformance
-from store_archive import ArchiveConformance
-from store_beginnings import BeginningConformance
-from store_claims import ClaimConformance
-from store_log import LogConformance
-from store_messages import MessageConformance
-from store_support import (
+
+from casework.protocols.codec import digest
+from casework.protocols.errors import FrameInvalid
+from casework.runtime.store.base import (
+    Append,
+    Appended,
+    CaseKey,
+    CaseRow,
+    Conflict,
+    Duplicate,
+    Fenced,
+    InboxItem,
+    Store,
+)
+from casework.runtime.store.chain import broken_at
+from casework.runtime.store.conformance.accounts import AccountConformance
+from casework.runtime.store.conformance.archive import ArchiveConformance
+from casework.runtime.store.conformance.beginnings import BeginningConformance
+from casework.runtime.store.conformance.claims import ClaimConformance
+from casework.runtime.store.conformance.log import LogConformance
+from casework.runtime.store.conformance.messages import MessageConformance
+from casework.runtime.store.conformance.support import (
     NODE,
     NOW,
     TENANT,
@@ -40,24 +56,10 @@ from store_support import (
     there,
     timer,
 )
-
-from casework.protocols.codec import digest
-from casework.protocols.errors import FrameInvalid
-from casework.runtime.store.base import (
-    Append,
-    Appended,
-    CaseKey,
-    CaseRow,
-    Conflict,
-    Duplicate,
-    Fenced,
-    InboxItem,
-    Store,
-)
-from casework.runtime.store.chain import broken_at
 from casework.runtime.store.verify import verify
 
 
+@pytest.mark.anyio
 @bounded
 class StoreConformance(
     LogConformance,

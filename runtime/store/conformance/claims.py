@@ -6,10 +6,21 @@ It does not know which store is tested.
 from collections.abc import Sequence
 
 import pytest
-from store_support import NODE, NOW, claimed, evidence, key_of, note, opening, parked, take, there
 
 from casework.runtime.store import rules
 from casework.runtime.store.base import Append, Appended, CaseRow, CaseStatus, Store
+from casework.runtime.store.conformance.support import (
+    NODE,
+    NOW,
+    claimed,
+    evidence,
+    key_of,
+    note,
+    opening,
+    parked,
+    take,
+    there,
+)
 
 #: Longer than any lease that these cases give.
 LATER = 10_000
