@@ -16,8 +16,9 @@ FLOORS = {
         "groups", "belongings", "life", "cell", "homes", "pool", "actorsystem", "flow", "node", "runtime", "simulation",
     ),
     "casework.runtime.store": (
-        "base", "chain", "rules", "queries", "changes", "schema", "migrations", "connections", "lock", "batch",
-        "memory", "sqlite_writer", "sqlite", "sqlite_reader", "verify", "door_wire", "door", "door_client", "urls",
+        "accounts", "base", "chain", "rules", "claims", "ledger_rules", "queries", "sqlite_accounts", "changes",
+        "schema", "migrations", "connections", "lock", "batch", "memory_accounts", "memory", "sqlite_claims",
+        "sqlite_writer", "sqlite", "sqlite_reader", "verify", "door_wire", "door", "door_client", "urls", "conformance",
     ),
     "casework.runtime.simulation": (
         "errors", "trace", "process", "waiting", "loop", "order", "burial", "guard", "plan", "world", "mischief",
