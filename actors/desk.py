@@ -5,6 +5,7 @@ entry belongs to one frame and attempt: the frame's own bytes are the key, so no
 It does not know how a worker is chosen, nor what a task is about.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from casework.runtime.staff import CaseRef
 
 #: Tasks whose last route is remembered; the oldest is forgotten first.
 ROUTES_MAX: Final = 10_000
+#: Seconds by which the end of an attempt's time may be heard late. Later only a process hears it that stood still or
+#: was starved, and its agents with it.
+LATE_SECONDS_MAX: Final = 2.0
 
 
 @dataclass(slots=True, eq=False)
@@ -29,12 +33,23 @@ class InHand:
     task: Task
     attempt: int
     case: CaseRef
+    due: float = math.inf
+    """When its time is over, in monotonic seconds."""
     agent: str = ""
     """The agent it was routed to, empty while it waits."""
     worker: str = ""
     begun: bool = False
     recalled: bool = False
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+
+class Routed(NamedTuple):
+    """What is remembered of who was given a task last."""
+
+    agent: str
+    due: float
+    """When that attempt's time is over, in monotonic seconds."""
+    decision: Decision
 
 
 class DeskStatistics(NamedTuple):
@@ -57,7 +72,7 @@ class Desk:
         self._in_hand: dict[tuple[bytes, int], InHand] = {}
         self._by_task: dict[str, list[InHand]] = {}
         self._busy: dict[str, InHand] = {}
-        self._routes: OrderedDict[str, tuple[str, Decision]] = OrderedDict()
+        self._routes: OrderedDict[str, Routed] = OrderedDict()
         self._done = self._failed = 0
         self.freed: Callable[[str], None] = _nobody
         """Called with the agent's name when one of its workers becomes free while something waits."""
@@ -88,7 +103,7 @@ class Desk:
         assert worker not in self._busy, "a worker does one task at a time"
         in_hand.worker = worker
         self._busy[worker] = in_hand
-        self._routes[in_hand.task.id] = (in_hand.agent, decision)
+        self._routes[in_hand.task.id] = Routed(in_hand.agent, in_hand.due, decision)
         self._routes.move_to_end(in_hand.task.id)
         if len(self._routes) > ROUTES_MAX:
             self._routes.popitem(last=False)
@@ -135,13 +150,13 @@ class Desk:
             self.recall(task_id)
 
     def judge(self, task: Task, outcome: Completed | Failed, now: float) -> None:
-        """Hear how the case sees a task's end; an attempt without an answer speaks against the agent that had it."""
+        """Hear how the case sees a task's end; an attempt that got no answer in its time speaks against its agent."""
         self._done += isinstance(outcome, Completed)
         self._failed += isinstance(outcome, Failed)
         if isinstance(outcome, Failed) and outcome.kind is FailureKind.TIMEOUT and not outcome.agent:
             routed = self._routes.get(task.id)
-            if routed is not None:
-                self._circuits.of(routed[0]).failed(now)
+            if routed is not None and now <= routed.due + LATE_SECONDS_MAX:
+                self._circuits.of(routed.agent).failed(now)
 
     def busy(self, worker: str) -> bool:
         """Tell whether a worker has a task."""
@@ -150,7 +165,7 @@ class Desk:
     def routed(self, task_id: str) -> Decision | None:
         """Give the last decision about who does a task."""
         found = self._routes.get(task_id)
-        return found[1] if found is not None else None
+        return found.decision if found is not None else None
 
     def statistics(self) -> DeskStatistics:
         """Give what lies on the desk."""

@@ -19,7 +19,7 @@ from casework.protocols.records import Decision
 from casework.protocols.wire import Completed, Failed, FailureKind, Task
 from casework.runtime.errors import NotSent
 from casework.runtime.ref import Ref
-from casework.runtime.seams import Clock
+from casework.runtime.seams import MICROS, Clock
 from casework.runtime.staff import CallRequest, CallResult, CaseRef, Retry, Ruling, Undoing
 
 
@@ -50,7 +50,9 @@ class CrewStaff:
 
     def dispatch(self, frame: bytes, task: Task, attempt: int, case: CaseRef) -> Failed | None:
         """Send a task's frame to the supervisor; never waits. A refusal comes back at once."""
-        in_hand = InHand(frame, task, attempt, case)
+        left = (task.deadline - self.clock.wall_micros()) / MICROS
+        due = self.clock.monotonic() + min(left, self.attempt_seconds(task))
+        in_hand = InHand(frame, task, attempt, case, due)
         self.desk.put(in_hand)
         try:
             self.supervisor.tell_nowait(frame, sender=case.address, attempt=attempt, trace=task.trace)
