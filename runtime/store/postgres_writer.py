@@ -187,7 +187,12 @@ class PostgresWriter:
         """Answer calls: those that fit by the short way, all others by the long one."""
         fitting = self._quick.fitting([call.asked for call in calls])
         if fitting:
-            await self._attempt_quick([calls[place] for place in fitting])
+            try:
+                await self._attempt_quick([calls[place] for place in fitting])
+            except BaseException:
+                # Nobody was begun with whom this one interrupts.
+                _refuse(calls, Unavailable("it was interrupted"))
+                raise
         rest = [call for call in calls if not call.answered]
         if rest:
             await self._serve_fully(rest)

@@ -9,7 +9,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from postgres_server import PostgresServer
-from store_support import NODE, NOW, arrived, claimed, evidence, key_of, note, opening, there
+from store_support import NODE, NOW, TENANT, arrived, claimed, evidence, key_of, note, opening, there
 
 from casework.runtime.errors import StoreInvalid
 from casework.runtime.seams import MICROS, World
@@ -24,8 +24,10 @@ from casework.runtime.store.base import (
     Fenced,
     InboxItem,
     Store,
+    Unavailable,
 )
 from casework.runtime.store.postgres import PostgresStore
+from casework.runtime.store.postgres_writer import POINT_COMMIT_BEFORE
 from casework.runtime.store.urls import open_store
 from casework.runtime.store.verify import verify
 
@@ -177,6 +179,37 @@ async def test_a_value_that_the_server_does_not_take_is_refused_alone(store: Pos
         group.start_soon(append, "bad", Append(bad.key, 1, 1, (note(1),), result="a\0b"))
         group.start_soon(append, "good", Append(good.key, 1, 1, (note(1),)))
     assert answers == {"bad": StoreInvalid, "good": Appended()}
+
+
+async def test_a_bug_on_the_short_way_leaves_nobody_of_its_batch_waiting(url: str, store: PostgresStore) -> None:
+    class Bug:
+        armed = False
+
+        def point(self, name: str) -> None:
+            if self.armed and name == POINT_COMMIT_BEFORE:
+                self.armed = False
+                raise RuntimeError("a bug")
+
+    bug = Bug()
+    broken = await open_store(url, World(faults=bug))
+    row = await claimed(broken, "c")
+    answers: dict[str, object] = {}
+
+    async def append() -> None:
+        with pytest.raises(RuntimeError, match="a bug"):
+            await broken.append(Append(row.key, 1, 1, (note(1),)))
+
+    async def deliver() -> None:
+        answers["deliver"] = await broken.deliver(TENANT, "c", "m1", arrived())
+
+    bug.armed = True
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(append)
+            group.start_soon(deliver)
+    assert answers == {"deliver": Unavailable("it was interrupted")}
+    await broken.aclose()
+    assert (await there(store, "c")).next_seq == 1
 
 
 @pytest.mark.promise("STORE-6")
