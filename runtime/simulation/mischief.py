@@ -5,15 +5,10 @@ Once healed nothing goes wrong any more. It does not know what its faults are do
 
 import random
 from collections import Counter
-from collections.abc import Callable
-from typing import Final, TypeVar, final
-
-import anyio
+from typing import Final, final
 
 from casework.runtime.simulation.plan import POINT_ACTIVE, FaultPlan
-from casework.runtime.simulation.world import FaultPoints, SimulatedRandomness, alive
-
-T = TypeVar("T")
+from casework.runtime.simulation.world import FaultPoints, SimulatedRandomness
 
 #: Processes that die at one named point in a run: one that is passed each second would leave nobody alive.
 KILLS_MAX: Final = 3
@@ -69,32 +64,13 @@ class Mischief:
         """Give a stream for whoever has to choose what a fault hits."""
         return self._chance.stream(f"choice/{name}")
 
-    async def outside(self, name: str, effect: Callable[[], T]) -> T:
-        """Reach for the world as a tool does: slowly, perhaps in vain, perhaps without hearing that it was done.
-
-        Args:
-            name: names the points before and after the effect, `<name>.before` and `<name>.after`.
-            effect: what is done to the world, at once.
-
-        Raises:
-            ConnectionError: it did not happen, or it did and nobody says so.
-
-        If cancelled, it may have happened.
-        """
-        await self._pass(f"{name}.before")
-        await anyio.sleep(self.seconds("tool_seconds"))
-        await alive()
-        if self.strikes("tool_failure"):
-            raise ConnectionError(f"{name} could not be reached")
-        value = effect()
-        await self._pass(f"{name}.after")
-        if self.strikes("tool_unheard"):
-            raise ConnectionError(f"{name} broke off")
-        return value
-
-    async def _pass(self, point: str) -> None:
-        self.points.point(point)
-        await alive()
+    def answered(self, answer: str) -> str:
+        """Give a model's answer, or in its place what nobody can use: nothing, a part of it, or something else."""
+        if not self.strikes("model_nonsense"):
+            return answer
+        return self._chance.stream("choice/nonsense").choice(
+            ("", answer[: len(answer) // 2], "I cannot help with that")
+        )
 
     def _kills(self, point: str) -> bool:
         if point not in self._active:

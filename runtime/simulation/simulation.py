@@ -22,6 +22,7 @@ from casework.runtime.simulation.messages import Messages
 from casework.runtime.simulation.mischief import Mischief
 from casework.runtime.simulation.node import Ground, Place, SimulatedNode
 from casework.runtime.simulation.order import insertion_order
+from casework.runtime.simulation.outside import Outside
 from casework.runtime.simulation.plan import FaultPlan, draw_plan
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Simulation:
         self.loop = loop
         self.mischief = Mischief(seed, plan)
         self.messages = Messages(loop, self.mischief)
+        self.outside = Outside(loop, self.mischief)
         self.disk = Disk(loop, self.mischief, self.messages)
         self.nodes: dict[str, SimulatedNode[object]] = {}
         self._ground = Ground(seed, loop, self.mischief, self.messages, self.disk)

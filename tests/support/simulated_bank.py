@@ -13,10 +13,11 @@ from msgspec import Struct
 from casework.actors import Agent, Crew, ToolContext, Work, skill, tool
 from casework.actors.policy import Bounds, Limits, Policy
 from casework.actors.tools import Tool
+from casework.protocols.codec import unpack
 from casework.protocols.wire import OnStop, RiskTier
 from casework.runtime import Case, Flow
 from casework.runtime.errors import CallFailed, TaskFailed
-from casework.runtime.simulation.mischief import Mischief
+from casework.runtime.simulation import Simulation
 
 T = TypeVar("T")
 
@@ -67,11 +68,11 @@ class Bank:
         return [each for each in self.payments if each.case_id == case_id]
 
 
-def bank_tools(bank: Bank, mischief: Mischief) -> tuple[Tool, ...]:
+def bank_tools(bank: Bank, simulation: Simulation) -> tuple[Tool, ...]:
     """Make the tools by which a run's bank is reached, as badly as its plan says."""
 
     async def reach(name: str, effect: Callable[[], T]) -> T:
-        return await mischief.outside(name, effect)
+        return await simulation.outside.reach(name, effect)
 
     def writes(name: str, *, keyed: bool, asked: bool) -> Tool:
         async def verify(arguments: Refund, value: object, context: ToolContext) -> bool:
@@ -90,14 +91,20 @@ def bank_tools(bank: Bank, mischief: Mischief) -> tuple[Tool, ...]:
     async def limit(arguments: Customer, context: ToolContext) -> int:
         return await reach("bank.limit", lambda: LIMIT)
 
+    @tool(name="model.judge", tier=RiskTier.READ_ONLY, timeout_seconds=8)
+    async def model(arguments: Refund, context: ToolContext) -> str:
+        return await reach("model.judge", lambda: simulation.mischief.answered(f"verdict: {arguments.euros <= LIMIT}"))
+
     keyed = writes("bank.pay", keyed=True, asked=False)
-    return (keyed, writes("bank.claim", keyed=False, asked=True), writes("bank.cash", keyed=False, asked=False), limit)
+    asked = writes("bank.claim", keyed=False, asked=True)
+    return (keyed, asked, writes("bank.cash", keyed=False, asked=False), limit, model)
 
 
 @skill
 async def judge(inputs: Refund, work: Work) -> bool:
-    """Say whether a refund is within what is paid at once."""
-    return inputs.euros <= await work.call("limit", {"customer": inputs.customer}, returns=int)
+    """Have a model say whether a refund is within what is paid at once; fails where it says nothing of use."""
+    answer = await work.call("model.judge", inputs, returns=str)
+    return {"verdict: True": True, "verdict: False": False}[answer]
 
 
 @skill
@@ -111,7 +118,13 @@ async def refund(case: Case, inputs: Refund) -> str:
     fine = await _again(
         case,
         lambda: case.delegate(
-            "judge", inputs, returns=bool, goal="Judge", tools=["limit"], deadline_seconds=3_600, on_stop=OnStop.FAIL
+            "judge",
+            inputs,
+            returns=bool,
+            goal="Judge",
+            tools=["model.judge"],
+            deadline_seconds=3_600,
+            on_stop=OnStop.FAIL,
         ),
     )
     if not fine.value:
@@ -157,6 +170,15 @@ async def letter(case: Case, inputs: Refund) -> str:
     return str(await _again(case, lambda: case.call("bank.pay", inputs, returns=object)))
 
 
+async def coins(case: Case, inputs: Refund) -> int:
+    """Take three coins, each under the same key, and count what they are worth."""
+    worth = 0
+    for _ in range(3):
+        arrived = await case.park("coin", reason="more is to come")
+        worth += unpack(arrived.value, int)
+    return worth
+
+
 async def _again(case: Case, ask: Callable[[], Awaitable[T]]) -> T:
     """Ask again after a failure that is known to have left nothing, with pauses."""
     for _ in range(TRIES):
@@ -167,11 +189,11 @@ async def _again(case: Case, ask: Callable[[], Awaitable[T]]) -> T:
     return await ask()
 
 
-def bank_crew(bank: Bank, mischief: Mischief) -> Crew:
+def bank_crew(bank: Bank, simulation: Simulation) -> Crew:
     """Make the crew that works with a run's bank."""
-    tools = bank_tools(bank, mischief)
+    tools = bank_tools(bank, simulation)
     names = tuple(each.name for each in tools)
-    flows = [Flow.of(each, inputs=Refund, tools=names) for each in (refund, claim, cash, letter)]
+    flows = [Flow.of(each, inputs=Refund, tools=names) for each in (refund, claim, cash, letter, coins)]
     agents = [
         Agent(name, {name: known}, tools=names, tier_max=IRREVERSIBLE)
         for name, known in (("judge", judge), ("settle", settle))

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import anyio
 
-from casework.protocols.codec import decode_entry
+from casework.protocols.codec import decode_entry, unpack
 from casework.protocols.records import Closed, Decided, Entry, Review, ReviewAction
 from casework.runtime.errors import Stopping, StoreUnavailable
 from casework.runtime.runtime import Runtime, Staffing
@@ -20,6 +20,7 @@ from casework.runtime.store.base import (
     CaseStatus,
     DecisionTaken,
     Delivered,
+    DeliverResult,
     Duplicate,
     ReviewRow,
     WaitKind,
@@ -43,6 +44,7 @@ CASES = [
     *(("claim", f"claim-{n}", Refund(f"c{n}", 10 + n)) for n in range(2)),
     *(("cash", f"cash-{n}", Refund(f"c{n}", 20 + n)) for n in range(2)),
     *(("letter", f"letter-{n}", Refund(f"c{n}", 30 + n)) for n in range(2)),
+    ("coins", "coins-0", Refund("c0", 0)),
 ]
 
 
@@ -97,6 +99,22 @@ class Outsiders:
                     break
                 await anyio.sleep(5.0)
 
+    async def throw_coins(self) -> None:
+        """Give each coin until it was taken, and some of them again afterwards, as a sender does who heard nothing."""
+        for worth in (1, 10, 100):
+            for _ in range(TAKEN_TRIES):
+                taken = await self._throw(worth)
+                if isinstance(taken, Delivered | Duplicate):
+                    break
+                await anyio.sleep(5.0)
+            if self._chance.random() < 0.5:
+                await self._throw(worth)
+
+    async def _throw(self, worth: int) -> DeliverResult:
+        return await self.insist(
+            lambda runtime: runtime.deliver("coins-0", by="client", key="coin", value=worth, message_id=f"coin-{worth}")
+        )
+
     async def decide_all(self) -> None:
         """Look at what is open now and then, and decide: by the books where somebody asks whether it happened."""
         while True:
@@ -134,7 +152,7 @@ class Outsiders:
 async def bank_run(simulation: Simulation) -> dict[str, str]:
     """Run the bank's crew on three nodes until everything has come to its end, and check it."""
     bank = Bank()
-    crew = bank_crew(bank, simulation.mischief)
+    crew = bank_crew(bank, simulation)
     nodes = [simulation.node(name, service(crew)) for name in ("a", "b", "c")]
     outsiders = Outsiders(simulation, nodes, bank)
     simulation.begin()
@@ -143,6 +161,7 @@ async def bank_run(simulation: Simulation) -> dict[str, str]:
         async with anyio.create_task_group() as clients:
             clients.start_soon(outsiders.open_all)
             clients.start_soon(outsiders.write_letters)
+            clients.start_soon(outsiders.throw_coins)
         heal = simulation.mischief.plan.heal_seconds
         rows = await _ended(simulation, outsiders, heal + END_SECONDS)
         jobs.cancel_scope.cancel()
@@ -181,6 +200,9 @@ async def check(simulation: Simulation, bank: Bank, rows: list[CaseRow]) -> None
         assert isinstance(closed, Closed), _told(entries)
         assert not closed.error, f"{case_id}: {closed.error} {_told(entries)}"
         if b"given up" in bytes(closed.value):
+            continue
+        if case_id.startswith("coins"):
+            assert unpack(closed.value, int) == 111, f"{case_id} counted {unpack(closed.value, int)}: {_told(entries)}"
             continue
         rejected = any(
             isinstance(each, Decided) and each.action is ReviewAction.REJECT for each in entries

@@ -54,3 +54,9 @@ def test_a_point_kills_in_a_quarter_of_the_seeds_and_a_few_times_at_most() -> No
         kills.append(sum(mischief._kills("append.after") for _ in range(10)))
     assert set(kills) == {0, KILLS_MAX}
     assert 0.20 < kills.count(KILLS_MAX) / SEEDS < 0.30
+
+
+def test_a_model_answers_what_nobody_can_use_where_the_plan_says_so() -> None:
+    assert Mischief(0, FaultPlan()).answered("yes") == "yes"
+    mischief = Mischief(0, FaultPlan(model_nonsense=1.0))
+    assert "the answer" not in {mischief.answered("the answer") for _ in range(20)}
