@@ -22,7 +22,7 @@ FLOORS = {
     ),
     "casework.runtime.simulation": (
         "errors", "trace", "process", "waiting", "loop", "order", "burial", "guard", "plan", "world", "mischief",
-        "messages", "disk", "node", "simulation",
+        "messages", "outside", "disk", "node", "simulation",
     ),
     "casework.runtime.flow": (
         "operations", "saga", "case", "entries", "engine", "logbook", "opening", "replay", "services", "calls",
