@@ -131,7 +131,7 @@ class StoreConformance(
         row = await claimed(store, "a")
         await store.append(Append(row.key, 1, 1, (note(1), note(2)), opens=(opening(key_of("child")),)))
         done: list[tuple[int, int]] = []
-        assert await verify(store, lambda *at: done.append(at)) == []
+        assert await verify(store, lambda cases, of: done.append((cases, of))) == []
         assert done == [(1, 3), (2, 3), (3, 3)]
 
     @pytest.mark.promise("STORE-9")
