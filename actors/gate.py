@@ -47,8 +47,7 @@ class Denial(NamedTuple):
     why: str
 
 
-@dataclass(slots=True, frozen=True)
-class Tried:
+class Tried(Struct, frozen=True, gc=False):
     """How one try at a tool's body ended."""
 
     value: object = None
@@ -82,6 +81,7 @@ class Gate:
     circuits: Circuits
     policy_hash: str = field(init=False)
     _repeats: Repeats = field(init=False, default_factory=Repeats)
+    _new_scope: type[anyio.CancelScope] | None = field(init=False, default=None)
     _bulkheads: dict[str, Bulkhead] = field(init=False, default_factory=dict[str, Bulkhead])
 
     def __post_init__(self) -> None:
@@ -274,7 +274,10 @@ class Gate:
 
     async def _bounded(self, tool: Tool, call: Awaitable[object]) -> Tried:
         """Await what a tool does, no longer than it may take; the only place that catches what a tool raises."""
-        with anyio.CancelScope() as scope:
+        # `anyio.CancelScope()` asks each time which event loop runs; the answer does not change.
+        if self._new_scope is None:
+            self._new_scope = type(anyio.CancelScope())
+        with self._new_scope() as scope:
             alarm = self.ground.timers.after(tool.timeout_seconds, scope.cancel)
             try:
                 return Tried(await call)

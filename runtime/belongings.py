@@ -65,7 +65,7 @@ class Belongings:
         """End the jobs, then the children; bounded in time. If cancelled, call it again."""
         for address in list(self._monitored):
             self.unmonitor(address)
-        if self._jobs is not None:
+        if self._jobs:
             self._jobs.cancel()
             with anyio.move_on_after(JOBS_END_SECONDS):
                 await self._jobs.wait_ended()

@@ -7,6 +7,7 @@ decides whether a new behavior goes on with the same mailbox. The message that f
 It does not know what a message means, nor who may send one.
 """
 
+from collections.abc import Callable
 from typing import Final, final
 
 import anyio.lowlevel
@@ -69,6 +70,26 @@ class Cell(Life, eq=False, gc=False):
         self._schedule()
         if shed is not None:
             self._bury(shed, "shed for a younger message")
+
+    def step_in(self, act: Callable[[], None]) -> bool:
+        """Let a synchronous part of the behavior run at once if nothing is to be done before it; False if there is.
+
+        What it raises is the failure of the actor.
+        """
+        if self._scheduled or self._urgent or self._ending or self.phase is not Phase.RUNNING or self.mailbox:
+            return False
+        # What it sends to itself waits for a turn.
+        self._scheduled = True
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - the boundary: to supervision
+            self._job_failed("event", error)
+        self._scheduled = False
+        if self.mailbox or self._urgent:
+            self._schedule()
+        else:
+            self._rest()
+        return True
 
     def abandon(self, envelope: Envelope) -> None:
         """Cancel the handler if it is at work on this message; the incarnation goes on with the next one."""

@@ -130,9 +130,7 @@ class CellJobs:
 
     __slots__ = ("_empty", "_ended", "_failed", "_pool", "_works")
 
-    def __init__(
-        self, pool: JobPool, *, failed: Callable[[str, Exception], None], ended: Callable[[], None]
-    ) -> None:
+    def __init__(self, pool: JobPool, *, failed: Callable[[str, Exception], None], ended: Callable[[], None]) -> None:
         self._pool = pool
         self._failed = failed
         self._ended = ended

@@ -107,8 +107,7 @@ class Life(Struct, eq=False, gc=False):
         if address in kernel.cells or address in kernel.names:
             raise NameTaken(address)
         self._behavior = behavior
-        self.mailbox.depth_max = options.mailbox_depth_max
-        self.mailbox.overflow = options.overflow
+        self.mailbox.depth_max, self.mailbox.overflow = options.mailbox_depth_max, options.overflow
         self.waits = options.overflow is Overflow.WAIT
         kernel.cells[address] = self
         self.group.add(self)
@@ -144,12 +143,15 @@ class Life(Struct, eq=False, gc=False):
     @property
     def running(self) -> int:
         """1 while it handles a message, else 0."""
-        return 0 if self.current is None else 1
+        return int(self.current is not None)
 
     def post_nowait(self, envelope: Envelope) -> None:
         raise NotImplementedError
 
     async def post(self, envelope: Envelope) -> None:
+        raise NotImplementedError
+
+    def step_in(self, act: Callable[[], None]) -> bool:
         raise NotImplementedError
 
     def abandon(self, envelope: Envelope) -> None:
@@ -160,8 +162,8 @@ class Life(Struct, eq=False, gc=False):
 
     def spawn_child(self, name: str, factory: Callable[[], Behavior], options: CellOptions) -> Ref:
         """Start a child."""
-        address = f"{self.address}/{name}"
-        return type(self)(self.kernel, address, factory, options, self.system, self.own.children, self).ref
+        place = (self.kernel, f"{self.address}/{name}", factory, options, self.system, self.own.children, self)
+        return type(self)(*place).ref
 
     def start_job(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """Start a job that ends with the incarnation."""
@@ -176,9 +178,8 @@ class Life(Struct, eq=False, gc=False):
     def stop(self) -> None:
         """Let it end after its running handler."""
         if self.phase is Phase.HELD:
-            self._leave(Exit.SHUTDOWN)
-        else:
-            self.signal(Stop())
+            return self._leave(Exit.SHUTDOWN)
+        return self.signal(Stop())
 
     def stop_idle(self) -> bool:
         """End it at once if it has nothing to do and nothing to tidy up; say whether it has ended."""
@@ -213,8 +214,7 @@ class Life(Struct, eq=False, gc=False):
     async def wait_phase(self, *phases: Phase) -> None:
         """Wait until it is in one of these phases; if cancelled, nothing is left behind."""
         while self.phase not in phases:
-            if self._moved is None:
-                self._moved = self.kernel.new_event()
+            self._moved = self._moved or self.kernel.new_event()
             await self._moved.wait()
 
     def abort(self) -> None:

@@ -7,29 +7,26 @@ It does not know what a flow is.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
 import anyio
+from msgspec.structs import replace
 
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.errors import StoreUnavailable
-from casework.runtime.flow.case import Flow
 from casework.runtime.flow.casecell import CaseCell
-from casework.runtime.flow.household import Household
-from casework.runtime.lease import LEASE_SECONDS, Lease
+from casework.runtime.flow.household import Host, Household
+from casework.runtime.lease import LEASE_SECONDS
 from casework.runtime.ref import Ref
-from casework.runtime.seams import MICROS, World
-from casework.runtime.staff import Staff
-from casework.runtime.store.base import CaseKey, CaseRow, Store
+from casework.runtime.seams import MICROS
+from casework.runtime.store.base import CaseKey, CaseOpened, CaseRow, Opening, OpenResult, Unknown
 from casework.runtime.store.chain import broken_at
-from casework.runtime.store.claims import Claimed
+from casework.runtime.store.claims import Claimed, opened_by
 from casework.runtime.store.generation import HALTED
 from casework.runtime.store.rules import ALONE_MICROS, SUSPECT_CLAIMS, SUSPECT_MICROS
 from casework.runtime.supervision import Restart
-from casework.runtime.telemetry import Telemetry
-from casework.runtime.timers import Timers
 
 #: Cases that work at the same time; more wait in the store.
 ACTIVE_MAX: Final = 256
@@ -64,7 +61,7 @@ class NodeStatistics(NamedTuple):
 class Node:
     """One incarnation of a process that works on cases."""
 
-    def __init__(self, household: Callable[["Node"], Household], system: ActorSystem) -> None:
+    def __init__(self, household: Callable[[Host], Household], system: ActorSystem) -> None:
         self._house = household(self)
         self._lease = self._house.lease
         self._system = system
@@ -76,6 +73,11 @@ class Node:
         # Who waits for one case: were they all woken by each change, a hundred would look a hundred times a case.
         self._watched: dict[CaseKey, anyio.Event] = {}
         self._looking = True
+        # Cases that nobody has wait for room, so none that came later is taken before them.
+        self._backlog = False
+        self._claiming = False
+        # Cases that are being taken, or may be, and got something meanwhile.
+        self._early: set[CaseKey] = set()
         self._looked = False
         self._alarm_due = 0
         self._claimed = 0
@@ -118,6 +120,35 @@ class Node:
         """Tell whether no case can go on without something from outside."""
         looking = self._looking or self._watching or self._wake.is_set()
         return not (looking or self._starting or self._working())
+
+    async def open(self, opening: Opening) -> OpenResult:
+        """Open a case, and take it at once if there is room: then nobody needs to look for it.
+
+        If cancelled, it may have been opened; if it was taken as well, it is worked on all the same.
+        """
+        key, term = opening.key, self._lease.term
+        if self.knows(key) or not self._has_room():
+            return await self._house.store.open_case(opening)
+        taking = replace(opening, node=self.name)
+        self._starting.add(key)
+        result: OpenResult = Unknown("it was interrupted")
+        try:
+            result = await self._house.store.open_case(taking)
+        finally:
+            if isinstance(result, CaseOpened):
+                self._claimed += 1
+                self._activate(opened_by(taking), term)
+            elif isinstance(result, Unknown):
+                # If it is there, it is ours, and nobody else would look for it.
+                self._lost.append(key)
+                self._wake.set()
+            else:
+                self._starting.discard(key)
+        return result
+
+    def knows(self, key: CaseKey) -> bool:
+        """Tell whether a case is at work here, or about to be."""
+        return key in self._cells or key in self._starting
 
     def resting(self, key: CaseKey) -> bool:
         """Tell whether a case that the store calls parked has nothing under way here either."""
@@ -173,7 +204,7 @@ class Node:
             oldest.release()
         self._wake.set()
 
-    def busy(self, _cell: CaseCell) -> None:
+    def busy(self, cell: CaseCell) -> None:
         """Hear that a parked case has something to do again."""
         self._notify()
 
@@ -188,7 +219,9 @@ class Node:
             del self._cells[cell.key]
         if cell.suspect:
             self._watching = False
-        if cell.released:
+        if cell.closed:
+            self._failures.pop(cell.key, None)
+        elif cell.released:
             self._failures.pop(cell.key, None)
             # Something may have come while the store took it back.
             self._expected.add(cell.key)
@@ -205,7 +238,8 @@ class Node:
                 self._lost.append(cell.key)
         self._ended += 1
         self._notify(cell.key)
-        self._wake.set()
+        if self._backlog or not cell.closed:
+            self._wake.set()
 
     def _failed(self, key: CaseKey, durable: int) -> None:
         times, length = self._failures.get(key, (0, durable))
@@ -214,6 +248,11 @@ class Node:
     def _working(self) -> int:
         # One that is doubted stands in the way of others until it is released.
         return sum(not cell.parked or cell.doubted for cell in self._cells.values())
+
+    def _has_room(self) -> bool:
+        """Tell whether a new case may be taken as it is opened."""
+        ready = self._looked and not (self._backlog or self._watching or self._draining or self._halted)
+        return ready and self._lease.fresh and self._working() + len(self._starting) < ACTIVE_MAX
 
     def _notify(self, *keys: CaseKey) -> None:
         changed, self._changed = self._changed, anyio.Event()
@@ -228,7 +267,10 @@ class Node:
             cell = self._cells.get(key)
             if cell is not None:
                 cell.nudge()
-            else:
+                continue
+            if self._claiming or key in self._starting:
+                self._early.add(key)
+            if key not in self._starting:
                 self._expected.add(key)
                 self._wake.set()
 
@@ -240,11 +282,16 @@ class Node:
         await self._reclaim()
         while not self._draining:
             room = ACTIVE_MAX - self._working()
-            if room <= 0:
+            self._backlog = room <= 0
+            if self._backlog:
                 return
             # Under a lease that may be over, what it claims would be free again at once.
             term = await self._lease.wait_fresh()
-            claims = await house.store.claim(self.name, limit=room, now=house.world.clock.wall_micros())
+            self._claiming = True
+            try:
+                claims = await house.store.claim(self.name, limit=room, now=house.world.clock.wall_micros())
+            finally:
+                self._claiming = False
             self._halted = self._halted if claims.halted is None else claims.halted
             rows = [claimed.row for claimed in claims.cases]
             keys = [row.key for row in rows]
@@ -256,6 +303,7 @@ class Node:
                 house.timers.after(SUSPECT_MICROS / MICROS, self._look)
             for claimed in claims.cases:
                 self._activate(claimed, term)
+            self._early &= self._starting
             expected.difference_update(keys)
             self._expected.difference_update(keys)
             if not claims.more:
@@ -309,10 +357,14 @@ class Node:
             broken = broken_at(row, claimed.records, from_seq=row.chapter)
             if broken is not None:
                 poison = poison or f"its log is not what was written: record {broken[0]}: {broken[1]}"
-        cell = CaseCell(row, claimed.records, self._house, term=term, poison=poison)
+        cell = CaseCell(claimed, self._house, term=term, poison=poison)
         self._cells[row.key] = cell
         self._starting.discard(row.key)
         self._spawn(row, cell)
+        if row.key in self._early:
+            # What it was given may not hold what came since.
+            self._early.discard(row.key)
+            cell.nudge()
 
     def _spawn(self, row: CaseRow, cell: CaseCell) -> Ref:
         name = f"case:{row.key.tenant}:{row.key.case_id}:{row.epoch}"
@@ -334,27 +386,3 @@ class Node:
             with suppress(StoreUnavailable):
                 await self._house.store.renew(self.name, until=self._lease_end())
                 self._lease.renewed(asked)
-
-
-def household(
-    store: Store, staff: Staff, flows: Mapping[str, Flow], crew: str, world: World, telemetry: Telemetry
-) -> Callable[[Node], Household]:
-    """Make what a node's cases share, once the node is there."""
-
-    def make(node: Node) -> Household:
-        return Household(
-            store=store,
-            staff=staff,
-            flows=flows,
-            crew=crew,
-            world=world,
-            timers=Timers(world.clock),
-            telemetry=telemetry,
-            lease=Lease(world.clock),
-            parked=node.parked,
-            ended=node.ended,
-            busy=node.busy,
-            cleared=node.cleared,
-        )
-
-    return make

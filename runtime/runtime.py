@@ -25,10 +25,11 @@ from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.delivery import awaited_key
 from casework.runtime.errors import FlowUnknown, MigrationRefused, Stopping, StoreUnavailable
 from casework.runtime.flow.case import CASE_ID, Flow
+from casework.runtime.flow.household import household
 from casework.runtime.flow.migration import difference, flow_of_version, wish_key, write_wish
 from casework.runtime.flow.opening import opening
 from casework.runtime.flow.reading import Reader
-from casework.runtime.node import Node, NodeStatistics, household
+from casework.runtime.node import Node, NodeStatistics
 from casework.runtime.retention import ended_with
 from casework.runtime.review import check_edit, view_of
 from casework.runtime.seams import World
@@ -228,7 +229,7 @@ class Runtime:
             trace=self.telemetry.case_opened(known.name, case_id, world.ids.new()),
             purpose=purpose or known.name,
         )
-        result = await self.store.open_case(opening(key, opened, world.clock.wall_micros()))
+        result = await self.node.open(opening(key, opened, world.clock.wall_micros()))
         if isinstance(result, Unavailable | Unknown):
             raise StoreUnavailable(self.store.url, result.why)
         return key
@@ -351,7 +352,7 @@ class Runtime:
             KeyError: there is no such case.
         """
         key = CaseKey(self._tenant, case_id)
-        known = False
+        known = self.node.knows(key)
         while True:
             changed, rested = self.node.changed(), self.node.resting(key)
             if known and not rested:

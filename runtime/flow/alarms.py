@@ -22,6 +22,14 @@ class Alarms:
         services = self._services
         self._alarms[step_id] = services.timers.at(due, lambda: services.tell(lambda: ring(step_id, due)))
 
+    @property
+    def ringing(self) -> bool:
+        """Tell whether one is about to ring: its moment has come."""
+        if not self._alarms:
+            return False
+        now = self._services.world.clock.wall_micros()
+        return any(alarm.moment <= now for alarm in self._alarms.values())
+
     def drop(self, step_id: str) -> bool:
         """Forget a step's alarm; tell whether there was one."""
         alarm = self._alarms.pop(step_id, None)

@@ -19,9 +19,8 @@ from casework.runtime.errors import (
     FlowUnknown,
     MailboxFull,
     NotSent,
-    StoreInvalid,
-    StoreUnavailable,
 )
+from casework.runtime.flow.casestore import CaseStore
 from casework.runtime.flow.cellref import CellRef
 from casework.runtime.flow.household import Household
 from casework.runtime.flow.incarnation import Incarnation
@@ -36,23 +35,19 @@ from casework.runtime.store.base import (
     Append,
     Appended,
     AppendResult,
-    CaseRow,
     CaseStatus,
     Fenced,
     InboxItem,
     Opening,
     Record,
-    Unavailable,
     Wait,
     WaitKind,
 )
+from casework.runtime.store.claims import Claimed
 from casework.runtime.store.rules import SUSPECT_CLAIMS
 from casework.runtime.telemetry import SpanHandle
 from casework.runtime.timers import Alarm
 
-#: Seconds between attempts to reach a store that is unavailable: the first, and the longest.
-RETRY_SECONDS_MIN = 0.05
-RETRY_SECONDS_MAX = 2.0
 #: Seconds for which results that only the case itself has seen may wait for what is appended next, and how many may:
 #: a crash repeats them, which is harmless, for nothing has left the case since.
 LAG_SECONDS: Final = 0.05
@@ -64,24 +59,24 @@ TOLD = frozenset({WaitKind.EVIDENCE, WaitKind.REVIEW, WaitKind.OPERATOR})
 class CaseCell:
     """The behavior of a case's actor."""
 
-    def __init__(
-        self, row: CaseRow, records: Sequence[Record], household: Household, *, term: int, poison: str = ""
-    ) -> None:
+    def __init__(self, claimed: Claimed, household: Household, *, term: int, poison: str = "") -> None:
         """Make the cell of a case that was claimed in a term of the node's lease.
 
         `poison` says why it must not run again, if it must not.
         """
+        row = claimed.row
         self.key = row.key
         self.parked = False  #: parked and durable, with nothing under way
         self.released = False  #: given back to the store, or owned by another incarnation now
+        self.closed = False  #: its last record is durable
         self.anew = False  #: ended for its log to be read anew
         self.doubted = row.claims > 1  #: claimed in vain before, and without a new record so far
         self.suspect = row.claims > SUSPECT_CLAIMS  #: alone on its node until it has a new record
-        self._term = term
         self._poison = poison
         self._row = row
-        self._records = records
+        self._claimed: Claimed | None = claimed
         self._house = household
+        self._store = CaseStore(household, row, term)
         self._logbook = Logbook(row, household.world.clock.wall_micros)
         self._held: list[tuple[int, Callable[[], None]]] = []
         self._appending = False
@@ -99,8 +94,9 @@ class CaseCell:
 
     async def started(self, context: Context) -> None:
         """Replay the log, take up what it left open, and read the inbox."""
-        self._context = context
-        reading = self._reading_of_log()
+        self._context, claimed = context, self._claimed
+        assert claimed is not None, "an actor starts once"
+        reading = self._reading_of_log(claimed.records)
         opened, flow = reading.opened, self._house.flows.get(self._row.flow)
         services = self._services(reading, flow.inputs if flow else object)
         self._incarnation = Incarnation(
@@ -110,21 +106,24 @@ class CaseCell:
             tools=flow.tools if flow else (),
             chapter=self._row.chapter,
         )
-        self._records = ()
+        self._claimed = None
         self._span = self._house.telemetry.case_run(opened.flow, self.key.case_id, opened.trace)
         if reading.reason:
             self._incarnation.halt(reading.reason)
         else:
             self._guarded(lambda: self._incarnation.begin(reading.inner))
         self._began = True
-        self._read()
+        # What was given with the claim need not be asked for, unless more came since.
+        self._reading = True
+        self._guarded(lambda: self._have_read(claimed.inbox))
+        self._guarded(self._incarnation.settle)
         self._flush()
 
-    def _reading_of_log(self) -> Reading:
+    def _reading_of_log(self, records: Sequence[Record]) -> Reading:
         if self._poison:
             # Not even replayed: that may be what breaks the cell.
             return Reading(unread(self._row), reason=self._poison)
-        return self._reader().read(self._row, self._records)
+        return self._reader().read(self._row, records)
 
     def _reader(self) -> Reader:
         house = self._house
@@ -132,16 +131,18 @@ class CaseCell:
 
     async def receive(self, context: Context, envelope: Envelope) -> None:
         """Handle one message: an agent's outcome, or an event of this process. Never waits."""
-        if self._ending:
-            return
         event = envelope.local
         if event is None:
-            self._guarded(lambda: self._outcome(envelope))
+            self._happen(lambda: self._outcome(envelope))
         else:
             assert callable(event), "events of a case are functions to run as its next message"
+            self._happen(event)
+
+    def _happen(self, event: Callable[[], object]) -> None:
+        if not self._ending:
             self._guarded(event)
-        self._guarded(self._incarnation.settle)
-        self._flush()
+            self._guarded(self._incarnation.settle)
+            self._flush()
 
     async def stopped(self, context: Context) -> None:
         """Let go of the flow; nothing is recorded."""
@@ -159,7 +160,9 @@ class CaseCell:
 
     def nudge(self) -> None:
         """Have the inbox read, as the case's next message; may be called from anywhere on the event loop."""
-        if self._began and not self._nudged:
+        if not self._began:
+            self._read_again = True
+        elif not self._nudged:
             self._nudged = True
             self._stir()
             self._tell(self._read)
@@ -222,6 +225,8 @@ class CaseCell:
         self._incarnation.halt(reason)
 
     def _tell(self, event: Callable[[], None]) -> None:
+        if self._context.step_in(lambda: self._happen(event)):
+            return
         try:
             self._context.self_ref.tell_local(event)
         except NotSent as error:
@@ -262,7 +267,7 @@ class CaseCell:
             if incarnation.wish is not None and status is CaseStatus.PARKED and not self._moving:
                 self._moving = True
                 self._context.start_soon(self._read_for_move)
-            if status is CaseStatus.PARKED and not self.parked and not (self._reading or self._moving):
+            if status is CaseStatus.PARKED and not (self.parked or self._reading or self._moving):
                 self.parked = True
                 self._house.parked(self)
             return
@@ -315,25 +320,8 @@ class CaseCell:
         logbook.send(report(self.key, parent, logbook.written, told, closed))
 
     async def _append(self, append: Append) -> None:
-        delay = RETRY_SECONDS_MIN
-        while True:
-            self._point("append.before")
-            result = await self._house.store.append(append)
-            self._point("append.after")
-            if not isinstance(result, Unavailable):
-                break
-            delay = await self._pause(delay)
+        result = await self._store.append(append)
         self._tell(lambda: self._appended(append, result))
-
-    async def _pause(self, seconds: float) -> float:
-        """Wait for a store that is unavailable; give how long to wait next time."""
-        await self._house.world.clock.sleep(seconds)
-        return min(seconds * 2, RETRY_SECONDS_MAX)
-
-    def _point(self, name: str) -> None:
-        faults = self._house.world.faults
-        if faults is not None:
-            faults.point(name)
 
     def _appended(self, append: Append, result: AppendResult) -> None:
         self._appending = False
@@ -349,6 +337,7 @@ class CaseCell:
         for record in append.records:
             self._house.telemetry.recorded(record.kind)
         if append.status is CaseStatus.CLOSED:
+            self.closed = True
             self._house.telemetry.case_closed(self._row.flow, append.result)
         due = [run for seq, run in self._held if seq < self._logbook.durable]
         self._held = [held for held in self._held if held[0] >= self._logbook.durable]
@@ -359,21 +348,10 @@ class CaseCell:
             self._end()
 
     async def _entitled(self) -> bool:
-        """Wait until this case may have an effect; after a lease that may have been over, look who has it now."""
-        lease, delay = self._house.lease, RETRY_SECONDS_MIN
-        while True:
-            term = await lease.wait_fresh()
-            if term == self._term:
-                return True
-            try:
-                row = await self._house.store.case(self.key)
-            except StoreUnavailable:
-                delay = await self._pause(delay)
-                continue
-            if row is None or (row.epoch, row.node) != (self._row.epoch, self._row.node):
-                self._tell(self._lose)
-                return False
-            self._term = term
+        entitled = await self._store.entitled()
+        if not entitled:
+            self._tell(self._lose)
+        return entitled
 
     def _lose(self) -> None:
         """End the cell of a case that another node has."""
@@ -385,13 +363,7 @@ class CaseCell:
         self._context.stop()
 
     async def _read_inbox(self) -> None:
-        delay = RETRY_SECONDS_MIN
-        while True:
-            try:
-                items = await self._house.store.inbox(self.key)
-                break
-            except StoreUnavailable:
-                delay = await self._pause(delay)
+        items = await self._store.inbox()
         self._tell(lambda: self._have_read(items))
 
     def _have_read(self, items: Sequence[InboxItem]) -> None:
@@ -402,16 +374,7 @@ class CaseCell:
             self._read()
 
     async def _read_for_move(self) -> None:
-        delay = RETRY_SECONDS_MIN
-        while True:
-            try:
-                records: Sequence[Record] = await self._house.store.records(self.key, self._row.chapter)
-                break
-            except StoreUnavailable:
-                delay = await self._pause(delay)
-            except StoreInvalid:
-                records = ()
-                break
+        records = await self._store.records()
         self._tell(lambda: self._move(records))
 
     def _move(self, records: Sequence[Record]) -> None:

@@ -14,7 +14,7 @@ It does not know what a task or a tool is, nor whether it is replaying.
 from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from msgspec import Raw
 
@@ -41,8 +41,7 @@ CLOSINGS_MAX: Final = 16
 OUTPUTS_MAX: Final = 10_000
 
 
-@dataclass(slots=True, frozen=True)
-class Output:
+class Output(NamedTuple):
     """A record that the flow causes."""
 
     step_id: str

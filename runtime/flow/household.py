@@ -5,7 +5,7 @@ A record of references, made once per node. It does not know what a case does wi
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from casework.runtime.flow.case import Flow
 from casework.runtime.lease import Lease
@@ -39,3 +39,47 @@ class Household:
     """Hear that a case which was parked has something to do."""
     cleared: Callable[[], None]
     """Hear that a suspect has a new record, and so did not kill the process."""
+
+
+class Host(Protocol):
+    """Who runs the cases, as they tell it of themselves."""
+
+    def parked(self, cell: "CaseCell") -> None:
+        """Hear that a case is parked and durable."""
+        ...
+
+    def ended(self, cell: "CaseCell") -> None:
+        """Hear that a cell has ended."""
+        ...
+
+    def busy(self, cell: "CaseCell") -> None:
+        """Hear that a parked case has something to do again."""
+        ...
+
+    def cleared(self) -> None:
+        """Hear that a suspect has a new record."""
+        ...
+
+
+def household(
+    store: Store, staff: Staff, flows: Mapping[str, Flow], crew: str, world: World, telemetry: Telemetry
+) -> Callable[[Host], Household]:
+    """Make what a node's cases share, once the node is there."""
+
+    def make(host: Host) -> Household:
+        return Household(
+            store=store,
+            staff=staff,
+            flows=flows,
+            crew=crew,
+            world=world,
+            timers=Timers(world.clock),
+            telemetry=telemetry,
+            lease=Lease(world.clock),
+            parked=host.parked,
+            ended=host.ended,
+            busy=host.busy,
+            cleared=host.cleared,
+        )
+
+    return make

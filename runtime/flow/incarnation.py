@@ -206,7 +206,7 @@ class Incarnation:
         if self.turned:
             return CaseStatus.OPEN
         working = self._calls.writing_now if self.halted else self._tasks.running or self._calls.running
-        return CaseStatus.OPEN if working else CaseStatus.PARKED
+        return CaseStatus.OPEN if working or self._alarms.ringing else CaseStatus.PARKED
 
     def waits(self) -> tuple[Wait, ...]:
         """Name everything that the case waits for from outside."""

@@ -22,7 +22,6 @@ from casework.runtime.store.base import (
     Wait,
 )
 
-
 #: Kinds of records that a crash takes back without harm: what they tell is found out, drawn or worked out again.
 REPEATABLE: Final = frozenset({"call", "task", "completed", "drawn", "noted", "decision", "won"})
 
@@ -54,7 +53,7 @@ class Logbook:
 
     @property
     def repeatable(self) -> int:
-        """Count the unwritten records, if nothing else goes out with them and a crash would only repeat them; else 0."""
+        """Count the unwritten records, if nothing else goes out with them and a crash only repeats them; else 0."""
         if self._consumed or self._sends or self._opens or self._opened or self._withdrawn:
             return 0
         return len(self._records) if self._repeats and self._chapter is None and self._pinned is None else 0

@@ -12,7 +12,7 @@ from casework.protocols.records import CaseResult, Closed, Entry, Review, Timer
 from casework.runtime.errors import CaseCancelled
 from casework.runtime.flow.engine import Pending
 from casework.runtime.flow.entries import fits
-from casework.runtime.flow.operations import NextReport, Park
+from casework.runtime.flow.operations import CallTool, Delegate, NextReport, Park
 from casework.runtime.flow.saga import PartlyDone
 from casework.runtime.store.base import Wait, WaitKind
 
@@ -32,6 +32,8 @@ def first_waiting(pending: Mapping[str, Pending], operation: type, entry: Entry)
 
 def waits_of(pending: Pending) -> list[Wait]:
     """Name what a waiting step waits for, if it is something from outside."""
+    if isinstance(pending.operation, CallTool | Delegate):
+        return []
     match pending.operation, pending.entry:
         case Park(key, reason), _:
             return [Wait(key, WaitKind.EVIDENCE, reason)]

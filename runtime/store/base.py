@@ -151,6 +151,8 @@ class Opening(Struct, frozen=True):
     source_hash: str
     crew: str
     parent: str = ""
+    node: str = ""
+    """The node that takes it at once, under epoch 1 and as its first claim, and is not told of it; else it is free."""
 
 
 class Append(Struct, frozen=True):

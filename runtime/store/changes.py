@@ -37,8 +37,8 @@ from casework.runtime.store.chain import GENESIS, chained
 _INSERT_RECORD: Final = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_CASE: Final = """
     INSERT INTO "case" (tenant, case_id, epoch, next_seq, node, status, result, flow, version, source_hash, crew,
-                        parent, head, opened_at, changed_at)
-    VALUES (?, ?, 0, 1, '', 'open', '', ?, ?, ?, ?, ?, ?, ?, ?)
+                        parent, head, opened_at, changed_at, claims)
+    VALUES (?, ?, ?, 1, ?, 'open', '', ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _INSERT_REVIEW: Final = "INSERT OR IGNORE INTO review VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _WITHDRAW: Final = "UPDATE review SET state = 'withdrawn' WHERE id = ? AND case_no = ? AND state = 'open'"
@@ -102,7 +102,8 @@ def open_case(connection: sqlite3.Connection, opening: Opening, arrived: list[Ca
     if there is not None:
         return CaseExists(there)
     _open(connection, opening)
-    arrived.append(opening.key)
+    if not opening.node:
+        arrived.append(opening.key)
     return CaseOpened(opening.key)
 
 
@@ -213,9 +214,9 @@ def _open(connection: sqlite3.Connection, opening: Opening) -> bool:
     if queries.case_number(connection, opening.key) is not None:
         return False
     head = chained(GENESIS, opening.key, opening.record)
-    at = opening.record.at
+    at, taken = opening.record.at, bool(opening.node)
     described = (opening.flow, opening.version, opening.source_hash, opening.crew, opening.parent)
-    cursor = connection.execute(_INSERT_CASE, (*opening.key, *described, head, at, at))
+    cursor = connection.execute(_INSERT_CASE, (*opening.key, taken, opening.node, *described, head, at, at, taken))
     assert cursor.lastrowid is not None, "an insertion has a row"
     _log(connection, cursor.lastrowid, opening.key, (opening.record,), GENESIS)
     return True

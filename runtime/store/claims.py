@@ -6,8 +6,10 @@ It does not know who claims, nor what the records say.
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from casework.runtime.store.base import CaseRow, InboxItem, Record
+from casework.runtime.store.base import CaseRow, InboxItem, Opening, Record
+from casework.runtime.store.rules import opened_row
 
 
 class Claimed(Struct, frozen=True):
@@ -20,6 +22,12 @@ class Claimed(Struct, frozen=True):
     """What waits for it, in order of insertion."""
     broken: str = ""
     """Why its log or its inbox cannot be read, and both are empty; nothing where they can."""
+
+
+def opened_by(opening: Opening) -> Claimed:
+    """Give what the node that opens a case for itself has, as if it had claimed it."""
+    row = opened_row(opening)
+    return Claimed(row, (replace(opening.record, hash=row.head),))
 
 
 class Claims(Struct, frozen=True):

@@ -35,7 +35,7 @@ from casework.runtime.store.base import (
     ReviewRow,
     WaitKind,
 )
-from casework.runtime.store.chain import GENESIS, chained
+from casework.runtime.store.chain import chained
 from casework.runtime.store.claims import Claimed, Claims
 from casework.runtime.store.memory_accounts import MemoryAccounts
 from casework.runtime.store.memory_archive import MemoryArchive, MemoryCase
@@ -177,7 +177,8 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
         if there is not None:
             return CaseExists(there.row)
         self._open(opening)
-        self._announce([opening.key])
+        if not opening.node:
+            self._announce([opening.key])
         return CaseOpened(opening.key)
 
     async def claim(self, node: str, *, limit: int, now: int) -> Claims:
@@ -301,25 +302,9 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
     def _open(self, opening: Opening) -> bool:
         if opening.key in self._cases:
             return False
-        head = chained(GENESIS, opening.key, opening.record)
-        row = CaseRow(
-            key=opening.key,
-            epoch=0,
-            next_seq=1,
-            node="",
-            status=CaseStatus.OPEN,
-            result="",
-            flow=opening.flow,
-            version=opening.version,
-            source_hash=opening.source_hash,
-            crew=opening.crew,
-            parent=opening.parent,
-            head=head,
-            opened_at=opening.record.at,
-            changed_at=opening.record.at,
-        )
+        row = rules.opened_row(opening)
         self._cases[opening.key] = MemoryCase(
-            len(self._cases), row, [msgspec.structs.replace(opening.record, hash=head)]
+            len(self._cases), row, [msgspec.structs.replace(opening.record, hash=row.head)]
         )
         return True
 

@@ -115,7 +115,7 @@ class Batch:
         for opening in openings.values():
             wave.open(opening)
         opened, arrived = await wave.write(self._link)
-        self.arrived += [*opened, *arrived]
+        self.arrived += [*(key for key, opening in opened.items() if not opening.node), *arrived]
         there = {place: call.key for place, call in openings.items() if opened.get(call.key) is not call}
         rows = await queries.cases_by_key(self._link, dict.fromkeys(there.values())) if there else {}
         for place, call in openings.items():

@@ -19,7 +19,7 @@ from casework.runtime.store.chain import GENESIS, chained
 from casework.runtime.store.postgres_calls import Asked
 from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_queries import storable
-from casework.runtime.store.postgres_standing import Standing
+from casework.runtime.store.postgres_standing import Standing, begun
 from casework.runtime.store.postgres_wave import CHANGES, Wave, columns
 
 #: Cases remembered at most, some hundred bytes each; the oldest is forgotten first and costs one long way.
@@ -29,20 +29,22 @@ KNOWN_MAX: Final = 10_000
 #: as it was known.
 _OPEN: Final = """
     , opened AS (
-        INSERT INTO "case" (tenant, case_id, epoch, next_seq, node, status, result, flow, version, source_hash, crew,
-                            parent, head, opened_at, changed_at)
-        SELECT g.tenant, g.case_id, 0, 1, '', 'open', '', g.flow, g.version, g.source_hash, g.crew, g.parent, g.head,
-               g.at, g.at
+        INSERT INTO "case" (tenant, case_id, epoch, next_seq, status, result, flow, version, source_hash, crew,
+                            parent, head, opened_at, changed_at, node, claims)
+        SELECT g.tenant, g.case_id, (g.node <> '')::integer, 1, 'open', '', g.flow, g.version, g.source_hash, g.crew,
+               g.parent, g.head, g.at, g.at, g.node, (g.node <> '')::integer
         FROM unnest($35::text[], $36::text[], $37::text[], $38::text[], $39::text[], $40::text[], $41::text[],
-                    $42::bytea[], $43::bigint[])
-            AS g (tenant, case_id, flow, version, source_hash, crew, parent, head, at)
+                    $42::bytea[], $43::bigint[], $47::text[])
+            AS g (tenant, case_id, flow, version, source_hash, crew, parent, head, at, node)
         ON CONFLICT (tenant, case_id) DO NOTHING RETURNING no, head, opened_at
     ), begun AS (
         INSERT INTO record (case_no, seq, epoch, kind, step_id, at, frame, hash)
         SELECT o.no, 0, 0, ($44::text[])[o.place], ($45::text[])[o.place], o.opened_at, ($46::bytea[])[o.place], o.head
         FROM (SELECT *, array_position($42::bytea[], head) AS place FROM opened OFFSET 0) o
     )
-    SELECT (SELECT array_agg(head) FROM opened) AS opened, 1 / ((SELECT count(*) FROM moved) = $34)::integer AS held
+    SELECT (SELECT array_agg(head ORDER BY no) FROM opened) AS opened,
+           (SELECT array_agg(no ORDER BY no) FROM opened) AS numbers,
+           1 / ((SELECT count(*) FROM moved) = $34)::integer AS held
 """
 _WRITE: Final = " ".join(("WITH", CHANGES, _OPEN))
 
@@ -100,21 +102,22 @@ class Quick:
         heads = [chained(GENESIS, opening.key, opening.record) for opening in openings]
         rows = [
             (*o.key, o.flow, o.version, o.source_hash, o.crew, o.parent, head, o.record.at, o.record.kind,
-             o.record.step_id, o.record.frame)
+             o.record.step_id, o.record.frame, o.node)
             for o, head in zip(openings, heads, strict=True)
         ]  # fmt: skip
-        found = await link.fetchrow(_WRITE, *wave.changes(), len(after), *columns(rows, 12))
+        found = await link.fetchrow(_WRITE, *wave.changes(), len(after), *columns(rows, 13))
         assert found is not None, "a query without a table has a row"
-        fresh = set(found["opened"] or ())
-        opened = [opening.key for opening, head in zip(openings, heads, strict=True) if head in fresh]
-        new = set(opened)
+        fresh = dict(zip(found["opened"] or (), found["numbers"] or (), strict=True))
+        opened = [(opening, head) for opening, head in zip(openings, heads, strict=True) if head in fresh]
+        new = {opening.key for opening, _ in opened}
+        after += [begun(fresh[head], opening, head) for opening, head in opened]
         values: dict[int, object] = {}
         for place, call in enumerate(asked):
             if isinstance(call, Append):
                 values[place] = Appended()
             elif isinstance(call, Opening) and call.key in new:
                 values[place] = CaseOpened(call.key)
-        return values, opened, after
+        return values, [opening.key for opening, _ in opened if not opening.node], after
 
     def _fits(self, groups: Sequence[Group]) -> bool:
         append = groups[0].append

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from casework.runtime.store.base import Append, CaseKey, CaseRow, CaseStatus
+from casework.runtime.store.base import Append, CaseKey, CaseRow, CaseStatus, Opening
 from casework.runtime.store.postgres_calls import Asked, Decision, Delivery, Reclaim, Retain
 from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_queries import storable
@@ -48,6 +48,12 @@ class Standing:
     status: CaseStatus
     head: bytes
     changed_at: int
+
+
+def begun(number: int, opening: Opening, head: bytes) -> Standing:
+    """Say how a case stands that was just opened."""
+    taken = int(bool(opening.node))
+    return Standing(number, opening.key, taken, 1, opening.node, CaseStatus.OPEN, head, opening.record.at)
 
 
 async def lock(link: Link, asked: Sequence[Asked]) -> dict[CaseKey, Standing]:

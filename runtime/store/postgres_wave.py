@@ -10,7 +10,7 @@ from typing import Final, final
 from casework.runtime.store.base import Append, CaseKey, CaseStatus, InboxItem, Opening, Record, ReviewRow, Wait
 from casework.runtime.store.chain import GENESIS, chained
 from casework.runtime.store.postgres_link import Link
-from casework.runtime.store.postgres_standing import Standing, lock_keys
+from casework.runtime.store.postgres_standing import Standing, begun, lock_keys
 
 #: Whatever changes of cases that are there, each held to what it was, and the records of all.
 CHANGES: Final = """
@@ -44,12 +44,13 @@ CHANGES: Final = """
 """
 _WRITE: Final = " ".join(("WITH", CHANGES, "SELECT count(*) FROM moved"))
 _OPEN: Final = """
-    INSERT INTO "case" (tenant, case_id, epoch, next_seq, node, status, result, flow, version, source_hash, crew,
-                        parent, head, opened_at, changed_at)
-    SELECT g.tenant, g.case_id, 0, 1, '', 'open', '', g.flow, g.version, g.source_hash, g.crew, g.parent, g.head,
-           g.at, g.at
+    INSERT INTO "case" (tenant, case_id, epoch, next_seq, status, result, flow, version, source_hash, crew,
+                        parent, head, opened_at, changed_at, node, claims)
+    SELECT g.tenant, g.case_id, (g.node <> '')::integer, 1, 'open', '', g.flow, g.version, g.source_hash, g.crew,
+           g.parent, g.head, g.at, g.at, g.node, (g.node <> '')::integer
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[],
-                $9::bigint[]) AS g (tenant, case_id, flow, version, source_hash, crew, parent, head, at)
+                $9::bigint[], $10::text[])
+        AS g (tenant, case_id, flow, version, source_hash, crew, parent, head, at, node)
     ON CONFLICT (tenant, case_id) DO NOTHING RETURNING no, tenant, case_id
 """
 _ASK: Final = """
@@ -148,15 +149,15 @@ class Wave:
         openings = [self._openings[key] for key in sorted(self._openings)]
         heads = [chained(GENESIS, opening.key, opening.record) for opening in openings]
         rows = [
-            (*o.key, o.flow, o.version, o.source_hash, o.crew, o.parent, head, o.record.at)
+            (*o.key, o.flow, o.version, o.source_hash, o.crew, o.parent, head, o.record.at, o.node)
             for o, head in zip(openings, heads, strict=True)
         ]
         opened: dict[CaseKey, Opening] = {}
-        for number, tenant, case_id in await link.fetch(_OPEN, *columns(rows, 9)):
+        for number, tenant, case_id in await link.fetch(_OPEN, *columns(rows, 10)):
             key = CaseKey(tenant, case_id)
             opening = opened[key] = self._openings[key]
             head = self._log(number, key, (opening.record,), GENESIS)
-            self._known[key] = Standing(number, key, 0, 1, "", CaseStatus.OPEN, head, opening.record.at)
+            self._known[key] = begun(number, opening, head)
         receivers = {item.key: None for item in self._sends}
         # Another process opened them since the locks were taken: what is sent to them must not be lost.
         missed = [key for key in self._openings if key in receivers and key not in self._known]

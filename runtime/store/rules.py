@@ -15,6 +15,7 @@ from casework.protocols.records import Arrived, Cancel, Decided
 from casework.runtime.store.base import (
     Append,
     CaseRow,
+    CaseStatus,
     Conflict,
     DecisionRefused,
     DecisionTaken,
@@ -23,6 +24,7 @@ from casework.runtime.store.base import (
     ReviewRow,
     WaitKind,
 )
+from casework.runtime.store.chain import GENESIS, chained
 
 #: Epochs, sequence numbers and times stay below this: databases count in signed 64 bits.
 INTEGER_MAX: Final = (1 << 63) - 1
@@ -63,6 +65,28 @@ def assert_opening(opening: Opening) -> None:
     assert 0 <= record.at <= INTEGER_MAX, "the moment of a record is not before the epoch"
     assert opening.key.tenant, "a case has a tenant"
     assert opening.key.case_id, "a case has an id"
+
+
+def opened_row(opening: Opening) -> CaseRow:
+    """Give the row of a case as it is opened."""
+    taken = int(bool(opening.node))
+    return CaseRow(
+        key=opening.key,
+        epoch=taken,
+        next_seq=1,
+        node=opening.node,
+        status=CaseStatus.OPEN,
+        result="",
+        flow=opening.flow,
+        version=opening.version,
+        source_hash=opening.source_hash,
+        crew=opening.crew,
+        parent=opening.parent,
+        head=chained(GENESIS, opening.key, opening.record),
+        opened_at=opening.record.at,
+        changed_at=opening.record.at,
+        claims=taken,
+    )
 
 
 def append_refusal(append: Append, *, epoch: int, next_seq: int, node: str) -> Fenced | Conflict | None:

@@ -13,7 +13,7 @@ BOUNDARIES = {
     "actors/crew.py": (1, "a crew's module is somebody else's code; what its import raises is told in one line"),
     "actors/gate.py": (1, "a tool is somebody else's code; what it raises is a result"),
     "examples/bookkeeping/photo.py": (1, "a reader of pictures fails in ways of its own; the receipt is then parked"),
-    "runtime/cell.py": (1, "what a handler raises goes to the asker and to supervision"),
+    "runtime/cell.py": (2, "what a handler, or a job in its name, raises goes to the asker and to supervision"),
     "runtime/flow/engine.py": (
         2,
         "a flow's error ends its branch; while branches are closed, its clean-up may fail too",

@@ -30,8 +30,8 @@ FLOORS = {
     ),
     "casework.actors": (
         "errors", "failures", "declared", "policy", "permissions", "guards", "bulkhead", "tools", "intake", "gate",
-        "desk", "retry", "undoing", "review", "agent", "staff", "supervisor", "crew", "timeline", "trace", "gateway", "console",
-        "cli",
+        "desk", "retry", "undoing", "review", "agent", "staff", "supervisor", "crew", "timeline", "trace", "gateway",
+        "console", "cli",
     ),
 }  # fmt: skip
 

@@ -1,6 +1,5 @@
 """The node: what it does when the store says no, when a case breaks its cell, and when it has to end."""
 
-from dataclasses import replace
 from typing import NoReturn
 
 import anyio
@@ -10,6 +9,7 @@ import pytest
 from casework.protocols.records import Halted
 from casework.runtime.errors import StoreUnavailable
 from casework.runtime.flow.case import Case
+from casework.runtime.flow.reading import Reader
 from casework.runtime.store.base import (
     Append,
     AppendResult,
@@ -101,10 +101,14 @@ async def test_a_node_outlives_a_store_that_is_away_when_it_claims() -> None:
 
 @pytest.mark.promise("NODE-3")
 @pytest.mark.parametrize("where", ["replay", "ruling"])
-async def test_a_case_that_breaks_its_cell_three_times_parks_as_poison_and_others_go_on(where: str) -> None:
-    staff = crew(simple, breaks)
+async def test_a_case_that_breaks_its_cell_three_times_parks_as_poison_and_others_go_on(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staff, read = crew(simple, breaks), Reader.read
     if where == "replay":
-        staff.flows = {**staff.flows, "breaks": replace(staff.flows["breaks"], function=_raise)}
+        monkeypatch.setattr(
+            Reader, "read", lambda self, row, log: read(self, row, log) if row.flow == "simple" else _raise()
+        )
     else:
         staff.rule = _raise  # type: ignore[method-assign,assignment]
     with anyio.fail_after(5):

@@ -22,6 +22,8 @@ class OddStore:
         self.dead = False
         self.dead_after = False
         self.claim_error: Exception | None = None
+        self.heard: Callable[[Sequence[CaseKey]], None] = lambda keys: None
+        self.unheard: list[CaseKey] | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -56,4 +58,19 @@ class OddStore:
         return await self.inner.claim(node, limit=limit, now=now)
 
     def on_arrival(self, heard: Callable[[Sequence[CaseKey]], None]) -> None:
-        self.inner.on_arrival(heard)
+        self.heard = heard
+        self.inner.on_arrival(self._tell)
+
+    def deafen(self) -> None:
+        """Keep what arrives from being heard of until `hear`."""
+        self.unheard = []
+
+    def hear(self) -> None:
+        unheard, self.unheard = self.unheard, None
+        self._tell(unheard or [])
+
+    def _tell(self, keys: Sequence[CaseKey]) -> None:
+        if self.unheard is None:
+            self.heard(keys)
+        else:
+            self.unheard += keys

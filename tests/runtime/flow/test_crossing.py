@@ -49,10 +49,12 @@ async def test_a_decision_taken_while_its_case_withdraws_the_question_is_told_in
             await machine.open(flow.__name__, "c1", Ask())  # type: ignore[attr-defined]
             await machine.wait("c1")
             review = (await store.reviews())[0]
+            store.deafen()
             await machine.deliver("go", by="test")
             # Both are in the inbox before the case hears of either, so that both are read at once.
             decided = await machine.decide(review.id, ReviewAction.APPROVE, by="ann")
             assert isinstance(decided, DecisionTaken)
+            store.hear()
             await machine.wait_idle()
             assert len(await entries(store, Withdrawn)) == 1
             assert staff.performed == []
