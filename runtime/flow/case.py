@@ -81,8 +81,7 @@ class Case:
 
     def run(self, function: Callable[..., Coroutine[object, object, T]], *args: object) -> Coroutine[object, object, T]:
         """Make the coroutine of a flow that is given this case and `args`; it accounts for its writes when it fails."""
-        flow = accountable(lambda: function(self, *args), self._accounts)
-        return cast("Coroutine[object, object, T]", flow)
+        return cast("Coroutine[object, object, T]", accountable(function(self, *args), self._accounts))
 
     async def delegate(
         self,

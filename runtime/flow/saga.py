@@ -12,7 +12,7 @@ first, is undone as well: a closed coroutine can await nothing, so whoever joins
 It does not know what a write is, nor how one is undone.
 """
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self, cast, final
@@ -121,14 +121,14 @@ async def joined(branches: Branches, accounts: Accounts) -> object:
         return await perform(branches)
 
 
-async def accountable(flow: Callable[[], Coroutine[object, object, object]], accounts: Accounts) -> object:
+async def accountable(flow: Coroutine[object, object, object], accounts: Accounts) -> object:
     """Run a flow; one that fails after it has written ends only when a person has seen what stands.
 
     Raises:
         PartlyDone: it ended, and some of what it wrote stands although something failed.
     """
     try:
-        value = await flow()
+        value = await flow
     except FlowError as error:
         cancelled = None
         if accounts.touched:
