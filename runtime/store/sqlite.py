@@ -209,7 +209,7 @@ class SqliteStore:
         If cancelled, cases may have been claimed; they are claimable again once the node's lease is over.
         """
         assert node, "a node has a name"
-        return await self._writer.change(lambda connection, _: sqlite_claims.claim(connection, node, limit, now))
+        return await self._writer.hold(lambda connection: sqlite_claims.claim(connection, node, limit, now))
 
     async def reclaim(self, node: str, key: CaseKey) -> Claimed | None:
         """Take a case again that this node holds but has lost track of, with epoch + 1; None if it holds it not.
@@ -220,11 +220,11 @@ class SqliteStore:
         If cancelled, the epoch may have grown; reclaim again.
         """
         assert node, "a node has a name"
-        return await self._writer.change(lambda connection, _: sqlite_claims.reclaim(connection, node, key))
+        return await self._writer.hold(lambda connection: sqlite_claims.reclaim(connection, node, key))
 
     async def renew(self, node: str, *, until: int) -> None:
         """Say that a node lives until then; raises StoreUnavailable."""
-        await self._writer.change(lambda connection, _: changes.renew(connection, node, until))
+        await self._writer.hold(lambda connection: changes.renew(connection, node, until))
 
     async def append(self, append: Append) -> AppendResult:
         """Append to one case; durable when it returns `Appended`. If cancelled, treat it as `Unknown`."""

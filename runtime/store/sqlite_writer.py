@@ -46,7 +46,7 @@ class OutcomeUnknown(StoreUnavailable):
 class _Call(Generic[T]):
     """One call on its way to the thread and back."""
 
-    __slots__ = ("append", "change", "done", "error", "read", "value")
+    __slots__ = ("append", "change", "done", "error", "passing", "read", "value")
 
     def __init__(
         self,
@@ -54,10 +54,12 @@ class _Call(Generic[T]):
         append: Append | None = None,
         change: Callable[[sqlite3.Connection, list[CaseKey]], T] | None = None,
         read: Callable[[sqlite3.Connection], T] | None = None,
+        passing: bool = False,
     ) -> None:
         self.append = append
         self.change = change
         self.read = read
+        self.passing = passing  #: it need not survive a power failure
         self.done = anyio.Event()
         self.value: T | None = None
         self.error: Exception | None = None
@@ -97,6 +99,7 @@ class SqliteWriter:
         self._started = False
         self._ended = anyio.Event()
         self._broken = ""
+        self._waits = True
 
     async def start(self) -> None:
         """Start the thread and wait until the file is open.
@@ -117,7 +120,8 @@ class SqliteWriter:
 
     async def append(self, append: Append) -> Appended | Fenced | Conflict:
         """Append to one case together with whatever else is queued."""
-        result = await self._submit(_Call[object](append=append))
+        released = append.release and not (append.records or append.consumed)
+        result = await self._submit(_Call[object](append=append, passing=released))
         assert isinstance(result, Appended | Fenced | Conflict), "an append has one of these results"
         return result
 
@@ -129,6 +133,17 @@ class SqliteWriter:
             StoreUnavailable: nothing happened.
         """
         return await self._submit(_Call(change=change))
+
+    async def hold(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        """Write who holds what: ordered among all else, but not waited for until the disk has it.
+
+        When the power fails nobody holds anything any more, so no harm is done if that is forgotten as well; whatever
+        is written under it later takes it to the disk before itself.
+
+        Raises:
+            OutcomeUnknown, StoreUnavailable: as `change`.
+        """
+        return await self._submit(_Call(change=lambda connection, _: change(connection), passing=True))
 
     async def read(self, read: Callable[[sqlite3.Connection], T]) -> T:
         """Read what is durable.
@@ -256,6 +271,7 @@ class SqliteWriter:
             culprits: list[_Call[object]] = []
             committing = False
             try:
+                self._wait_for_disk(connection, wait=not all(call.passing for call in calls))
                 connection.execute("BEGIN IMMEDIATE")
                 for step in coalesce([call.append for call in calls]):
                     culprits = [calls[place] for place in (step.places if isinstance(step, Group) else (step,))]
@@ -281,6 +297,11 @@ class SqliteWriter:
                 return arrived
         self._refuse(calls)
         return []
+
+    def _wait_for_disk(self, connection: sqlite3.Connection, *, wait: bool) -> None:
+        if wait is not self._waits:
+            connection.execute(f"PRAGMA synchronous = {'FULL' if wait else 'NORMAL'}")
+            self._waits = wait
 
     def _apply(
         self, connection: sqlite3.Connection, step: Group | int, calls: list[_Call[object]], arrived: list[CaseKey]
