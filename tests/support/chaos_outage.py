@@ -28,7 +28,7 @@ from tests.support.chaos_truth import answer_all
 #: Seconds of load before the server goes away, and after it is back.
 LOAD_SECONDS = 2.0
 #: Cases that are asked for at a time, and seconds between two times.
-CASES_AT_ONCE = 4
+CASES_AT_ONCE = 2
 PAUSE_SECONDS = 0.2
 
 
