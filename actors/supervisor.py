@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from casework.actors.desk import Desk, InHand
 from casework.actors.guards import Circuits
 from casework.protocols.codec import encode
@@ -23,8 +25,7 @@ from casework.runtime.ref import Ref
 from casework.runtime.timers import Timers
 
 
-@dataclass(slots=True, frozen=True)
-class Freed:
+class Freed(Struct, frozen=True):
     """A worker of that agent has nothing to do."""
 
     agent: str

@@ -12,9 +12,8 @@ it is recorded aside, as `(late)`. It does not know who asked for the call.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from casework.protocols.codec import pack
@@ -29,8 +28,7 @@ from casework.runtime.staff import CallRequest, CallResult, Grant, Ruling
 from casework.runtime.telemetry import SpanHandle
 
 
-@dataclass(slots=True, eq=False)
-class CallWork:
+class CallWork(Struct, eq=False):
     """One call on its way."""
 
     request: CallRequest
@@ -40,7 +38,7 @@ class CallWork:
     intent: Intent | None = None
     running: bool = False
     edited: bool = False
-    span: SpanHandle | None = field(default=None)
+    span: SpanHandle | None = None
 
 
 class Calls:

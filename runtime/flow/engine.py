@@ -16,7 +16,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, cast
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from casework.protocols.errors import ContractIncomplete
 from casework.protocols.records import Entry, Parked, Review, Unparked, Withdrawn, Won
@@ -48,8 +48,7 @@ class Output(NamedTuple):
     entry: Entry
 
 
-@dataclass(slots=True, eq=False)
-class Pending:
+class Pending(Struct, eq=False):
     """A step that waits for its end."""
 
     step_id: str

@@ -6,8 +6,9 @@ It does not know in which order anything happens.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from casework.protocols.codec import digest, pack
 from casework.protocols.errors import ContractIncomplete
@@ -73,8 +74,7 @@ ENDS: Final[Mapping[type, tuple[type, ...]]] = {
 BY_PERSON: Final = "person:"
 
 
-@dataclass(slots=True, frozen=True)
-class Setting:
+class Setting(Struct, frozen=True, eq=False):
     """What the engine is told of the world."""
 
     key: CaseKey

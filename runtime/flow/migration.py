@@ -7,10 +7,10 @@ It does not know who asked, nor how a wish travels.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from casework.protocols.codec import pack, unpack
 from casework.protocols.errors import CaseworkError

@@ -7,9 +7,8 @@ It does not know who reads, nor what becomes of a case that cannot go on.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from casework.protocols.codec import digest, unpack
 from casework.protocols.errors import CaseworkError
@@ -24,8 +23,7 @@ from casework.runtime.seams import World
 from casework.runtime.store.base import CaseRow, Record
 
 
-@dataclass(slots=True, frozen=True, eq=False)
-class Reading:
+class Reading(Struct, frozen=True, eq=False):
     """A case as its log tells it."""
 
     opened: Opened
@@ -42,8 +40,7 @@ class Reading:
     """Why there is no engine."""
 
 
-@dataclass(slots=True, frozen=True, eq=False)
-class Reader:
+class Reader(Struct, frozen=True, eq=False):
     """What reading takes: the flows there are, and the world for what goes beyond the log."""
 
     flows: Mapping[str, Flow]

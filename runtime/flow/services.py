@@ -5,10 +5,9 @@ It does not know what they do with it.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from casework.protocols.codec import digest, encode
 from casework.protocols.records import Chapter, Opened, Review
@@ -26,8 +25,7 @@ from casework.runtime.timers import Timers
 FLOW_CALLS_MAX: Final = 10_000
 
 
-@dataclass(slots=True, frozen=True, eq=False)
-class Services:
+class Services(Struct, frozen=True, eq=False):
     """What tasks and calls of one incarnation of a case work with."""
 
     key: CaseKey
