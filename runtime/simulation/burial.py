@@ -20,6 +20,7 @@ from typing import Any, Final
 # Nothing public leads to its table of jobs.
 from anyio._backends import _asyncio as backend
 
+from casework.runtime.kernel import Kernel
 from casework.runtime.simulation.loop import SimulationLoop, SimulationTask
 
 #: Times that a coroutine which waits while it is being closed is closed again.
@@ -36,6 +37,7 @@ def bury(loop: SimulationLoop) -> None:
             _close(task)
         for task in [each for each in states if each.get_loop() is loop]:
             del states[task]
+        _let_go()
         loop.tasks.clear()
 
 
@@ -52,6 +54,18 @@ def uncollected() -> Generator[None, None, None]:
             gc.collect(0)
         if enabled:
             gc.enable()
+
+
+def _let_go() -> None:
+    """Empty the cells of systems that never ended: for speed's sake cells are not what a collector looks into."""
+    # What was made since collection was stopped: the systems of this run are among it.
+    for each in gc.get_objects(generation=0):
+        if type(each) is Kernel:
+            cells: list[Any] = [*each.cells.values()]
+            for cell in cells:
+                for name in cell.__struct_fields__:
+                    setattr(cell, name, None)
+            each.cells.clear()
 
 
 def _close(task: SimulationTask) -> None:

@@ -13,6 +13,9 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar
 from typing import Final, final
 
+# Nothing public says which loop runs.
+from anyio._core import _eventloop as anyios
+
 
 class Phase(enum.Enum):
     """What the event loop does with the callbacks of a process."""
@@ -44,6 +47,9 @@ class Process:
         """Give a context whose callbacks are this process's."""
         context = Context()
         context.run(PROCESS.set, self)
+        # As `anyio.run` does it: where sniffio is installed, callbacks that are no job's know their loop by this only.
+        say: Callable[[str], object] = getattr(anyios, "set_current_async_library")  # noqa: B009 - it is not fully typed
+        context.run(say, "asyncio")
         return context
 
     def kill(self) -> None:

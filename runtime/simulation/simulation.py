@@ -139,9 +139,15 @@ def simulate(
         Uncaught: an error that nobody heard.
         Exception: whatever `main` raised.
     """
-    plan = draw_plan(seed) if plan is None else plan
+    with uncollected():
+        # In a frame of its own, or the garbage of the run would not be garbage yet when it is collected.
+        return _run(main, args, seed, draw_plan(seed) if plan is None else plan, keep=keep)
+
+
+def _run(
+    main: Callable[[Simulation, *Ts], Awaitable[T]], args: tuple[*Ts], seed: object, plan: FaultPlan, *, keep: bool
+) -> Run[T]:
     with ExitStack() as stack:
-        stack.enter_context(uncollected())
         loop = SimulationLoop(seed)
         stack.enter_context(guarded(loop))
         stack.callback(bury, loop)

@@ -1,12 +1,14 @@
 """One runtime on a simulated node: a month of waiting, and what faults by plan bring to light."""
 
+import gc
+
 import anyio
 import pytest
 from msgspec import Struct
 
 from casework.runtime import Case, Flow
 from casework.runtime.runtime import Runtime
-from casework.runtime.simulation import FaultPlan, Simulation, simulate
+from casework.runtime.simulation import FaultPlan, Simulation, SimulationLoop, simulate
 from casework.runtime.store.base import CaseKey, CaseStatus
 from tests.support.simulated_service import service
 from tests.support.small_staff import SmallStaff
@@ -53,6 +55,12 @@ def test_a_case_that_sleeps_for_thirty_days_wakes_after_a_few_thousand_steps(nod
     assert run.value is CaseStatus.CLOSED
     assert run.seconds > 30 * DAY
     assert run.steps < 12_000
+
+
+def test_nothing_of_a_run_is_kept_although_its_runtimes_never_ended() -> None:
+    simulate(napping, 5.0, 2, plan=FaultPlan())
+    gc.collect()
+    assert not [each for each in gc.get_objects() if type(each) is SimulationLoop]
 
 
 @pytest.mark.xfail(strict=True, reason="a claim that was done but not heard strands its cases while its node lives")
