@@ -152,8 +152,9 @@ class Keeper:
     def wrote(self, standing: Standing) -> None:
         """Remember the last record of a case, which is durable and ours."""
         if self._seen is not None:
-            last = (*standing.key, standing.next_seq - 1, standing.head.hex())
-            self._seen = Seen(self._seen.generation, self._seen.mark, *last)
+            key, last = standing.key, standing.next_seq - 1
+            seen = self._seen
+            self._seen = Seen(seen.generation, seen.mark, key.tenant, key.case_id, last, standing.head.hex())
 
     async def save(self, *, now: bool = False) -> None:
         """Write down what is remembered, if a folder was named, it is time or `now`, and the store is not halted.

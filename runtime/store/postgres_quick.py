@@ -107,7 +107,7 @@ class Quick:
         ]  # fmt: skip
         found = await link.fetchrow(_WRITE, *wave.changes(), len(after), *columns(rows, 13))
         assert found is not None, "a query without a table has a row"
-        fresh = dict(zip(found["opened"] or (), found["numbers"] or (), strict=True))
+        fresh: dict[bytes, int] = dict(zip(found["opened"] or (), found["numbers"] or (), strict=True))
         opened = [(opening, head) for opening, head in zip(openings, heads, strict=True) if head in fresh]
         new = {opening.key for opening, _ in opened}
         after += [begun(fresh[head], opening, head) for opening, head in opened]

@@ -10,23 +10,23 @@ from casework.protocols.wire import RiskTier
 from casework.runtime.flow.case import Case
 from casework.runtime.flow.casecell import LAG_RECORDS_MAX, LAG_SECONDS
 from casework.runtime.store.base import Append, AppendResult, CaseStatus
-from casework.runtime.store.memory import MemoryStore
 from tests.support.flow_scene import Ask, crashing, crew, runtime, steps
 from tests.support.manual_clock import ManualClock
+from tests.support.odd_stores import OddStore
 from tests.support.small_staff import SmallTool
 
 
-class Watched(MemoryStore):
-    """Keeps the kinds of records of each append."""
+class Watched(OddStore):
+    """Keeps the kinds of records of each append that is durable."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.appends: list[list[str]] = []
+        self.kinds: list[list[str]] = []
 
     async def append(self, append: Append) -> AppendResult:
         result = await super().append(append)
         if append.records:
-            self.appends.append([record.kind for record in append.records])
+            self.kinds.append([record.kind for record in append.records])
         return result
 
 
@@ -50,7 +50,7 @@ async def test_results_of_calls_that_only_read_travel_with_the_end_of_their_case
         async with runtime(crew(work, tools=tools()), store, ManualClock()) as machine:
             await machine.open("work", "c1", Ask())
             await machine.wait("c1")
-    assert store.appends == [["call", "noted"] * 5 + ["closed"]]
+    assert store.kinds == [["call", "noted"] * 5 + ["closed"]]
 
 
 @pytest.mark.promise("FLOW-10")
@@ -70,9 +70,9 @@ async def test_a_write_takes_along_what_was_read_before_it_and_its_end_waits_for
     with anyio.fail_after(5):
         async with runtime(crew(work, tools=tools(wait=SmallTool(waits))), store, ManualClock()) as machine:
             await machine.open("work", "c1", Ask())
-            while len(store.appends) < 2:
+            while len(store.kinds) < 2:
                 await anyio.lowlevel.checkpoint()
-            assert store.appends == [["call", "intent"], ["done"]]
+            assert store.kinds == [["call", "intent"], ["done"]]
             go.set()
             await machine.wait("c1")
 
@@ -95,9 +95,9 @@ async def test_a_case_that_works_on_is_not_behind_for_longer_than_a_moment() -> 
             await machine.open("work", "c1", Ask())
             await hanging.wait()
             await anyio.wait_all_tasks_blocked()
-            assert store.appends == []
+            assert store.kinds == []
             clock.advance(LAG_SECONDS)
-            while not store.appends:
+            while not store.kinds:
                 await anyio.lowlevel.checkpoint()
             assert ("call", "read") in await steps(store)
 
@@ -113,4 +113,4 @@ async def test_a_case_that_reads_very_much_is_not_behind_by_very_much() -> None:
             await machine.open("work", "c1", Ask())
             row = await machine.wait("c1")
     assert row.status is CaseStatus.CLOSED
-    assert LAG_RECORDS_MAX <= max(map(len, store.appends)) < 2 * LAG_RECORDS_MAX
+    assert LAG_RECORDS_MAX <= max(map(len, store.kinds)) < 2 * LAG_RECORDS_MAX
