@@ -47,7 +47,10 @@ async def test_a_process_that_stood_still_gives_its_agents_work_as_before() -> N
                 await machine.open("asks", f"c{n}", Number(n))
             while len(begun) < 5:
                 await anyio.lowlevel.checkpoint()
+            await anyio.wait_all_tasks_blocked()
             clock.advance(STOPPED_SECONDS)
+            await anyio.wait_all_tasks_blocked()
+            clock.advance(1.0)
             for n in range(5):
                 await machine.wait(f"c{n}")
             go.set()
