@@ -233,12 +233,16 @@ class Gate:
             return _unknown(f"{tool.name} was called, but its value cannot be recorded: {describe(error)}", cost)
 
     async def _settled(self, tool: Tool, arguments: Struct, context: ToolContext, call_before: int) -> CallResult:
-        """Believe a lookup's no only when nothing that was under way can still appear."""
+        """Believe a lookup's no only when nothing that was under way can still appear.
+
+        `call_before` is by the wall's clock of whoever wrote it, which may have been another's or have jumped: it can
+        make the wait longer, as far as it ever lets a call begin later, and never shorter.
+        """
         clock = self.ground.world.clock
-        wait = tool.settling_seconds
+        wait = tool.timeout_seconds + tool.settling_seconds
         if call_before:
-            over = call_before / MICROS + tool.timeout_seconds + tool.settling_seconds
-            wait = max(over - clock.wall_micros() / MICROS, 0.0)
+            begins = call_before / MICROS - clock.wall_micros() / MICROS
+            wait += min(max(begins, 0.0), self.policy.timeouts.call_within_seconds)
         if wait > 0:
             await clock.sleep(wait)
             assert tool.lookup is not None, "the caller has asked it"

@@ -26,6 +26,7 @@ from casework.runtime.kernel import INSIDE, Hooks, Kernel, Messages, SystemStati
 from casework.runtime.lifecycle import ChildEnded, Exit
 from casework.runtime.mailbox import MAILBOX_DEPTH_MAX, MailboxStatistics, Overflow
 from casework.runtime.names import Names
+from casework.runtime.parking import name_library
 from casework.runtime.pool import Pool, PoolOptions, PoolStatistics
 from casework.runtime.ref import Ref
 from casework.runtime.seams import World
@@ -108,6 +109,7 @@ class ActorSystem:
         self._jobs_context = contextvars.copy_context()
         self._kernel_made = Kernel(self._world, self._start_soon, hooks=self._hooks, messages=self._messages)
         self._jobs_context.run(INSIDE.set, self._kernel_made)
+        self._jobs_context.run(name_library)
         self._start_soon(self._kernel.sweep.run, name="casework deadlines")
         return self
 

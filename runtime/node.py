@@ -76,6 +76,7 @@ class Node:
         # Cases that nobody has wait for room, so none that came later is taken before them.
         self._backlog = False
         self._claiming = False
+        self._doubtful = False  # a claim was not answered: it may hold cases that it does not know of
         # Cases that are being taken, or may be, and got something meanwhile.
         self._early: set[CaseKey] = set()
         self._looked = False
@@ -287,11 +288,13 @@ class Node:
                 return
             # Under a lease that may be over, what it claims would be free again at once.
             term = await self._lease.wait_fresh()
-            self._claiming = True
+            self._claiming = self._doubtful = True
             try:
-                claims = await house.store.claim(self.name, limit=room, now=house.world.clock.wall_micros())
+                asked = house.world.clock.wall_micros()
+                claims = await house.store.claim(self.name, limit=room, now=asked)
             finally:
                 self._claiming = False
+            self._doubtful = False
             self._halted = self._halted if claims.halted is None else claims.halted
             rows = [claimed.row for claimed in claims.cases]
             keys = [row.key for row in rows]
@@ -307,19 +310,28 @@ class Node:
             expected.difference_update(keys)
             self._expected.difference_update(keys)
             if not claims.more:
-                self._set_alarm(claims.next_due)
+                self._set_alarm(claims.next_due, asked)
                 break
         self._expected -= expected
         self._looked = True
         self._notify(*[key for key in self._watched if self.resting(key)])
 
-    def _set_alarm(self, due: int | None) -> None:
-        if due is not None and due != self._alarm_due:
-            self._alarm_due = due
+    def _set_alarm(self, due: int | None, asked: int) -> None:
+        if due is None or due == self._alarm_due:
+            return
+        self._alarm_due = due
+        if due > asked:
             self._house.timers.at(due, self._timer_due)
+        else:
+            # The claim has left it: by the store's clock, which is behind ours, it is not due yet.
+            self._house.timers.after(RETRY_SECONDS, self._timer_due)
 
     async def _reclaim(self) -> None:
         """Take again what this node holds and lost track of."""
+        if self._doubtful:
+            unknown = [key for key in await self._house.store.held(self.name) if not self.knows(key)]
+            self._starting.update(unknown)
+            self._lost += unknown
         while self._lost and not self._draining:
             key = self._lost[-1]
             term = self._lease.term

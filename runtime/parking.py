@@ -38,6 +38,17 @@ def parking() -> Callable[[], Parked]:
     return asyncio.get_running_loop().create_future
 
 
+def name_library() -> None:
+    """Leave the name of the running event loop where anyio asks for it; to be called in a task.
+
+    Asked for it in a task, it looks at the task; who is called back by the loop itself has none. `anyio.run` leaves the
+    name in a context variable, `asyncio.run` does not.
+    """
+    sniffio = sys.modules.get("sniffio")
+    if sniffio is not None:
+        sniffio.current_async_library_cvar.set(sniffio.current_async_library())
+
+
 def _in_trio() -> bool:
     # Asked first, for a trio that is the guest of another loop has that loop running as well.
     import trio

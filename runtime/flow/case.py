@@ -16,8 +16,10 @@ from typing import Final, Generic, NoReturn, TypeVar, cast
 import msgspec
 
 from casework.protocols.codec import arguments_hash, pack, unpack
+from casework.protocols.errors import FrameInvalid
 from casework.protocols.records import Arrived, Decided, Reported, ReviewAction
-from casework.protocols.wire import NIL, Evidence, OnStop, RiskTier
+from casework.protocols.wire import NIL, Evidence, FailureKind, OnStop, RiskTier
+from casework.runtime.errors import CallFailed
 from casework.runtime.flow.operations import (
     AskReview,
     Branches,
@@ -130,11 +132,18 @@ class Case:
         """Call a tool as the flow itself, through the gate.
 
         Raises:
-            CallFailed: refused, failed, or unknown whether it happened.
+            CallFailed: refused, failed, or unknown whether it happened; or a person said that it happened, and nobody
+                knows what it returned (UNKNOWN as well).
             ReviewRejected: a person had to approve the call and did not.
         """
         _named(tool, "tool")
-        return unpack(await self._accounts.call(CallTool(tool, pack(arguments))), returns)
+        value = await self._accounts.call(CallTool(tool, pack(arguments)))
+        try:
+            return unpack(value, returns)
+        except FrameInvalid:
+            if bytes(value) != bytes(NIL):
+                raise
+            raise CallFailed(tool, FailureKind.UNKNOWN, "it happened, but what it returned is not known") from None
 
     def saga(self, *, undo_seconds: float = UNDO_SECONDS) -> Saga:
         """Give a block: `async with case.saga():`; when it fails, what was written in it is undone, newest first.

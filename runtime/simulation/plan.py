@@ -84,6 +84,7 @@ RANGES: Final = {
     "outage_every_seconds": (10.0, 60.0),
     "refusal": (0.0, 0.1),
     "unheard": (0.0, 0.1),
+    "unheard_claim": (0.0, 0.1),
     "jump_every_seconds": (10.0, 60.0),
     "tool_seconds": (0.0, 10.0),
     "tool_failure": (0.0, 0.3),

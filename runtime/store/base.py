@@ -2,11 +2,10 @@
 
 Above it sit the node and its cases; below it, memory, SQLite and whatever keeps the same promises. Nothing raises
 for what a caller must handle: the answer is one of the result records at the end of this file. No transaction is
-held across an await of the caller. All times are microseconds since the epoch.
-
-An append compares the case's epoch and next sequence number and does everything or nothing: log records, consumed
-inbox items, messages to other cases, cases opened, reviews opened and withdrawn, settlements, waits, status. Only
-the owner of a case (the node that claimed it, under its epoch) appends; everyone else puts an item into its inbox.
+held across an await of the caller. All times are microseconds since the epoch. An append compares the case's epoch
+and next sequence number and does everything or nothing: log records, consumed inbox items, messages to other cases,
+cases opened, reviews opened and withdrawn, settlements, waits, status. Only the owner of a case (the node that claimed
+it, under its epoch) appends; everyone else puts an item into its inbox.
 It does not know what a record means.
 """
 
@@ -349,10 +348,9 @@ class Store(StoreReader, StoreDoor, AccountKeeper, Protocol):
     async def claim(self, node: str, *, limit: int, now: int) -> "Claims":
         """Take up to `limit` cases for a node, each with epoch + 1, oldest first, and read what they need to begin.
 
-        Once their frames amount to more than `rules.CLAIM_BYTES_MAX` the rest is left for the next claim.
-
-        Claimable is a case without a living node that is OPEN, or PARKED with an inbox item beyond what it has
-        seen, or PARKED with a timer due at `now`.
+        Once their frames amount to more than `rules.CLAIM_BYTES_MAX` the rest is left for the next claim. Claimable is
+        a case without a living node that is OPEN, or PARKED with an inbox item beyond what it has seen, or PARKED with
+        a timer due at `now`.
 
         Each claim by a node that did not have the case before counts in the row's `claims`, until the case is
         appended to (records or a release) or its node ends cleanly. A suspect, with `rules.SUSPECT_CLAIMS` of them,
@@ -363,10 +361,7 @@ class Store(StoreReader, StoreDoor, AccountKeeper, Protocol):
         ...
 
     async def reclaim(self, node: str, key: CaseKey) -> "Claimed | None":
-        """Take a case again that this node holds but has lost track of, with epoch + 1; None if it holds it not.
-
-        That does not count as a claim.
-        """
+        """Take a case again that a node holds, with epoch + 1, which counts as no claim; None if it holds it not."""
         ...
 
     async def renew(self, node: str, *, until: int) -> None:
@@ -385,6 +380,10 @@ class Store(StoreReader, StoreDoor, AccountKeeper, Protocol):
 
     async def inbox(self, key: CaseKey) -> Sequence[InboxItem]:
         """Give what waits for a case, in order of insertion."""
+        ...
+
+    async def held(self, node: str) -> Sequence[CaseKey]:
+        """Give the cases that a node holds: it may have claimed some without hearing of it."""
         ...
 
     async def remember(self, name: str, value: str) -> None:

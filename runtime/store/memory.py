@@ -117,6 +117,11 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
         found = self._cases.get(key)
         return list(found.unread.values()) if found else []
 
+    async def held(self, node: str) -> Sequence[CaseKey]:
+        """Give the cases that a node holds."""
+        await anyio.lowlevel.checkpoint()
+        return [key for key, case in self._cases.items() if case.row.node == node]
+
     # What somebody who does not own the case may write.
 
     async def deliver(self, tenant: str, target: str, item_id: str, frame: bytes) -> DeliverResult:

@@ -12,7 +12,7 @@ import anyio
 
 from casework.runtime.errors import StoreError, StoreUnavailable
 from casework.runtime.seams import World
-from casework.runtime.store import ledger_rules, rules
+from casework.runtime.store import ledger_rules, postgres_queries, rules
 from casework.runtime.store.accounts import Account, Draw, LedgerEntry
 from casework.runtime.store.archive import BringInResult, RetainResult, Transfer, assert_transfer
 from casework.runtime.store.base import (
@@ -178,6 +178,10 @@ class PostgresStore:
     async def inbox(self, key: CaseKey) -> Sequence[InboxItem]:
         """Give what waits for a case, in order of insertion."""
         return await self._reader.inbox(key)
+
+    async def held(self, node: str) -> Sequence[CaseKey]:
+        """Give the cases that a node holds; looks at every case."""
+        return await self._reader.ask(postgres_queries.held, node)
 
     # What somebody who does not own a case may write.
 

@@ -157,6 +157,11 @@ async def inboxes(link: Link, keys: Sequence[CaseKey]) -> dict[CaseKey, list[Inb
     return found
 
 
+async def held(link: Link, node: str) -> list[CaseKey]:
+    """Give the cases that a node holds."""
+    return [CaseKey(*row) for row in await link.fetch('SELECT tenant, case_id FROM "case" WHERE node = $1', node)]
+
+
 async def next_due(link: Link) -> int | None:
     """Give the earliest due moment of the timers of parked cases that no node holds under a lease."""
     due: int | None = await link.fetchval(_DUE)

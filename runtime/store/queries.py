@@ -168,6 +168,11 @@ def inbox(connection: sqlite3.Connection, key: CaseKey) -> Sequence[InboxItem]:
     return [InboxItem(key, *row) for row in rows]
 
 
+def held(connection: sqlite3.Connection, node: str) -> Sequence[CaseKey]:
+    """Give the cases that a node holds."""
+    return [CaseKey(*row) for row in connection.execute('SELECT tenant, case_id FROM "case" WHERE node = ?', (node,))]
+
+
 def next_due(connection: sqlite3.Connection) -> int | None:
     """Give the earliest due moment of the timers of parked cases that no node holds under a lease."""
     due = connection.execute(_DUE).fetchone()

@@ -158,6 +158,10 @@ class SqliteStore:
         """Give what waits for a case, in order of insertion."""
         return await self._read(queries.inbox, key)
 
+    async def held(self, node: str) -> Sequence[CaseKey]:
+        """Give the cases that a node holds; looks at every case."""
+        return await self._read(queries.held, node)
+
     # What somebody who does not own the case may write.
 
     async def deliver(self, tenant: str, target: str, item_id: str, frame: bytes) -> DeliverResult:

@@ -225,8 +225,15 @@ async def test_a_lookup_that_finds_the_write_gives_its_value(scene: Scene) -> No
 
 
 async def test_a_lookup_that_finds_nothing_says_that_it_did_not_happen(scene: Scene) -> None:
-    result = await look_up(scene, Script(found=None), lookup=True)
+    result = await look_up(scene, Script(found=None), lookup=True, timeout_seconds=20, forward=20)
     assert result.failure is FailureKind.UNAVAILABLE
+
+
+async def test_a_no_counts_no_sooner_by_a_clock_that_was_set_forward(scene: Scene) -> None:
+    script = Script(found=None)
+    long_ago = scene.clock.wall_micros() - 3_600_000_000
+    await look_up(scene, script, lookup=True, call_before=long_ago, timeout_seconds=20, settling_seconds=5, forward=25)
+    assert script.looked == 2
 
 
 async def test_a_no_counts_only_after_call_before_timeout_and_settling_time(scene: Scene) -> None:

@@ -1,10 +1,15 @@
 """A thread calls into the loop without waiting for it."""
 
+import asyncio
 import threading
+from functools import partial
 
 import anyio
 import anyio.to_thread
 
+from casework.runtime.actorsystem import ActorSystem
+from casework.runtime.behavior import Context
+from casework.runtime.mailbox import Envelope
 from casework.runtime.wakeup import Wakeup
 
 
@@ -47,3 +52,30 @@ def test_a_call_into_a_loop_that_has_ended_is_dropped(anyio_backend: tuple[str, 
     backend, options = anyio_backend
     wakeup = anyio.run(make, backend=backend, backend_options=options)
     wakeup.call(lambda: None)
+
+
+def test_actors_that_are_told_something_by_a_callback_of_a_plain_loop_get_their_jobs() -> None:
+    """Whoever embeds a system need not begin with `anyio.run`, and a callback of the loop runs in no task."""
+    heard: list[int] = []
+
+    class Hears:
+        async def receive(self, context: Context, envelope: Envelope) -> None:
+            assert callable(envelope.local)
+            envelope.local()
+
+    async def main() -> None:
+        async with ActorSystem() as system:
+            refs = [system.spawn(f"a{number}", Hears) for number in range(20)]
+
+            def tell() -> None:
+                for number, ref in enumerate(refs):
+                    ref.tell_local(partial(heard.append, number))
+
+            told = asyncio.Event()
+            asyncio.get_running_loop().call_soon(tell)
+            asyncio.get_running_loop().call_soon(told.set)
+            await told.wait()
+            await system.wait_quiet()
+
+    asyncio.run(main())
+    assert sorted(heard) == list(range(20))

@@ -5,10 +5,11 @@ It does not know which store is tested.
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from casework.runtime.store import rules
-from casework.runtime.store.base import Append, Appended, CaseRow, CaseStatus, Store
+from casework.runtime.store.base import Append, Appended, CaseExists, CaseOpened, CaseRow, CaseStatus, Store
 from casework.runtime.store.conformance.support import (
     NODE,
     NOW,
@@ -66,6 +67,28 @@ class ClaimConformance:
         await claimed(store, "a")
         await store.renew(NODE, until=0)
         assert (await there(store, "a")).claims == 0
+
+    async def test_a_node_learns_what_it_holds_and_nothing_of_what_others_hold(self, store: Store) -> None:
+        await claimed(store, "a")
+        row = await claimed(store, "b")
+        await store.open_case(opening(key_of("c")))
+        assert sorted(await store.held(NODE)) == [key_of("a"), key_of("b")]
+        released = Append(row.key, row.epoch, 1, (), status=CaseStatus.PARKED, release=True)
+        assert await store.append(released) == Appended()
+        assert await store.held(NODE) == [key_of("a")]
+        assert await store.held("node-2") == []
+
+    async def test_a_case_is_taken_as_it_is_opened_and_only_once(self, store: Store) -> None:
+        await store.renew(NODE, until=NOW + LATER)
+        taking = msgspec.structs.replace(opening(key_of("a")), node=NODE)
+        assert await store.open_case(taking) == CaseOpened(key_of("a"))
+        assert isinstance(await store.open_case(msgspec.structs.replace(taking, node="node-2")), CaseExists)
+        row = await there(store, "a")
+        assert row == rules.opened_row(taking)
+        assert (row.epoch, row.claims, row.node) == (1, 1, NODE)
+        assert await take(store, "node-2", limit=1, now=NOW) == []
+        appended = Append(row.key, row.epoch, 1, (note(1, 1),))
+        assert await store.append(appended) == Appended()
 
     async def test_a_node_that_takes_its_own_cases_again_does_not_count_them(self, store: Store) -> None:
         row = await claimed(store, "a")

@@ -107,6 +107,28 @@ async def test_when_nobody_can_say_a_person_decides_and_the_write_is_not_repeate
             assert len(staff.performed) == 1
 
 
+@pytest.mark.promise("FLOW-12")
+async def test_a_flow_hears_of_a_write_that_a_person_confirmed_although_nobody_knows_what_it_returned() -> None:
+    async def unsure(arguments: object) -> object:
+        raise Lost("connection lost")
+
+    async def pays(case: Case, inputs: Ask) -> str:
+        try:
+            return await case.call("pay", {}, returns=str)
+        except CallFailed as failed:
+            return f"{failed.kind}: {failed.message}"
+
+    store, staff = MemoryStore(), crew(pays, tools={"pay": SmallTool(unsure, RiskTier.REVERSIBLE)})
+    with anyio.fail_after(5):
+        async with runtime(staff, store) as machine:
+            await machine.open("pays", "c1", Ask())
+            await machine.wait("c1")
+            (review,) = await store.reviews(state="open")
+            await machine.decide(review.id, ReviewAction.APPROVE, by="ann")
+            assert (await machine.wait("c1")).status is CaseStatus.CLOSED
+    assert await value(store) == "unknown: it happened, but what it returned is not known"
+
+
 @dataclass
 class Remembering(SmallStaff):
     """Keeps what it was asked to look up."""

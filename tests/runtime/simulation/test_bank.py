@@ -15,7 +15,7 @@ BLOCK = 8
 
 def plan_of(seed: int) -> FaultPlan:
     # A clock that is set wrong is left out for as long as `test_a_node_whose_clock_is_ahead...` fails.
-    return draw_plan(seed).off("jump_every_seconds")
+    return draw_plan(seed)
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, BLOCK))

@@ -15,13 +15,13 @@ SEED = 5
 CODE = """
 from casework.runtime.simulation import draw_plan, simulate
 from tests.support.simulated_service import bank_run
-print(simulate(bank_run, seed={seed}, plan=draw_plan({seed}).off("jump_every_seconds")).digest)
+print(simulate(bank_run, seed={seed}, plan=draw_plan({seed})).digest)
 """
 
 
 @pytest.fixture(scope="module")
 def digest() -> str:
-    return simulate(bank_run, seed=SEED, plan=draw_plan(SEED).off("jump_every_seconds")).digest
+    return simulate(bank_run, seed=SEED, plan=draw_plan(SEED)).digest
 
 
 @pytest.mark.parametrize("flags", [*([()] * 6), ("-X", "dev"), ("-X", "dev", "-X", "tracemalloc")])
@@ -33,8 +33,8 @@ def test_a_seed_has_the_same_digest_in_every_process(flags: tuple[str, ...], dig
 
 
 def test_a_seed_has_the_same_digest_again_in_one_process(digest: str) -> None:
-    assert simulate(bank_run, seed=SEED, plan=draw_plan(SEED).off("jump_every_seconds")).digest == digest
+    assert simulate(bank_run, seed=SEED, plan=draw_plan(SEED)).digest == digest
 
 
 def test_another_seed_has_another_digest(digest: str) -> None:
-    assert simulate(bank_run, seed=SEED + 1, plan=draw_plan(SEED + 1).off("jump_every_seconds")).digest != digest
+    assert simulate(bank_run, seed=SEED + 1, plan=draw_plan(SEED + 1)).digest != digest
