@@ -181,6 +181,8 @@ class ToolRegistry:
                 raise ToolInvalid(each.name, "is registered twice; give one of them another name")
             self._tools[each.name] = each
         for each in self:
+            if each.undo == each.name:
+                raise ToolInvalid(each.name, "is undone by itself, which would make it again; name another tool")
             if each.undo:
                 _check_undo(each, self._tools.get(each.undo))
 

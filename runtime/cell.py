@@ -72,9 +72,9 @@ class Cell(Life, eq=False, gc=False):
             self._bury(shed, "shed for a younger message")
 
     def step_in(self, act: Callable[[], None]) -> bool:
-        """Let a synchronous part of the behavior run at once if nothing is to be done before it; False if there is.
+        """Let a job of the actor act in its name at once, if nothing is to be done before that; False if there is.
 
-        What it raises is the failure of the actor.
+        What it raises is the failure of the actor; if cancelled, the job was.
         """
         if self._scheduled or self._urgent or self._ending or self.phase is not Phase.RUNNING or self.mailbox:
             return False
@@ -82,13 +82,18 @@ class Cell(Life, eq=False, gc=False):
         self._scheduled = True
         try:
             act()
-        except Exception as error:  # noqa: BLE001 - the boundary: to supervision
-            self._job_failed("event", error)
-        self._scheduled = False
-        if self.mailbox or self._urgent:
-            self._schedule()
-        else:
-            self._rest()
+        except BaseException as error:  # noqa: BLE001 - the boundary: to supervision; a cancellation goes on
+            failure, cancelled = blame(error)
+            if failure is not None:
+                self._job_failed("event", failure)
+            if cancelled is not None:
+                raise cancelled from None
+        finally:
+            self._scheduled = False
+            if self.mailbox or self._urgent:
+                self._schedule()
+            else:
+                self._rest()
         return True
 
     def abandon(self, envelope: Envelope) -> None:

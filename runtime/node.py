@@ -19,9 +19,10 @@ from casework.runtime.errors import StoreUnavailable
 from casework.runtime.flow.casecell import CaseCell
 from casework.runtime.flow.household import Host, Household
 from casework.runtime.lease import LEASE_SECONDS
+from casework.runtime.poison import Poison
 from casework.runtime.ref import Ref
 from casework.runtime.seams import MICROS
-from casework.runtime.store.base import CaseKey, CaseOpened, CaseRow, Opening, OpenResult, Unknown
+from casework.runtime.store.base import CaseExists, CaseKey, CaseOpened, CaseRow, Opening, OpenResult, Unknown
 from casework.runtime.store.chain import broken_at
 from casework.runtime.store.claims import Claimed, opened_by
 from casework.runtime.store.generation import HALTED
@@ -34,13 +35,8 @@ ACTIVE_MAX: Final = 256
 LINGER_MAX: Final = 512
 #: Seconds that a parked case is kept.
 LINGER_SECONDS: Final = 1.0
-#: Times in a row that a case may break its cell before it parks for an operator.
-FAILURES_MAX: Final = 3
 #: Messages that may wait for one case.
 CASE_MAILBOX_MAX: Final = 20_000
-#: Claims in a row without a new record after which a case has killed its process often enough: the last two of them
-#: alone on its node. With one alone, somebody who kills processes at random parked a bystander now and then.
-CLAIMS_MAX: Final = 4
 #: Seconds between renewals of the node's lease.
 RENEW_SECONDS: Final = 1.0
 #: Seconds until a store that is unavailable is asked again.
@@ -87,8 +83,7 @@ class Node:
         self._over = False
         # A suspect is alone here, so others that could go on were not claimed.
         self._watching = False
-        # How often in a row a case broke its cell, and how long its log was then: a new record begins the count anew.
-        self._failures: dict[CaseKey, tuple[int, int]] = {}
+        self._poison = Poison()
         self._lost: list[CaseKey] = []
         # Why nothing may run on this store before a person accepts it; None until it was asked, and asked while it is.
         self._halted: str | None = None
@@ -139,12 +134,12 @@ class Node:
             if isinstance(result, CaseOpened):
                 self._claimed += 1
                 self._activate(opened_by(taking), term)
-            elif isinstance(result, Unknown):
+            elif isinstance(result, Unknown) or self._holds_unheard(result):
                 # If it is there, it is ours, and nobody else would look for it.
                 self._lost.append(key)
                 self._wake.set()
             else:
-                self._starting.discard(key)
+                self._give_up(key)
         return result
 
     def knows(self, key: CaseKey) -> bool:
@@ -221,15 +216,15 @@ class Node:
         if cell.suspect:
             self._watching = False
         if cell.closed:
-            self._failures.pop(cell.key, None)
+            self._poison.forget(cell.key)
         elif cell.released:
-            self._failures.pop(cell.key, None)
+            self._poison.forget(cell.key)
             # Something may have come while the store took it back.
             self._expected.add(cell.key)
         elif not self._draining:
             if not cell.anew:
-                self._failed(cell.key, cell.durable)
-            if self._failures.get(cell.key, (0, 0))[0] > FAILURES_MAX:
+                self._poison.failed(cell.key, cell.durable)
+            if self._poison.hopeless(cell.key):
                 # Not even that it parks could be written: nothing that is tried again here would change that.
                 _LOGGER.error(
                     "case %s of %s is left alone: its log cannot be written", cell.key.case_id, cell.key.tenant
@@ -241,10 +236,6 @@ class Node:
         self._notify(cell.key)
         if self._backlog or not cell.closed:
             self._wake.set()
-
-    def _failed(self, key: CaseKey, durable: int) -> None:
-        times, length = self._failures.get(key, (0, durable))
-        self._failures[key] = (times + 1 if length == durable else 1, durable)
 
     def _working(self) -> int:
         # One that is doubted stands in the way of others until it is released.
@@ -339,7 +330,19 @@ class Node:
             if claimed is not None:
                 self._activate(claimed, term)
             self._lost.remove(key)
-            self._starting.discard(key)
+            self._give_up(key)
+
+    def _give_up(self, key: CaseKey) -> None:
+        """Begin no cell of a case after all; what came for it meanwhile is for whoever claims it."""
+        self._starting.discard(key)
+        if key in self._early and key not in self._cells:
+            self._early.discard(key)
+            self._expected.add(key)
+            self._wake.set()
+        self._notify(key)
+
+    def _holds_unheard(self, result: OpenResult) -> bool:
+        return isinstance(result, CaseExists) and result.row.node == self.name and result.row.key not in self._cells
 
     def _look(self) -> None:
         self._wake.set()
@@ -348,21 +351,9 @@ class Node:
         self._alarm_due = 0
         self._wake.set()
 
-    def _poison(self, row: CaseRow) -> str:
-        """Say why a case must not run again, if it must not."""
-        if self._halted:
-            return self._halted
-        failures, _ = self._failures.get(row.key, (0, 0))
-        if failures >= FAILURES_MAX:
-            return f"poison: it failed {failures} times in a row"
-        if row.claims > CLAIMS_MAX:
-            times = row.claims - 1
-            return f"poison: {times} processes that worked on it ended before it had a new record"
-        return ""
-
     def _activate(self, claimed: Claimed, term: int) -> None:
         row = claimed.row
-        poison = self._poison(row)
+        poison = self._halted or self._poison.verdict(row)
         if claimed.broken:
             poison = f"its log cannot be read: {claimed.broken}"
         else:

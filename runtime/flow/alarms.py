@@ -39,5 +39,5 @@ class Alarms:
 
     def close(self) -> None:
         """Let none ring any more."""
-        for alarm in self._alarms.values():
-            alarm.cancel()
+        for step_id in list(self._alarms):
+            self.drop(step_id)

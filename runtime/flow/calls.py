@@ -234,7 +234,7 @@ class Calls:
             if work.intent is not None and not await services.entitled():
                 return
             result = await services.staff.perform(request, idempotency_key=key, call_before=before)
-            services.tell(lambda: self._performed(work, ruling, result))
+            services.step_in(lambda: self._performed(work, ruling, result))
 
         services.job(perform)
 
@@ -272,7 +272,7 @@ class Calls:
             if not await services.entitled():
                 return
             result = await services.staff.look_up(request, idempotency_key=intent.key, call_before=intent.call_before)
-            services.tell(lambda: self._looked_up(work, result))
+            services.step_in(lambda: self._looked_up(work, result))
 
         services.job(look_up)
 

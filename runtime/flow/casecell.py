@@ -173,7 +173,9 @@ class CaseCell:
 
     def release(self) -> None:
         """Give the case back if it is still parked and durable; ends the cell."""
-        if not self.parked or self._appending or self._reading or self._ending:
+        busy = self._appending or self._reading or self._ending
+        # One whose handler broke down may have written what nobody will append: supervision ends it.
+        if not self.parked or busy or not self._logbook.empty:
             return
         self._appending = True
         append = self._logbook.release(self._incarnation.inbox_seen)
@@ -209,6 +211,7 @@ class CaseCell:
             ref=CellRef(self._context.self_ref, self._asked),
             job=self._context.start_soon,
             tell=self._tell,
+            step_in=self._step_in,
             when_durable=lambda seq, run: self._held.append((seq, run)),
             entitled=self._entitled,
             chapter=lambda state: next_chapter(reading, self._row, state, inputs),
@@ -224,9 +227,12 @@ class CaseCell:
     def _halt(self, reason: str) -> None:
         self._incarnation.halt(reason)
 
+    def _step_in(self, event: Callable[[], None]) -> None:
+        """Have something happen at once; only for a job of the cell, in whose name it then does."""
+        if not self._context.step_in(lambda: self._happen(event)):
+            self._tell(event)
+
     def _tell(self, event: Callable[[], None]) -> None:
-        if self._context.step_in(lambda: self._happen(event)):
-            return
         try:
             self._context.self_ref.tell_local(event)
         except NotSent as error:
@@ -321,7 +327,7 @@ class CaseCell:
 
     async def _append(self, append: Append) -> None:
         result = await self._store.append(append)
-        self._tell(lambda: self._appended(append, result))
+        self._step_in(lambda: self._appended(append, result))
 
     def _appended(self, append: Append, result: AppendResult) -> None:
         self._appending = False
@@ -350,7 +356,7 @@ class CaseCell:
     async def _entitled(self) -> bool:
         entitled = await self._store.entitled()
         if not entitled:
-            self._tell(self._lose)
+            self._step_in(self._lose)
         return entitled
 
     def _lose(self) -> None:
@@ -364,7 +370,7 @@ class CaseCell:
 
     async def _read_inbox(self) -> None:
         items = await self._store.inbox()
-        self._tell(lambda: self._have_read(items))
+        self._step_in(lambda: self._have_read(items))
 
     def _have_read(self, items: Sequence[InboxItem]) -> None:
         self._reading = False
@@ -375,7 +381,7 @@ class CaseCell:
 
     async def _read_for_move(self) -> None:
         records = await self._store.records()
-        self._tell(lambda: self._move(records))
+        self._step_in(lambda: self._move(records))
 
     def _move(self, records: Sequence[Record]) -> None:
         """Answer whoever wishes the case to go on with another version, unless it has gone on meanwhile."""

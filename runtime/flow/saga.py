@@ -94,7 +94,13 @@ class Saga:
         self._scope = ""
 
     async def __aenter__(self) -> Self:
-        """Begin the block."""
+        """Begin the block.
+
+        Raises:
+            RuntimeError: this saga has begun a block before.
+        """
+        if self._scope:
+            raise RuntimeError("a saga is for one block: call case.saga() for each")
         self._scope = cast("str", await perform(Enter("saga")))
         return self
 

@@ -41,7 +41,9 @@ class Services(Struct, frozen=True, eq=False):
     job: Callable[[Callable[[], Awaitable[None]]], None]
     """Start a job that ends with the case's cell."""
     tell: Callable[[Callable[[], None]], None]
-    """Run a function as the case's next message; the only way back in from a job or an alarm."""
+    """Run a function as the case's next message; the way back in from whatever is no job of it, as alarms are."""
+    step_in: Callable[[Callable[[], None]], None]
+    """Run a function at once if no message waits, else as the next one; the way back in from a job of the case."""
     when_durable: Callable[[int, Callable[[], None]], None]
     """Run a function once the record with that sequence number is durable."""
     entitled: Callable[[], Awaitable[bool]]

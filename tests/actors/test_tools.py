@@ -50,6 +50,12 @@ def test_an_undo_that_nobody_registered_is_refused() -> None:
         ToolRegistry([made])
 
 
+def test_a_tool_that_undoes_itself_is_refused() -> None:
+    made = tool(tier=RiskTier.REVERSIBLE, verify=booked, undo="book")(book)
+    with pytest.raises(ToolInvalid, match="which would make it again"):
+        ToolRegistry([made])
+
+
 def test_two_tools_of_one_name_are_refused() -> None:
     made = tool(tier=RiskTier.READ_ONLY)(book)
     with pytest.raises(ToolInvalid, match="registered twice"):

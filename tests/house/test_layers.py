@@ -13,7 +13,8 @@ FLOORS = {
         "errors", "seams", "parking", "wakeup", "timers", "traceparent", "telemetry_table", "telemetry_sdk",
         "telemetry_export", "telemetry_spans", "telemetry", "lifecycle", "supervision", "reply", "mailbox", "deadlines",
         "ref", "children", "behavior", "blame", "jobs", "store", "transport", "staff", "deadletters", "kernel", "names",
-        "groups", "belongings", "life", "cell", "homes", "pool", "actorsystem", "flow", "node", "runtime", "simulation",
+        "groups", "belongings", "life", "cell", "homes", "pool", "actorsystem", "flow", "poison", "node", "runtime",
+        "simulation",
     ),
     "casework.runtime.store": (
         "accounts", "base", "chain", "rules", "claims", "ledger_rules", "queries", "sqlite_accounts", "changes",

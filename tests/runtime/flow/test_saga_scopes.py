@@ -11,7 +11,7 @@ from casework.runtime.errors import CallFailed
 from casework.runtime.flow.case import Case
 from casework.runtime.store.base import CaseStatus
 from casework.runtime.store.memory import MemoryStore
-from tests.support.flow_scene import Ask, runtime, steps, until
+from tests.support.flow_scene import Ask, runtime, steps, until, value
 from tests.support.saga_scene import World, finish, gone
 
 
@@ -27,6 +27,22 @@ async def test_a_block_that_ended_well_is_undone_with_the_one_around_it() -> Non
     world, store = World(mail=gone()), MemoryStore()
     await finish(world.staff(nested), "nested", store)
     assert world.told == ["buy 1", "book 2", "unbook 2", "unbuy 1"]
+
+
+async def entered_twice(case: Case, inputs: Ask) -> str:
+    saga = case.saga()
+    async with saga:
+        try:
+            async with saga:
+                return "entered"
+        except RuntimeError as error:
+            return str(error)
+
+
+async def test_a_saga_is_for_one_block() -> None:
+    store = MemoryStore()
+    await finish(World().staff(entered_twice), "entered_twice", store)
+    assert await value(store) == "a saga is for one block: call case.saga() for each"
 
 
 async def forgiving(case: Case, inputs: Ask) -> str:
