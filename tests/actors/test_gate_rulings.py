@@ -26,12 +26,17 @@ async def read(arguments: Amount, context: ToolContext) -> int:
     return arguments.amount
 
 
-@tool(tier=RiskTier.REVERSIBLE, verify=fine, undo="book", micros_max=5)
+@tool(tier=RiskTier.REVERSIBLE, verify=fine, undo="unbook", micros_max=5)
 async def book(arguments: Amount, context: ToolContext) -> int:
     return arguments.amount
 
 
-TOOLS = [read, book]
+@tool(tier=RiskTier.REVERSIBLE, verify=fine, undo="book")
+async def unbook(arguments: Amount, context: ToolContext) -> int:
+    return arguments.amount
+
+
+TOOLS = [read, book, unbook]
 READER = Permission("worker", frozenset({"read"}), RiskTier.READ_ONLY, frozenset({"read"}), RiskTier.READ_ONLY)
 BOTH = frozenset({"read", "book"})
 DENIED = '[denied]\nsubmit_vat_return = "high risk: it stays with a human"\n'

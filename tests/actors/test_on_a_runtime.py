@@ -50,8 +50,13 @@ async def read(arguments: Amount, context: ToolContext) -> int:
     return arguments.amount * 2
 
 
-@tool(tier=RiskTier.REVERSIBLE, verify=booked, undo="book", keyed=True)
+@tool(tier=RiskTier.REVERSIBLE, verify=booked, undo="unbook", keyed=True)
 async def book(arguments: Amount, context: ToolContext) -> int:
+    return arguments.amount
+
+
+@tool(tier=RiskTier.REVERSIBLE, verify=booked, undo="book", keyed=True)
+async def unbook(arguments: Amount, context: ToolContext) -> int:
     return arguments.amount
 
 
@@ -76,7 +81,7 @@ CLERK = Agent("clerk", {"look": look, "enter": enter}, tools=("read", "book"), t
 
 def runtime(function: Callable[[Case, Amount], Awaitable[object]]) -> AbstractAsyncContextManager[Runtime]:
     flow = Flow.of(function, inputs=Amount)  # type: ignore[arg-type]  # the engine wants a coroutine, and this is one
-    crew = Crew("test", flows=[flow], agents=[CLERK], tools=[read, book], policy=parse_policy(POLICY))
+    crew = Crew("test", flows=[flow], agents=[CLERK], tools=[read, book, unbook], policy=parse_policy(POLICY))
     return Runtime(crew, telemetry=Telemetry.off())
 
 
