@@ -350,13 +350,13 @@ class Store(StoreReader, StoreDoor, AccountKeeper, Protocol):
 
         Once their frames amount to more than `rules.CLAIM_BYTES_MAX` the rest is left for the next claim. Claimable is
         a case without a living node that is OPEN, or PARKED with an inbox item beyond what it has seen, or PARKED with
-        a timer due at `now`.
+        a timer due at `now`. What the asker itself holds is not, though its lease be over: it may be at work on it.
 
-        Each claim by a node that did not have the case before counts in the row's `claims`, until the case is
-        appended to (records or a release) or its node ends cleanly. A suspect, with `rules.SUSPECT_CLAIMS` of them,
-        comes before the others and alone: while the node holds one without a new record, it gets nothing else for
-        `rules.ALONE_MICROS` after the claim, and no other suspect for `rules.SUSPECT_MICROS`. Of those with fewer it
-        holds at most `rules.DOUBTED_MAX` that were given within `rules.SUSPECT_MICROS` and have no new record.
+        Each claim counts in the row's `claims`, until the case is appended to (records or a release) or its node ends
+        cleanly. A suspect, with `rules.SUSPECT_CLAIMS` of them, comes before the others and alone: while the node holds
+        one without a new record, it gets nothing else for `rules.ALONE_MICROS` after the claim, and no other suspect
+        for `rules.SUSPECT_MICROS`. Of those with fewer it holds at most `rules.DOUBTED_MAX` that were given within
+        `rules.SUSPECT_MICROS` and have no new record.
         """
         ...
 

@@ -195,14 +195,16 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
         chosen = free[: rules.fitting([sum(len(record.frame) for record in case.replayed) for case in free])]
         for case in chosen:
             row = case.row
-            claims = row.claims + (row.node != node)
-            case.row = msgspec.structs.replace(row, epoch=row.epoch + 1, node=node, changed_at=now, claims=claims)
+            case.row = msgspec.structs.replace(
+                row, epoch=row.epoch + 1, node=node, changed_at=now, claims=row.claims + 1
+            )
         alone = any(rules.watched(case.row, now, rules.ALONE_MICROS) for case in chosen)
         more = bool(chosen) and not alone and (len(free) == limit or len(chosen) < len(free))
-        return Claims([_claimed(case) for case in chosen], more, None if more else self._next_due())
+        return Claims([_claimed(case) for case in chosen], more, None if more else self._next_due(node))
 
     def _claimable(self, node: str, limit: int, now: int) -> list[MemoryCase]:
-        free = [case for case in self._cases.values() if case.row.node not in self._leases and _wanted(case, now)]
+        living = {*self._leases, node}
+        free = [case for case in self._cases.values() if case.row.node not in living and _wanted(case, now)]
         free.sort(key=lambda case: (case.row.opened_at, case.number))
         held = [case.row for case in self._cases.values() if case.row.node == node]
         if any(rules.watched(row, now, rules.ALONE_MICROS) for row in held):
@@ -213,11 +215,12 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
         doubted = [case for case in free if 0 < case.row.claims < rules.SUSPECT_CLAIMS][max(doubts, 0) :]
         return suspects or [case for case in free if not rules.suspected(case.row) and case not in doubted][:limit]
 
-    def _next_due(self) -> int | None:
+    def _next_due(self, node: str) -> int | None:
+        living = {*self._leases, node}
         dues = [
             wait.due
             for case in self._cases.values()
-            if case.row.status is CaseStatus.PARKED and case.row.node not in self._leases
+            if case.row.status is CaseStatus.PARKED and case.row.node not in living
             for wait in case.row.waits
             if wait.kind is WaitKind.TIMER
         ]

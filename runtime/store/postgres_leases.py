@@ -44,12 +44,12 @@ _BURY: Final = """
 _CHOOSE: Final = """
     WITH free AS MATERIALIZED (
         (SELECT c.no, c.epoch, c.next_seq, c.node, c.status, c.opened_at, c.claims FROM "case" c
-         WHERE c.status = 'open' AND c.suspect = $5
+         WHERE c.status = 'open' AND c.suspect = $5 AND c.node <> $1
            AND NOT EXISTS (SELECT 1 FROM node n WHERE n.name = c.node AND n.until > $3)
          ORDER BY c.opened_at, c.no LIMIT $2::bigint + $6::bigint)
         UNION ALL
         SELECT c.no, c.epoch, c.next_seq, c.node, c.status, c.opened_at, c.claims FROM "case" c
-        WHERE c.status = 'parked' AND c.suspect = $5
+        WHERE c.status = 'parked' AND c.suspect = $5 AND c.node <> $1
           AND NOT EXISTS (SELECT 1 FROM node n WHERE n.name = c.node AND n.until > $3)
           AND c.no IN (
               SELECT i.case_no FROM inbox i JOIN "case" p ON p.no = i.case_no
@@ -76,8 +76,7 @@ _CHOOSE: Final = """
         SELECT no, bytes, found FROM sized WHERE before <= $9
     ), claimed AS (
         UPDATE "case" c SET epoch = c.epoch + 1, node = $1, changed_at = $4,
-                            claims = c.claims + (c.node <> $1)::integer,
-                            suspect = c.claims + (c.node <> $1)::integer >= $7
+                            claims = c.claims + 1, suspect = c.claims + 1 >= $7
         FROM fitting f WHERE c.no = f.no
 """
 #: All that the cases need to begin comes with the same statement, and the moment when the next timer is due: so nothing
@@ -90,7 +89,7 @@ _GIVE: Final = """
         SELECT w.due FROM (SELECT case_no, due FROM wait WHERE kind = 'timer' ORDER BY due OFFSET 0) w
         CROSS JOIN LATERAL (
             SELECT FROM "case" p WHERE p.no = w.case_no AND p.status = 'parked'
-                AND NOT EXISTS (SELECT 1 FROM node n WHERE n.name = p.node)
+                AND p.node <> $1 AND NOT EXISTS (SELECT 1 FROM node n WHERE n.name = p.node)
                 AND NOT EXISTS (SELECT 1 FROM fitting f WHERE f.no = p.no) OFFSET 0
         ) p ORDER BY w.due LIMIT 1
     ) AS next_due

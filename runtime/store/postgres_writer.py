@@ -149,11 +149,11 @@ class PostgresWriter:
     async def aclose(self) -> None:
         """Finish the batch that is under way and close; if cancelled, it is closed all the same."""
         self._closed = True
-        if self._leading:
-            self._rest = self._rest or anyio.Event()
-            with anyio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
+        with anyio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
+            if self._leading:
+                self._rest = self._rest or anyio.Event()
                 await self._rest.wait()
-        await self._keeper.save(now=True)
+            await self._keeper.save(now=True)
         link, self._link = self._link, None
         if link is not None:
             await part(link)

@@ -46,11 +46,12 @@ _INBOXES: Final = """
     SELECT case_no, id, kind, frame, position FROM inbox
     WHERE case_no IN (SELECT value FROM json_each(?)) AND consumed = 0 ORDER BY case_no, position
 """
-#: A node that is dead holds nothing, so a timer counts unless somebody with a lease has the case. The timers are
-#: looked at in their order, until the first that counts.
+#: A node that is dead holds nothing, so a timer counts unless the asker or somebody with a lease has the case. The
+#: timers are looked at in their order, until the first that counts.
 _DUE: Final = """
     SELECT w.due FROM wait w CROSS JOIN "case" c ON c.no = w.case_no
-    WHERE w.kind = 'timer' AND c.status = 'parked' AND c.node NOT IN (SELECT name FROM node) ORDER BY w.due LIMIT 1
+    WHERE w.kind = 'timer' AND c.status = 'parked' AND c.node NOT IN (SELECT name FROM node UNION ALL SELECT ?)
+    ORDER BY w.due LIMIT 1
 """
 
 #: What stands in place of a frame that retention dropped.
@@ -173,9 +174,9 @@ def held(connection: sqlite3.Connection, node: str) -> Sequence[CaseKey]:
     return [CaseKey(*row) for row in connection.execute('SELECT tenant, case_id FROM "case" WHERE node = ?', (node,))]
 
 
-def next_due(connection: sqlite3.Connection) -> int | None:
-    """Give the earliest due moment of the timers of parked cases that no node holds under a lease."""
-    due = connection.execute(_DUE).fetchone()
+def next_due(connection: sqlite3.Connection, node: str) -> int | None:
+    """Give the earliest due moment of the timers of parked cases that `node` may claim."""
+    due = connection.execute(_DUE, (node,)).fetchone()
     return None if due is None else int(due[0])
 
 

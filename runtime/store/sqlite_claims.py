@@ -22,7 +22,8 @@ _CLAIMABLE: Final = """
     SELECT no, claims FROM (
         SELECT * FROM (
             SELECT no, claims, opened_at FROM "case"
-            WHERE status = 'open' AND node NOT IN (SELECT name FROM node) AND claims BETWEEN ?2 AND ?3
+            WHERE status = 'open' AND claims BETWEEN ?2 AND ?3
+                AND node NOT IN (SELECT name FROM node UNION ALL SELECT ?5)
             ORDER BY opened_at, no LIMIT ?4
         )
         UNION ALL
@@ -31,7 +32,7 @@ _CLAIMABLE: Final = """
             WHERE i.consumed = 0 AND p.status = 'parked' AND i.position > p.seen
             UNION
             SELECT w.case_no FROM wait w WHERE w.kind = 'timer' AND w.due <= ?1
-        ) AND node NOT IN (SELECT name FROM node) AND claims BETWEEN ?2 AND ?3
+        ) AND node NOT IN (SELECT name FROM node UNION ALL SELECT ?5) AND claims BETWEEN ?2 AND ?3
     ) ORDER BY opened_at, no LIMIT ?4
 """
 _SIZES: Final = """
@@ -39,7 +40,7 @@ _SIZES: Final = """
     WHERE c.no IN (SELECT value FROM json_each(?)) GROUP BY c.no
 """
 _TAKE: Final = """
-    UPDATE "case" SET epoch = epoch + 1, node = ?1, changed_at = ?2, claims = claims + (node <> ?1)
+    UPDATE "case" SET epoch = epoch + 1, node = ?1, changed_at = ?2, claims = claims + 1
     WHERE no IN (SELECT value FROM json_each(?3))
 """
 _SET_ASIDE: Final = """UPDATE "case" SET node = '', status = 'parked', seen = ? WHERE no = ?"""
@@ -61,7 +62,7 @@ def claim(connection: sqlite3.Connection, node: str, limit: int, now: int) -> Cl
     if numbers:
         connection.execute(_TAKE, (node, now, str(numbers)))
     more = bool(numbers) and not alone and (len(found) == limit or len(numbers) < len(found))
-    return Claims(_taken(connection, numbers), more, None if more else queries.next_due(connection))
+    return Claims(_taken(connection, numbers), more, None if more else queries.next_due(connection, node))
 
 
 def reclaim(connection: sqlite3.Connection, node: str, key: CaseKey) -> Claimed | None:
@@ -78,7 +79,7 @@ def _suspects_or_others(connection: sqlite3.Connection, node: str, limit: int, n
         if _watched(connection, node, now - rules.ALONE_MICROS):
             return [], True
         if not _watched(connection, node, now - rules.SUSPECT_MICROS):
-            suspects = _claimable(connection, now, min(limit, 1), (rules.SUSPECT_CLAIMS, rules.INTEGER_MAX))
+            suspects = _claimable(connection, node, now, min(limit, 1), (rules.SUSPECT_CLAIMS, rules.INTEGER_MAX))
             if suspects:
                 return [number for number, _ in suspects], True
     return _unsuspected(connection, node, now, limit), False
@@ -89,7 +90,7 @@ def _watched(connection: sqlite3.Connection, node: str, since: int) -> bool:
 
 
 def _unsuspected(connection: sqlite3.Connection, node: str, now: int, limit: int) -> list[int]:
-    found = _claimable(connection, now, limit, (0, rules.SUSPECT_CLAIMS - 1))
+    found = _claimable(connection, node, now, limit, (0, rules.SUSPECT_CLAIMS - 1))
     doubted = [number for number, claims in found if claims]
     if doubted:
         since = now - rules.SUSPECT_MICROS
@@ -98,13 +99,15 @@ def _unsuspected(connection: sqlite3.Connection, node: str, now: int, limit: int
         if passed and len(found) == limit:
             # Where these stood there is room for others.
             kept = [number for number in doubted if number not in passed]
-            return kept + [number for number, _ in _claimable(connection, now, limit - len(kept), (0, 0))]
+            return kept + [number for number, _ in _claimable(connection, node, now, limit - len(kept), (0, 0))]
         return [number for number, _ in found if number not in passed]
     return [number for number, _ in found]
 
 
-def _claimable(connection: sqlite3.Connection, now: int, limit: int, claims: tuple[int, int]) -> list[tuple[int, int]]:
-    return connection.execute(_CLAIMABLE, (now, *claims, limit)).fetchall()
+def _claimable(
+    connection: sqlite3.Connection, node: str, now: int, limit: int, claims: tuple[int, int]
+) -> list[tuple[int, int]]:
+    return connection.execute(_CLAIMABLE, (now, *claims, limit, node)).fetchall()
 
 
 def _fitting(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[int]:

@@ -9,7 +9,17 @@ import msgspec
 import pytest
 
 from casework.runtime.store import rules
-from casework.runtime.store.base import Append, Appended, CaseExists, CaseOpened, CaseRow, CaseStatus, Store
+from casework.runtime.store.base import (
+    Append,
+    Appended,
+    CaseExists,
+    CaseOpened,
+    CaseRow,
+    CaseStatus,
+    Store,
+    Wait,
+    WaitKind,
+)
 from casework.runtime.store.conformance.support import (
     NODE,
     NOW,
@@ -90,11 +100,22 @@ class ClaimConformance:
         appended = Append(row.key, row.epoch, 1, (note(1, 1),))
         assert await store.append(appended) == Appended()
 
-    async def test_a_node_that_takes_its_own_cases_again_does_not_count_them(self, store: Store) -> None:
+    async def test_a_case_that_its_node_reclaims_counts_no_claim(self, store: Store) -> None:
         row = await claimed(store, "a")
-        await store.reclaim(NODE, row.key)
-        (again,) = await take(store, NODE, limit=1, now=NOW + LATER)
-        assert (again.epoch, again.claims) == (3, 1)
+        again = await store.reclaim(NODE, row.key)
+        assert again is not None
+        assert (again.row.epoch, again.row.claims) == (2, 1)
+
+    async def test_a_claim_gives_a_node_nothing_that_it_holds_though_its_lease_is_over(self, store: Store) -> None:
+        row = await claimed(store, "a")
+        sleeps = await claimed(store, "b")
+        nap = (Wait("nap", WaitKind.TIMER, due=NOW + 1),)
+        parking = Append(sleeps.key, sleeps.epoch, 1, (note(1),), status=CaseStatus.PARKED, waits=nap)
+        assert await store.append(parking) == Appended()
+        later = await store.claim(NODE, limit=9, now=NOW + LATER)
+        assert (list(later.cases), later.next_due) == ([], None)
+        taken = await take(store, "node-2", limit=9, now=NOW + LATER)
+        assert [(each.key, each.epoch) for each in taken] == [(row.key, 2), (sleeps.key, 2)]
 
     @pytest.mark.promise("NODE-3")
     async def test_suspects_come_alone_and_before_the_others(self, store: Store) -> None:

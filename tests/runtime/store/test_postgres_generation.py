@@ -32,6 +32,7 @@ from casework.runtime.store.base import (
 )
 from casework.runtime.store.claims import Claims
 from casework.runtime.store.generation import HALTED, OLDER, accept
+from casework.runtime.store.postgres import PostgresStore
 from casework.runtime.store.postgres_generation import Seen, objection
 from casework.runtime.store.urls import open_store
 from casework.runtime.store.verify import verify
@@ -225,6 +226,18 @@ async def test_a_node_that_lives_on_parks_its_cases_and_goes_on_with_them_once_a
                 await accept(operators, by="ann", now=NOW, generation="g2")
             assert await verify(machine.store) == []
     assert len({key for _, _, key in staff.performed}) == 1
+
+
+async def test_a_store_whose_closing_is_cancelled_has_closed_its_connections(url: str) -> None:
+    async with opened(url) as store:
+        assert isinstance(store, PostgresStore)
+        await renew(store)
+        link = store._writer._link
+        assert link is not None
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await store.aclose()
+        assert link.is_closed()
 
 
 async def test_a_claim_of_an_older_store_gives_nothing_though_nobody_has_halted_it_yet(

@@ -108,10 +108,9 @@ def test_a_claim_makes_as_many_statements_for_a_hundred_cases_as_for_three(tmp_p
 
 
 def test_a_claim_looks_at_no_more_open_cases_than_it_takes(tmp_path: Path) -> None:
+    bound = (NOW, 0, 1, 256, "node")
     with closing(connect_owner(f"{tmp_path}/cases.db", "sqlite:")) as connection:
-        plan = " ".join(
-            row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sqlite_claims._CLAIMABLE}", (NOW, 0, 1, 256))
-        )
+        plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sqlite_claims._CLAIMABLE}", bound))
     # In the order of the index, so that it ends with the limit; what is sorted is what that leaves.
     assert "SCAN case USING INDEX case_open" in plan
     assert plan.count("USE TEMP B-TREE FOR ORDER BY") == 1
