@@ -30,6 +30,7 @@ from casework.runtime.store.base import (
     Unavailable,
     Unknown,
 )
+from casework.runtime.store.rules import DECIDED
 from casework.runtime.store.urls import open_reader
 
 Id = Annotated[str, Parameter(name="REVIEW", help="Id of the review, or how it begins.")]
@@ -59,14 +60,7 @@ def list_reviews(*, store: StoreOption = STORE, json_: JsonOption = False) -> in
 def show(review: Id, /, *, store: StoreOption = STORE, json_: JsonOption = False) -> int:
     """Show one review: the proposal, what supports it, and what each decision will do."""
 
-    async def read() -> ReviewView:
-        reader = await open_reader(store, World())
-        try:
-            return await review_of(reader, review)
-        finally:
-            await reader.aclose()
-
-    view = anyio.run(read)
+    view = anyio.run(_read, store, review)
     if json_:
         say_json(_json(view))
         return Exit.OK
@@ -79,7 +73,8 @@ def show(review: Id, /, *, store: StoreOption = STORE, json_: JsonOption = False
     say(*(f"  evidence: {each.label} {each.ref}" for each in view.evidence))
     say(*(f"  {action}: {what}" for action, what in view.consequences))
     if view.decision is not None:
-        say(f"  {view.decision.by} decided to {view.decision.action}: {view.decision.reason}")
+        unheard = "" if view.state == DECIDED else f" (too late: {_refusal(view.state)})"
+        say(f"  {view.decision.by} decided to {view.decision.action}{unheard}: {view.decision.reason}")
     return Exit.OK
 
 
@@ -120,6 +115,14 @@ def edit(
 Edit = tuple[Plain, list[str]]
 
 
+async def _read(store: str, review: str) -> ReviewView:
+    reader = await open_reader(store, World())
+    try:
+        return await review_of(reader, review)
+    finally:
+        await reader.aclose()
+
+
 def _decide(
     store: str, review: str, action: ReviewAction, by: str, reason: str, edited: Edit | None, *, json_: bool
 ) -> int:
@@ -141,6 +144,8 @@ def _decide(
     if isinstance(result, DecisionRefused):
         why = _too_late(view) if result.why == "decided" else _refusal(result.why)
         raise Quit(Exit.WRONG, f"review {view.id} was not decided: {why}")
+    if (now := anyio.run(_read, store, view.id)).state != DECIDED:
+        raise Quit(Exit.WRONG, f"review {view.id} was not decided: it came too late, {_refusal(now.state)}")
     text = f"{view.case_id}: {action} of {view.title!r} is recorded"
     tell_aftermath(text, after, json_=json_)
     return Exit.OK
@@ -148,7 +153,7 @@ def _decide(
 
 def _too_late(view: ReviewView) -> str:
     """Say why a review that is not open takes no decision: who decided what, if somebody did."""
-    if view.decision is None:
+    if view.decision is None or view.state != DECIDED:
         return _refusal(view.state)
     return f"{view.decision.by} has decided already to {view.decision.action}"
 

@@ -178,6 +178,7 @@ class Append(Struct, frozen=True):
     """An opening whose key exists is dropped."""
     reviews_opened: tuple[ReviewRow, ...] = ()
     reviews_withdrawn: tuple[str, ...] = ()
+    """Not one whose decision was consumed by an earlier append. A decision that nobody will hear stays in its row."""
     settles: tuple[Settlement, ...] = ()
     """What calls cost; one whose draw is settled, or was made in another store, is dropped."""
     release: bool = False
@@ -248,7 +249,7 @@ class Nobody(Struct, frozen=True):
 
 
 class DecisionTaken(Struct, frozen=True):
-    """The decision is durable and is in the case's inbox; the same decision again gives this again."""
+    """The decision is durable and in the case's inbox; again gives this again, unless the case withdrew it unheard."""
 
     review: ReviewRow
 

@@ -51,7 +51,8 @@ def coalesce(queued: Sequence[Append | None]) -> list[Group | int]:
 def follows(earlier: Append, later: Append) -> bool:
     """Say whether two appends of one case are the same as one: the later goes on where the earlier ends.
 
-    Not so once the case was given back or closed, nor where the later opens a case that the earlier wrote to.
+    Not so once the case was given back or closed, nor where the later opens a case that the earlier wrote to, or
+    withdraws a review whose decision the earlier may have consumed.
     """
     return (
         later.key == earlier.key
@@ -60,6 +61,7 @@ def follows(earlier: Append, later: Append) -> bool:
         and not earlier.release
         and earlier.status is not CaseStatus.CLOSED
         and not (earlier.sends and later.opens)
+        and not (earlier.consumed and later.reviews_withdrawn)
     )
 
 

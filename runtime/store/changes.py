@@ -41,7 +41,11 @@ _INSERT_CASE: Final = """
     VALUES (?, ?, ?, 1, ?, 'open', '', ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _INSERT_REVIEW: Final = "INSERT OR IGNORE INTO review VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_WITHDRAW: Final = "UPDATE review SET state = 'withdrawn' WHERE id = ? AND case_no = ? AND state = 'open'"
+#: A decision that the case has not consumed comes too late.
+_WITHDRAW: Final = """
+    UPDATE review SET state = 'withdrawn' WHERE id = ? AND case_no = ? AND (state = 'open' OR EXISTS
+        (SELECT 1 FROM inbox i WHERE i.case_no = review.case_no AND i.id = ? AND NOT i.consumed))
+"""
 _CONSUME: Final = "UPDATE inbox SET consumed = 1, frame = x'' WHERE case_no = ? AND id = ?"
 _STANDING: Final = """
     SELECT no, epoch, next_seq, node, head, changed_at FROM "case" WHERE tenant = ? AND case_id = ?
@@ -86,9 +90,9 @@ def append(connection: sqlite3.Connection, append: Append, arrived: list[CaseKey
     waits = () if ended else append.waits
     if waits is not None:
         _await(connection, number, waits)
+    _change_reviews(connection, number, append)
     if append.consumed:
         connection.executemany(_CONSUME, [(number, item_id) for item_id in append.consumed])
-    _change_reviews(connection, number, append)
     if append.settles:
         sqlite_accounts.settle(connection, append.settles, append.epoch)
     arrived += [opening.key for opening in append.opens if _open(connection, opening)]
@@ -192,7 +196,8 @@ def _change_reviews(connection: sqlite3.Connection, number: int, append: Append)
     if append.reviews_opened:
         connection.executemany(_INSERT_REVIEW, [_review_values(number, review) for review in append.reviews_opened])
     if append.reviews_withdrawn:
-        connection.executemany(_WITHDRAW, [(review_id, number) for review_id in append.reviews_withdrawn])
+        items = [(review_id, number, rules.decision_item_id(review_id)) for review_id in append.reviews_withdrawn]
+        connection.executemany(_WITHDRAW, items)
 
 
 def _review_values(number: int, review: ReviewRow) -> tuple[object, ...]:

@@ -257,9 +257,9 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
         if refusal is not None:
             return refusal
         self._log(case, append)
+        self._change_reviews(case, append)
         for item_id in append.consumed:
             case.unread.pop(item_id, None)
-        self._change_reviews(append)
         self._settle(append.settles, append.epoch)
         arrived = [opening.key for opening in append.opens if self._open(opening)]
         arrived += [item.key for item in append.sends if self._put(item)]
@@ -299,12 +299,15 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
         if append.release:
             case.seen = append.inbox_seen
 
-    def _change_reviews(self, append: Append) -> None:
+    def _change_reviews(self, case: MemoryCase, append: Append) -> None:
         for review in append.reviews_opened:
             self._reviews.setdefault(review.id, review)
         for review_id in append.reviews_withdrawn:
             asked = self._reviews.get(review_id)
-            if asked is not None and asked.key == append.key and asked.state == rules.OPEN:
+            if asked is None or asked.key != append.key:
+                continue
+            # A decision that the case has not consumed comes too late.
+            if asked.state == rules.OPEN or rules.decision_item_id(review_id) in case.unread:
                 self._reviews[review_id] = msgspec.structs.replace(asked, state=rules.WITHDRAWN)
 
     def _open(self, opening: Opening) -> bool:

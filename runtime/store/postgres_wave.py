@@ -7,6 +7,7 @@ It does not know which append stands; that was decided before.
 from collections.abc import Iterable, Sequence
 from typing import Final, final
 
+from casework.runtime.store import rules
 from casework.runtime.store.base import Append, CaseKey, CaseStatus, InboxItem, Opening, Record, ReviewRow, Wait
 from casework.runtime.store.chain import GENESIS, chained
 from casework.runtime.store.postgres_link import Link
@@ -58,9 +59,11 @@ _ASK: Final = """
                                             $7::bigint[], $8::text[], $9::bytea[], $10::bytea[])
     ON CONFLICT (id) DO NOTHING
 """
+#: A decision that the case has not consumed comes too late.
 _WITHDRAW: Final = """
-    UPDATE review r SET state = 'withdrawn' FROM unnest($1::text[], $2::bigint[]) AS g (id, case_no)
-    WHERE r.id = g.id AND r.case_no = g.case_no AND r.state = 'open'
+    UPDATE review r SET state = 'withdrawn' FROM unnest($1::text[], $2::bigint[], $3::text[]) AS g (id, case_no, item)
+    WHERE r.id = g.id AND r.case_no = g.case_no AND (r.state = 'open' OR EXISTS
+        (SELECT 1 FROM inbox i WHERE i.case_no = g.case_no AND i.id = g.item AND NOT i.consumed))
 """
 _PUT: Final = """
     INSERT INTO inbox (case_no, id, target, kind, frame)
@@ -118,7 +121,9 @@ class Wave:
         for opening in append.opens:
             self.open(opening)
         self._asked += [_review_values(standing.number, review) for review in append.reviews_opened]
-        self._withdrawn += [(review_id, standing.number) for review_id in append.reviews_withdrawn]
+        self._withdrawn += [
+            (review_id, standing.number, rules.decision_item_id(review_id)) for review_id in append.reviews_withdrawn
+        ]
 
     def open(self, opening: Opening) -> None:
         """Add a case to be opened, unless one of its key is."""
@@ -127,12 +132,12 @@ class Wave:
     async def write(self, link: Link) -> tuple[dict[CaseKey, Opening], list[CaseKey]]:
         """Write all of it; give the cases that are new, and those that got an item."""
         opened = await self._open(link) if self._openings else {}
-        if self._cases or self._records:
-            await link.execute(_WRITE, *self.changes())
         if self._asked:
             await link.execute(_ASK, *columns(sorted(self._asked, key=lambda values: str(values[0])), 10))
         if self._withdrawn:
-            await link.execute(_WITHDRAW, *columns(sorted(self._withdrawn, key=lambda values: str(values[0])), 2))
+            await link.execute(_WITHDRAW, *columns(sorted(self._withdrawn, key=lambda values: str(values[0])), 3))
+        if self._cases or self._records:
+            await link.execute(_WRITE, *self.changes())
         return opened, await self._send(link) if self._sends else []
 
     def changes(self) -> list[Sequence[object]]:

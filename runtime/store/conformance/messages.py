@@ -246,13 +246,34 @@ class MessageConformance:
         assert result.why == "withdrawn"
         assert [found.state for found in await store.reviews()] == ["withdrawn"]
 
-    async def test_a_decided_review_is_not_withdrawn_nor_one_of_another_case(self, store: Store) -> None:
+    async def test_a_review_whose_decision_was_heard_is_not_withdrawn_nor_one_of_another_case(
+        self, store: Store
+    ) -> None:
         await parked(store, "b", reviews=(review(key_of("b"), "rb"),))
         row = await claimed(store, "c")
+        asked = (review(row.key), review(row.key, "r2"))
+        await store.append(Append(row.key, 1, 1, (note(1),), reviews_opened=asked))
+        for review_id in ("r1", "r2"):
+            await store.decide(review_id, "h1", decided(review_id), NOW)
+        await store.append(Append(row.key, 1, 2, (note(2),), consumed=("decided:r1",)))
+        withdrawn = ("r1", "r2", "rb")
+        await store.append(Append(row.key, 1, 3, (note(3),), consumed=("decided:r2",), reviews_withdrawn=withdrawn))
+        states = {found.id: found.state for found in await store.reviews()}
+        assert states == {"r1": "decided", "r2": "withdrawn", "rb": "open"}
+
+    @pytest.mark.promise("STORE-7")
+    @pytest.mark.parametrize("status", [CaseStatus.OPEN, CaseStatus.CLOSED])
+    async def test_a_review_that_is_withdrawn_before_its_decision_was_heard_stays_withdrawn(
+        self, store: Store, status: CaseStatus
+    ) -> None:
+        row = await claimed(store, "c")
         await store.append(Append(row.key, 1, 1, (note(1),), reviews_opened=(review(row.key),)))
-        await store.decide("r1", "h1", decided(), NOW)
-        await store.append(Append(row.key, 1, 2, (note(2),), reviews_withdrawn=("r1", "rb")))
-        assert {found.id: found.state for found in await store.reviews()} == {"r1": "decided", "rb": "open"}
+        assert isinstance(await store.decide("r1", "h1", decided(), NOW), DecisionTaken)
+        await store.append(Append(row.key, 1, 2, (note(2),), status=status, reviews_withdrawn=("r1",)))
+        late = await store.review("r1")
+        assert late is not None
+        assert (late.state, late.decision) == ("withdrawn", decided())
+        assert await store.decide("r1", "h1", decided(), NOW) == DecisionRefused("withdrawn", late)
 
     async def test_a_review_of_a_closed_case_is_not_decided(self, store: Store) -> None:
         row = await claimed(store, "c")

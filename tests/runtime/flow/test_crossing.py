@@ -6,7 +6,9 @@ import pytest
 from casework.protocols.records import Noted, ReviewAction, Withdrawn
 from casework.protocols.wire import RiskTier
 from casework.runtime.flow.case import Case
-from casework.runtime.store.base import DecisionTaken
+from casework.runtime.fold import fold
+from casework.runtime.review import view_of
+from casework.runtime.store.base import DecisionRefused, DecisionTaken
 from tests.support.flow_scene import KEY, Ask, crew, entries, runtime, steps, until
 from tests.support.manual_clock import ManualClock
 from tests.support.odd_stores import OddStore
@@ -76,12 +78,12 @@ async def test_a_decision_taken_before_a_withdrawal_is_durable_is_told_in_the_lo
             assert isinstance(await machine.decide(review.id, ReviewAction.APPROVE, by="ann"), DecisionTaken)
             store.let_go()
             await machine.wait_idle()
-            assert [state.state for state in await store.reviews()] == ["decided"]
+            assert [state.state for state in await store.reviews()] == ["withdrawn"]
             assert ["decision came when nothing waited" in note.text for note in await entries(store, Noted)] == [True]
 
 
-@pytest.mark.promise("FLOW-31")
-async def test_a_decision_taken_while_its_case_closes_stays_with_the_review_and_in_the_inbox() -> None:
+@pytest.mark.promise("STORE-7")
+async def test_a_decision_taken_while_its_case_closes_shows_as_one_that_the_case_did_not_hear() -> None:
     store = OddStore()
     with anyio.fail_after(5):
         async with runtime(crew(either_and_end), store, ManualClock()) as machine:
@@ -95,7 +97,10 @@ async def test_a_decision_taken_while_its_case_closes_stays_with_the_review_and_
             assert isinstance(await machine.decide(review.id, ReviewAction.APPROVE, by="ann"), DecisionTaken)
             store.let_go()
             await machine.wait_idle()
-            # The log is closed, so it has no word of it; who asks finds it with the review and in the inbox.
-            assert [review.state for review in await store.reviews()] == ["decided"]
-            assert [item.kind for item in await store.inbox(KEY)] == ["decided"]
+            # The log is closed and has no word of it, so neither does the queue say that it was decided.
+            (late,) = await store.reviews()
+            assert (late.state, view_of(late).decision is not None) == ("withdrawn", True)
+            assert [each.state for each in fold(KEY, await store.records(KEY)).reviews] == ["withdrawn"]
             assert (await steps(store))[-1] == ("closed", "case")
+            again = await machine.decide(review.id, ReviewAction.APPROVE, by="ann")
+            assert again == DecisionRefused("withdrawn", late)

@@ -64,6 +64,10 @@ def test_a_chapter_or_a_migration_of_the_earlier_append_is_kept() -> None:
             msgspec.structs.replace(step(1), sends=(InboxItem(key_of("d"), "s", "arrived", b""),)),
             msgspec.structs.replace(step(2), opens=(opening(key_of("d"), at=NOW),)),
         ),
+        (
+            msgspec.structs.replace(step(1), consumed=("decided:r",)),
+            msgspec.structs.replace(step(2), reviews_withdrawn=("r",)),
+        ),
     ],
 )
 def test_appends_that_do_not_follow_stay_apart(earlier: Append, later: Append) -> None:
