@@ -71,6 +71,7 @@ class Crew:
         tools: Sequence[Tool] = (),
         criteria: Mapping[str, Criterion] | None = None,
         intake: ReadIntake | None = None,
+        scenario: str = "",
     ) -> None:
         """Put a crew together.
 
@@ -83,6 +84,7 @@ class Crew:
             tools: what its agents and flows may be allowed to call.
             criteria: predicates over a task's value, by the name that tasks use; `returned` is always there.
             intake: reads an input folder.
+            scenario: `module:Class` of what it is simulated with, imported only then; see `casework.actors.simulation`.
 
         Raises:
             CrewInvalid, ToolInvalid, PolicyInvalid: it does not fit together; the text says what to do.
@@ -95,6 +97,7 @@ class Crew:
         self.flows: Mapping[str, Flow] = _unique(name, "flow", flows)
         self.criteria: Mapping[str, Criterion] = {"returned": _returned, **(criteria or {})}
         self.intake = intake
+        self.scenario = scenario
         self.skills: Mapping[str, str] = _skills(name, agents)
         _check(self)
 

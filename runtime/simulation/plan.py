@@ -62,6 +62,12 @@ class FaultPlan(Struct, frozen=True, kw_only=True):
     """A tool does what it should and then fails."""
     model_nonsense: float = 0.0
     """A model answers what nobody can use."""
+    person_seconds: float = 0.0
+    """The longest that a person thinks before deciding, or before bringing something."""
+    person_twice: float = 0.0
+    """A person decides the same once more, or brings the same thing again."""
+    person_contrary: float = 0.0
+    """Somebody else decides otherwise afterwards."""
 
     def off(self, *names: str) -> "FaultPlan":
         """Give the same plan without these faults.
@@ -90,6 +96,9 @@ RANGES: Final = {
     "tool_failure": (0.0, 0.3),
     "tool_unheard": (0.0, 0.2),
     "model_nonsense": (0.0, 0.3),
+    "person_seconds": (0.0, 120.0),
+    "person_twice": (0.0, 0.5),
+    "person_contrary": (0.0, 0.5),
 }
 
 

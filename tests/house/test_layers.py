@@ -31,8 +31,11 @@ FLOORS = {
     ),
     "casework.actors": (
         "errors", "failures", "declared", "policy", "permissions", "guards", "bulkhead", "tools", "intake", "gate",
-        "desk", "retry", "undoing", "review", "agent", "staff", "supervisor", "crew", "timeline", "trace", "gateway",
-        "console", "cli",
+        "desk", "retry", "undoing", "review", "agent", "staff", "supervisor", "crew", "timeline", "trace", "simulation",
+        "gateway", "console", "cli",
+    ),
+    "casework.actors.simulation": (
+        "effects", "report", "finished", "scenario", "builtin", "wired", "people", "run",
     ),
 }  # fmt: skip
 
