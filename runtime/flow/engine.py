@@ -147,6 +147,9 @@ class Engine:
             if self._main.below is not None:
                 self._close_branches(self._main.below)
             _shut(self._main)
+        if self.error is not None:
+            # Its frames hold the engine that holds it; what it says has been recorded.
+            self.error.__traceback__ = None
 
     def _run(self) -> None:
         while self._ready:

@@ -179,6 +179,7 @@ class Tasks:
             if not work.idle:
                 self._services.staff.recall(work.task.id)
         self._works.clear()
+        self._ended = _nobody
 
     def _find(self, task_id: str) -> TaskWork | None:
         return next((work for work in self._works.values() if work.task.id == task_id), None)
@@ -341,3 +342,7 @@ class Tasks:
             return
         self._services.staff.recall(work.task.id)
         self._locally(work, FailureKind.ERROR, f"the agent diverged: {what}", retryable=True)
+
+
+def _nobody(_step_id: str, _outcome: Outcome, _frame: bytes) -> None:
+    """Hear the end of a task of a case that has let go of it."""
