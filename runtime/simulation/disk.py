@@ -29,6 +29,7 @@ from casework.runtime.store.base import (
     Append,
     AppendResult,
     CaseKey,
+    CaseStatus,
     DecideResult,
     DeliverResult,
     Opening,
@@ -162,7 +163,8 @@ class DiskView:
     async def append(self, append: Append) -> AppendResult:
         """Append; the answer may be that nobody knows."""
         try:
-            given = await self._do("append", lambda: self._disk.inner.append(append))
+            about = _told(append) if self._disk.loop.trace.keeps else ""
+            given = await self._do("append", lambda: self._disk.inner.append(append), about)
         except StoreUnavailable as error:
             return Unavailable(error.why)
         if self._disk.mischief.strikes("unheard"):
@@ -171,24 +173,28 @@ class DiskView:
 
     async def open_case(self, opening: Opening) -> OpenResult:
         """Open a case; the answer may be that nobody knows."""
-        return await self._answered("open_case", lambda: self._disk.inner.open_case(opening))
+        return await self._answered("open_case", lambda: self._disk.inner.open_case(opening), opening.key.case_id)
 
     async def deliver(self, tenant: str, target: str, item_id: str, frame: bytes) -> DeliverResult:
         """Deliver; the answer may be that nobody knows."""
-        return await self._answered("deliver", lambda: self._disk.inner.deliver(tenant, target, item_id, frame))
+        return await self._answered("deliver", lambda: self._disk.inner.deliver(tenant, target, item_id, frame), target)
 
     async def decide(self, review_id: str, proposal_hash: str, frame: bytes, now: int) -> DecideResult:
         """Decide; the answer may be that nobody knows."""
-        return await self._answered("decide", lambda: self._disk.inner.decide(review_id, proposal_hash, frame, now))
+        return await self._answered(
+            "decide", lambda: self._disk.inner.decide(review_id, proposal_hash, frame, now), review_id[:12]
+        )
 
-    async def _answered(self, name: str, call: Callable[[], Awaitable[T]]) -> T | Unavailable | Unknown:
+    async def _answered(
+        self, name: str, call: Callable[[], Awaitable[T]], about: str = ""
+    ) -> T | Unavailable | Unknown:
         try:
-            given = await self._do(name, call)
+            given = await self._do(name, call, about)
         except StoreUnavailable as error:
             return Unavailable(error.why)
         return Unknown("it may have been written") if self._disk.mischief.strikes("unheard") else given
 
-    async def _do(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
+    async def _do(self, name: str, call: Callable[[], Awaitable[T]], about: str = "") -> T:
         disk, mischief = self._disk, self._disk.mischief
         await alive()
         mischief.points.point(f"store.{name}.before")
@@ -201,7 +207,7 @@ class DiskView:
         if mischief.strikes("refusal"):
             raise StoreUnavailable(self.url, "it refuses")
         given = await call()
-        disk.loop.trace.event(disk.loop.time(), f"{self._process.name} {name} {type(given).__name__}")
+        disk.loop.trace.event(disk.loop.time(), f"{self._process.name} {name} {type(given).__name__}", about)
         mischief.points.point(f"store.{name}.after")
         await alive()
         if latency:
@@ -213,6 +219,13 @@ def _beating(context: Context) -> Context:
     """Give a context whose timers nobody waits for."""
     context.run(BEATING.set, True)
     return context
+
+
+def _told(append: Append) -> str:
+    """Say in a few words what an append changes."""
+    records = ", ".join(f"{each.kind} {each.step_id}".rstrip() for each in append.records)
+    closed = append.status.value if append.status is not CaseStatus.OPEN else ""
+    return " ".join(filter(None, (append.key.case_id, f"#{append.next_seq}", records, closed)))
 
 
 def _telling(heard: Heard, keys: list[CaseKey]) -> Callable[[], None]:

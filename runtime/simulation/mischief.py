@@ -5,6 +5,7 @@ Once healed nothing goes wrong any more. It does not know what its faults are do
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from typing import Final, final
 
 from casework.runtime.simulation.plan import POINT_ACTIVE, FaultPlan
@@ -27,6 +28,8 @@ class Mischief:
         self.healed = False
         self.happened: Counter[str] = Counter()
         """How often each fault struck."""
+        self.on_strike: Callable[[str], None] = _nobody
+        """Hears of each fault that strikes, by its name."""
         self.points = FaultPoints(self._kills)
         self._seed = seed
         self._chance = SimulatedRandomness(f"{seed}/faults")
@@ -48,6 +51,7 @@ class Mischief:
         struck = chance > 0 and self._chance.stream(name).random() < chance
         if struck:
             self.happened[name] += 1
+            self.on_strike(name)
         return struck
 
     def seconds(self, name: str) -> float:
@@ -79,3 +83,7 @@ class Mischief:
             return False
         self._killed[point] += 1
         return True
+
+
+def _nobody(_: str) -> None:
+    """Nobody hears of it."""

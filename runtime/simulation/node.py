@@ -103,11 +103,14 @@ class SimulatedNode(Generic[S]):
             self.pauses += 1
             ground.mischief.happened["pause"] += 1
             process.pause()
+            ground.loop.trace.remark(ground.loop.time(), f"{process.name} stands still for {seconds:.3f} s")
             ground.loop.call_later(seconds, ground.loop.resume, process, context=Context())
 
     def jump(self, seconds: float) -> None:
         """Set the machine's wall clock ahead of or behind the true time."""
         self._machine.skew_micros = round(seconds * 1_000_000)
+        loop = self._ground.loop
+        loop.trace.remark(loop.time(), f"{self.name} has its clock {seconds:+.3f} s off")
 
     def dread(self) -> None:
         """Draw anew at which step the process dies, as the plan says now."""
@@ -117,7 +120,8 @@ class SimulatedNode(Generic[S]):
 
     def heal(self) -> None:
         """Let everything go on as it should."""
-        self.jump(0.0)
+        if self._machine.skew_micros:
+            self.jump(0.0)
         self.dread()
         if self.process is not None:
             self._ground.loop.resume(self.process)
@@ -181,7 +185,7 @@ class SimulatedNode(Generic[S]):
         ground = self._ground
         self.deaths += 1
         ground.mischief.happened["crash"] += 1
-        ground.loop.trace.event(ground.loop.time(), f"{process.name} died")
+        ground.loop.trace.event(ground.loop.time(), f"{process.name} died", f"at {process.died_at or 'an await'}")
         self.service = None
         ground.loop.call_later(ground.mischief.seconds("down_seconds"), self.start, context=Context())
 

@@ -29,13 +29,14 @@ class Phase(enum.Enum):
 class Process:
     """One simulated process, from its start to its end; a restart is another one."""
 
-    __slots__ = ("dies_at", "name", "on_death", "phase", "steps", "withheld")
+    __slots__ = ("died_at", "dies_at", "name", "on_death", "phase", "steps", "withheld")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.phase = Phase.RUNNING
         self.steps = 0  #: steps of its jobs so far
         self.dies_at = 0  #: the step before which it dies; 0 for never
+        self.died_at = ""  #: the named point at which it was killed
         self.on_death: Callable[[Process], None] = _nobody
         self.withheld: list[asyncio.Handle] = []  #: what came for it while it was paused, or after its death
 

@@ -24,6 +24,7 @@ from casework.runtime.simulation.node import Ground, Place, SimulatedNode
 from casework.runtime.simulation.order import insertion_order
 from casework.runtime.simulation.outside import Outside
 from casework.runtime.simulation.plan import FaultPlan, draw_plan
+from casework.runtime.simulation.process import PROCESS
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -63,6 +64,7 @@ class Simulation:
         self.seed = seed
         self.loop = loop
         self.mischief = Mischief(seed, plan)
+        self.mischief.on_strike = self._struck
         self.messages = Messages(loop, self.mischief)
         self.outside = Outside(loop, self.mischief)
         self.disk = Disk(loop, self.mischief, self.messages)
@@ -92,6 +94,10 @@ class Simulation:
         for node in self.nodes.values():
             node.heal()
 
+    def _struck(self, fault: str) -> None:
+        process = PROCESS.get()
+        self.loop.trace.remark(self.loop.time(), f"{process.name} {fault}!" if process else f"{fault}!")
+
     async def _pauses(self) -> None:
         while seconds := self.mischief.apart("pause_every_seconds"):
             await anyio.sleep(seconds)
@@ -103,7 +109,9 @@ class Simulation:
             await anyio.sleep(seconds)
             if not self.mischief.healed:
                 self.mischief.happened["outage"] += 1
-                self.disk.out_until = self.loop.time() + self.mischief.seconds("outage_seconds")
+                seconds = self.mischief.seconds("outage_seconds")
+                self.disk.out_until = self.loop.time() + seconds
+                self.loop.trace.remark(self.loop.time(), f"the store cannot be reached for {seconds:.3f} s")
 
     async def _jumps(self) -> None:
         while seconds := self.mischief.apart("jump_every_seconds"):

@@ -29,6 +29,11 @@ class Trace:
         self._told = self._told or []
 
     @property
+    def keeps(self) -> bool:
+        """Say whether anybody reads what happens as text."""
+        return self._told is not None
+
+    @property
     def told(self) -> tuple[str, ...]:
         """Give the events that were kept."""
         return tuple(self._told or ())
@@ -39,12 +44,17 @@ class Trace:
         if len(self._gathered) >= GATHERED_MAX:
             self._fold()
 
-    def event(self, now: float, text: str) -> None:
-        """Note something that has a name."""
+    def event(self, now: float, text: str, about: str = "") -> None:
+        """Note something that has a name; what it is about is for readers only."""
         self._gathered += _STEP.pack(now, len(text))
         self._gathered += text.encode()
         if self._told is not None:
-            self._told.append(f"{now:.6f} {text}")
+            self.remark(now, f"{text} {about}")
+
+    def remark(self, now: float, text: str) -> None:
+        """Note something for readers only: it follows from what is noted otherwise."""
+        if self._told is not None:
+            self._told.append(f"{now:.6f} {text}".rstrip())
 
     def digest(self) -> str:
         """Give the hash of all that happened, in hex."""

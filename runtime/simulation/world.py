@@ -133,6 +133,7 @@ class FaultPoints:
         self.hits[name] += 1
         process = PROCESS.get()
         if process is not None and self._kills(name):
+            process.died_at = process.died_at or name
             process.kill()
 
 
