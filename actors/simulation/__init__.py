@@ -14,6 +14,8 @@ from casework.actors.simulation.scenario import Scenario as Scenario
 from casework.actors.simulation.scenario import invariant as invariant
 from casework.actors.simulation.scenario import load_scenario as load_scenario
 from casework.actors.simulation.scenario import stub_in_simulation as stub_in_simulation
+from casework.actors.simulation.sources import SourceFinding as SourceFinding
+from casework.actors.simulation.sources import check_source as check_source
 
 __all__ = [
     "Arrival",
@@ -25,7 +27,9 @@ __all__ = [
     "Said",
     "Scenario",
     "SeedReport",
+    "SourceFinding",
     "Violation",
+    "check_source",
     "invariant",
     "load_scenario",
     "run_seed",

@@ -35,7 +35,7 @@ FLOORS = {
         "gateway", "console", "cli",
     ),
     "casework.actors.simulation": (
-        "effects", "report", "finished", "scenario", "builtin", "wired", "people", "run",
+        "effects", "report", "finished", "scenario", "builtin", "wired", "people", "run", "points", "sources",
     ),
 }  # fmt: skip
 
