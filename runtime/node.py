@@ -73,6 +73,8 @@ class Node:
         self._backlog = False
         self._claiming = False
         self._doubtful = False  # a claim was not answered: it may hold cases that it does not know of
+        # What it holds, as the store said when it was in doubt, and has cells of: those may be from before.
+        self._stale: set[CaseKey] = set()
         # Cases that are being taken, or may be, and got something meanwhile.
         self._early: set[CaseKey] = set()
         self._looked = False
@@ -221,6 +223,8 @@ class Node:
             self._poison.forget(cell.key)
             # Something may have come while the store took it back.
             self._expected.add(cell.key)
+            if cell.key in self._stale and not self.knows(cell.key):
+                self._lose([cell.key])
         elif not self._draining:
             if not cell.anew:
                 self._poison.failed(cell.key, cell.durable)
@@ -230,8 +234,8 @@ class Node:
                     "case %s of %s is left alone: its log cannot be written", cell.key.case_id, cell.key.tenant
                 )
             else:
-                self._starting.add(cell.key)
-                self._lost.append(cell.key)
+                self._lose([cell.key])
+        self._stale.discard(cell.key)
         self._ended += 1
         self._notify(cell.key)
         if self._backlog or not cell.closed:
@@ -320,9 +324,9 @@ class Node:
     async def _reclaim(self) -> None:
         """Take again what this node holds and lost track of."""
         if self._doubtful:
-            unknown = [key for key in await self._house.store.held(self.name) if not self.knows(key)]
-            self._starting.update(unknown)
-            self._lost += unknown
+            held = await self._house.store.held(self.name)
+            self._stale.update(key for key in held if key in self._cells)
+            self._lose([key for key in held if not self.knows(key)])
         while self._lost and not self._draining:
             key = self._lost[-1]
             term = self._lease.term
@@ -331,6 +335,10 @@ class Node:
                 self._activate(claimed, term)
             self._lost.remove(key)
             self._give_up(key)
+
+    def _lose(self, keys: Sequence[CaseKey]) -> None:
+        self._starting.update(keys)
+        self._lost += keys
 
     def _give_up(self, key: CaseKey) -> None:
         """Begin no cell of a case after all; what came for it meanwhile is for whoever claims it."""

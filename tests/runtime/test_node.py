@@ -10,6 +10,7 @@ from casework.protocols.records import Halted
 from casework.runtime.errors import StoreUnavailable
 from casework.runtime.flow.case import Case
 from casework.runtime.flow.reading import Reader
+from casework.runtime.seams import MICROS
 from casework.runtime.store.base import (
     Append,
     AppendResult,
@@ -70,6 +71,29 @@ async def test_a_fenced_case_is_dropped_for_whoever_owns_it_now() -> None:
             await machine.wait_idle()
             assert machine.statistics().active == 0
             assert len(store.appends) == 1
+
+
+@pytest.mark.promise("NODE-1")
+async def test_a_fenced_case_that_an_unheard_claim_gave_back_to_its_node_goes_on() -> None:
+    store, clock = OddStore(), ManualClock()
+    store.hold()
+    with anyio.fail_after(5):
+        async with runtime(crew(simple), store, clock) as machine:
+            await machine.open("simple", "c1", Ask(3))
+            await anyio.wait_all_tasks_blocked()
+            # Another one takes it and dies; then its first node takes it again, without hearing so.
+            later = clock.wall_micros() + int(LEASE_OVER * MICROS)
+            await store.inner.claim("other", limit=9, now=later)
+            store.claim_unheard = StoreUnavailable("memory:", "away")
+            store.heard([KEY._replace(case_id="somebody")])
+            await anyio.wait_all_tasks_blocked()
+            clock.advance(1)
+            await anyio.wait_all_tasks_blocked()
+            store.let_go()
+            await machine.wait("c1")
+            await machine.deliver("go", by="test")
+            await machine.wait("c1")
+            assert await value(store) == 3
 
 
 @pytest.mark.promise("NODE-1")

@@ -22,6 +22,7 @@ class OddStore:
         self.dead = False
         self.dead_after = False
         self.claim_error: Exception | None = None
+        self.claim_unheard: Exception | None = None
         self.heard: Callable[[Sequence[CaseKey]], None] = lambda keys: None
         self.unheard: list[CaseKey] | None = None
 
@@ -55,7 +56,11 @@ class OddStore:
         if self.claim_error is not None:
             error, self.claim_error = self.claim_error, None
             raise error
-        return await self.inner.claim(node, limit=limit, now=now)
+        claims = await self.inner.claim(node, limit=limit, now=now)
+        if self.claim_unheard is not None:
+            error, self.claim_unheard = self.claim_unheard, None
+            raise error
+        return claims
 
     def on_arrival(self, heard: Callable[[Sequence[CaseKey]], None]) -> None:
         self.heard = heard
