@@ -122,9 +122,13 @@ def connect_reader(path: str, url: str) -> sqlite3.Connection:
         connection.close()
         why = "nothing was stored yet" if version == 0 else f"it is of version {version}; let its owner open it once"
         raise StoreInvalid(url, why)
-    # What was damaged must not hide the rest: a text that is none is shown as far as it goes.
-    connection.text_factory = _text
+    show_damage(connection)
     return connection
+
+
+def show_damage(connection: sqlite3.Connection) -> None:
+    """Have a text that is none be read as far as it goes, a little slower: what was damaged must not hide the rest."""
+    connection.text_factory = _text
 
 
 def _text(data: bytes) -> str:

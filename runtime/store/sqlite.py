@@ -41,7 +41,7 @@ from casework.runtime.store.base import (
     Unknown,
 )
 from casework.runtime.store.claims import Claimed, Claims
-from casework.runtime.store.connections import MACHINE, Binding
+from casework.runtime.store.connections import MACHINE, Binding, show_damage
 from casework.runtime.store.lock import FileLock
 from casework.runtime.store.sqlite_upkeep import SqliteStatistics
 from casework.runtime.store.sqlite_version import warn_of
@@ -291,4 +291,8 @@ class SqliteStore:
 
 
 def _asked(query: Callable[..., T], args: tuple[object, ...], connection: sqlite3.Connection) -> T:
-    return query(connection, *args)
+    try:
+        return query(connection, *args)
+    except sqlite3.OperationalError:
+        show_damage(connection)
+        return query(connection, *args)

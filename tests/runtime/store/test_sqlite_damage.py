@@ -74,6 +74,7 @@ ROWS = {
     "moment": "opened_at = x'00'",
     "flow": "flow = cast(x'ff' AS TEXT)",
     "status": "status = 'opem'",
+    "status that is no text": "status = cast(x'70ff' AS TEXT)",
 }
 
 
@@ -101,6 +102,7 @@ async def test_a_case_with_a_damaged_row_never_stops_another_and_is_told(origina
             # Nobody tries the other one for ever.
             await machine.wait_idle()
             assert machine.statistics().ended < 10
+            assert [row.key.case_id for row in await machine.store.cases()] == ["hit", "well"]
         reader = await open_reader(url, World())
         hit, well = await reader.cases()
         await reader.aclose()
