@@ -3,17 +3,26 @@
 It does not know whether the receiver is a tool or an agent.
 """
 
+from contextlib import suppress
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from msgspec import Raw, Struct
 
 from casework.actors.errors import UndeclaredFields
 from casework.protocols.codec import unpack
+from casework.protocols.errors import FrameInvalid
 
 S = TypeVar("S", bound=Struct)
 
 #: A Struct's bytes as what they are on the way: names with bytes that nobody has looked at.
 _FIELDS: Final = dict[str, Raw]
+#: How the bytes of a map of up to so many names begin, and what no byte is.
+_SMALL: Final = 0x80
+_SMALL_MAX: Final = 15
+_NONE: Final = -1
+#: Types of which is remembered how their bytes begin.
+TYPES_MAX: Final = 1_024
 
 
 def decode_declared(raw: Raw, type_: type[S], receiver: str) -> S:
@@ -25,11 +34,26 @@ def decode_declared(raw: Raw, type_: type[S], receiver: str) -> S:
     """
     config = type_.__struct_config__
     if not config.array_like:
+        if _exact(raw, type_):
+            with suppress(FrameInvalid):
+                return unpack(raw, type_)
         known = type_.__struct_encode_fields__
         extra = [name for name in unpack(raw, _FIELDS) if name not in known and name != config.tag_field]
         if extra:
             raise UndeclaredFields(receiver, extra)
     return unpack(raw, type_)
+
+
+def _exact(raw: Raw, type_: type[Struct]) -> bool:
+    """Tell whether a map has as many names as the type has fields, all of them required: then there is no other."""
+    return len(raw) > 0 and memoryview(raw)[0] == _header(type_)
+
+
+@lru_cache(maxsize=TYPES_MAX)
+def _header(type_: type[Struct]) -> int:
+    names = type_.__struct_encode_fields__
+    optional = type_.__struct_defaults__ or type_.__struct_config__.tag is not None
+    return _NONE if optional or len(names) > _SMALL_MAX else _SMALL | len(names)
 
 
 def is_struct(type_: object) -> bool:

@@ -5,7 +5,8 @@ behavior is made and the old one is never called again. It does not know how it 
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVarTuple, final
+from functools import partial
+from typing import Protocol, TypeVarTuple, cast, final
 
 from msgspec import Struct
 
@@ -200,10 +201,7 @@ class Context(Struct, eq=False, gc=False):
 
         What it raises is the actor's failure. Raises Stopping when the actor is ending.
         """
-
-        async def run() -> None:
-            await fn(*args)
-
+        run = partial(fn, *args) if args else cast("Callable[[], Awaitable[None]]", fn)
         self._shell.start_job(name or getattr(fn, "__qualname__", "job"), run)
 
     def step_in(self, act: Callable[[], None]) -> bool:

@@ -140,9 +140,12 @@ class CaseCell:
 
     def _happen(self, event: Callable[[], object]) -> None:
         if not self._ending:
-            self._guarded(event)
-            self._guarded(self._incarnation.settle)
+            self._guarded(lambda: self._follow(event))
             self._flush()
+
+    def _follow(self, event: Callable[[], object]) -> None:
+        event()
+        self._incarnation.settle()
 
     async def stopped(self, context: Context) -> None:
         """Let go of the flow; nothing is recorded."""

@@ -103,15 +103,15 @@ class Incarnation:
 
     def settle(self) -> None:
         """Carry a change through until nothing moves any more."""
-        engine, moved = self._engine, True
+        engine, services, moved = self._engine, self._services, True
         if engine is None:
             return
         while moved and self._going():
-            self._take_outputs(engine)
-            self._drop_abandoned(engine)
-            moved = self._start_waiting(engine) or self._match_inbox(engine)
-            moved = moved or bool(engine.outputs or engine.abandoned)
-            moved = moved or reckon(engine, self._calls.history, self._services)
+            if engine.outputs or engine.abandoned:
+                self._take_outputs(engine)
+                self._drop_abandoned(engine)
+            moved = self._start_waiting(engine) or (bool(self._inbox) and self._match_inbox(engine))
+            moved = moved or bool(engine.outputs or engine.abandoned) or reckon(engine, self._calls.history, services)
         if engine.finished and self._going() and not self._calls.writing:
             if engine.turning is None:
                 self._close(engine)

@@ -21,6 +21,7 @@ from typing import Final, Generic, TypeVar, final
 import anyio
 
 from casework.runtime.errors import StoreError, StoreUnavailable
+from casework.runtime.parking import Parked, parking
 from casework.runtime.seams import World
 from casework.runtime.store import changes
 from casework.runtime.store.base import Append, Appended, CaseKey, Conflict, Fenced
@@ -50,6 +51,7 @@ class _Call(Generic[T]):
 
     def __init__(
         self,
+        done: Parked,
         *,
         append: Append | None = None,
         change: Callable[[sqlite3.Connection, list[CaseKey]], T] | None = None,
@@ -60,13 +62,13 @@ class _Call(Generic[T]):
         self.change = change
         self.read = read
         self.passing = passing  #: it need not survive a power failure
-        self.done = anyio.Event()
+        self.done = done  #: only who made the call waits for it
         self.value: T | None = None
         self.error: Exception | None = None
 
     async def result(self) -> T:
         """Wait for the thread; if cancelled, the call is carried out all the same."""
-        await self.done.wait()
+        await self.done
         if self.error is not None:
             raise self.error
         return self.value  # type: ignore[return-value]  # T may be None itself
@@ -93,6 +95,7 @@ class SqliteWriter:
         self._binding = binding
         self._upkeep = Upkeep(path, binding)
         self._wakeup = Wakeup()
+        self._new_parked = parking()
         self._gathered: list[_Call[object]] = []
         self._calls: queue.SimpleQueue[list[_Call[object]] | None] = queue.SimpleQueue()
         self._closing = False
@@ -109,7 +112,7 @@ class SqliteWriter:
 
         If cancelled, the thread ends by itself once the caller calls `aclose`.
         """
-        opened = _Call[object](read=lambda _: None)
+        opened = _Call(self._new_parked(), read=lambda _: None)
         self._world.offload.thread("casework-sqlite-writer", partial(self._body, opened))
         self._started = True
         await opened.result()
@@ -121,7 +124,7 @@ class SqliteWriter:
     async def append(self, append: Append) -> Appended | Fenced | Conflict:
         """Append to one case together with whatever else is queued."""
         released = append.release and not (append.records or append.consumed)
-        result = await self._submit(_Call[object](append=append, passing=released))
+        result = await self._submit(_Call(self._new_parked(), append=append, passing=released))
         assert isinstance(result, Appended | Fenced | Conflict), "an append has one of these results"
         return result
 
@@ -132,7 +135,7 @@ class SqliteWriter:
             OutcomeUnknown: perhaps durable, perhaps not.
             StoreUnavailable: nothing happened.
         """
-        return await self._submit(_Call(change=change))
+        return await self._submit(_Call(self._new_parked(), change=change))
 
     async def hold(self, change: Callable[[sqlite3.Connection], T]) -> T:
         """Write who holds what: ordered among all else, but not waited for until the disk has it.
@@ -143,7 +146,9 @@ class SqliteWriter:
         Raises:
             OutcomeUnknown, StoreUnavailable: as `change`.
         """
-        return await self._submit(_Call(change=lambda connection, _: change(connection), passing=True))
+        return await self._submit(
+            _Call(self._new_parked(), change=lambda connection, _: change(connection), passing=True)
+        )
 
     async def read(self, read: Callable[[sqlite3.Connection], T]) -> T:
         """Read what is durable.
@@ -151,7 +156,7 @@ class SqliteWriter:
         Raises:
             StoreUnavailable, StoreInvalid: the file cannot be read.
         """
-        return await self._submit(_Call(read=read))
+        return await self._submit(_Call(self._new_parked(), read=read))
 
     async def aclose(self) -> bool:
         """Finish what is queued, cut off the log and close the file; if cancelled, this happens all the same.
@@ -363,7 +368,8 @@ class SqliteWriter:
 
     def _woken(self, calls: Sequence[_Call[object]], arrived: Sequence[CaseKey], *, ended: bool) -> None:
         for call in calls:
-            call.done.set()
+            if not call.done.done():
+                call.done.set_result(b"")
         if ended:
             self._ended.set()
         if arrived:
