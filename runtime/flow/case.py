@@ -11,6 +11,7 @@ import inspect
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Generic, NoReturn, TypeVar, cast
 
 import msgspec
@@ -38,7 +39,7 @@ from casework.runtime.flow.operations import (
     perform,
 )
 from casework.runtime.flow.saga import UNDO_SECONDS, Accounts, Saga, accountable, joined
-from casework.runtime.flow.schedules import Schedule
+from casework.runtime.flow.schedules import Schedule, following
 
 T = TypeVar("T")
 
@@ -160,6 +161,7 @@ class Case:
 
         The first error of a branch closes the others and is raised here.
         """
+        _awaited(coroutines)
         return cast("list[T]", await joined(Branches(coroutines, first=False, lost=[]), self._accounts))
 
     async def first(self, *coroutines: Coroutine[object, object, object]) -> tuple[int, object]:
@@ -167,6 +169,7 @@ class Case:
 
         What the others asked for is taken back: reviews are withdrawn, parks dropped, tasks recalled.
         """
+        _awaited(coroutines)
         return cast("tuple[int, object]", await joined(Branches(coroutines, first=True, lost=[]), self._accounts))
 
     async def review(
@@ -271,7 +274,7 @@ class Case:
         Raises:
             ScheduleInvalid: the rule cannot be read, or names no moment.
         """
-        return cast("int", await perform(Draw("next", schedule.after)))
+        return cast("int", await perform(Draw("next", partial(following, schedule))))
 
     async def random(self) -> float:
         """Give a number from 0 up to 1, the same one on replay."""
@@ -285,6 +288,16 @@ class Case:
 def _bounded(seconds: float, what: str) -> None:
     if not 0 <= seconds <= SECONDS_MAX:
         raise ValueError(f"{what} must be from 0 to {SECONDS_MAX}, not {seconds}")
+
+
+def _awaited(branches: Sequence[object]) -> None:
+    odd = [branch for branch in branches if not inspect.iscoroutine(branch)]
+    if not odd:
+        return
+    for branch in branches:
+        if inspect.iscoroutine(branch):
+            branch.close()
+    raise TypeError(f"a branch must be a coroutine, such as case.park(...), not {type(odd[0]).__name__}")
 
 
 def _named(name: str, what: str) -> None:

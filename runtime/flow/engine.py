@@ -164,8 +164,8 @@ class Engine:
             except StopIteration as stop:
                 self._ended(branch, stop.value, None)
                 return
-            except Exception as raised:  # noqa: BLE001 - the flow's own error ends the branch, and so perhaps the case
-                self._ended(branch, None, raised)
+            except BaseException as raised:  # noqa: BLE001 - the flow's own error ends the branch, and so perhaps the case
+                self._ended(branch, None, _own(raised))
                 return
             value, error = None, None
             if not is_operation(operation):
@@ -281,13 +281,13 @@ class Engine:
         elif isinstance(pending.entry, Parked):
             self.outputs.append(Output(pending.step_id, Unparked(key=pending.entry.key)))
 
-    def _wait(self, branch: Branch, operation: Waiting) -> ContractIncomplete | None:
+    def _wait(self, branch: Branch, operation: Waiting) -> ContractIncomplete | TypeError | None:
         """Have a step wait for its end; a task that lacks a term is not sent, and the coroutine hears why."""
         step_id = self._step_id(branch, name_of(operation))
         try:
             entry = start_entry(self._setting, step_id, operation)
-        except ContractIncomplete as incomplete:
-            return incomplete
+        except (ContractIncomplete, TypeError) as refused:
+            return refused
         self.pending[step_id] = Pending(step_id, operation, branch, entry)
         if entry is not None:
             self.outputs.append(Output(step_id, entry))
@@ -307,6 +307,17 @@ class Engine:
         ordinal = branch.ordinals.get(name, 0)
         branch.ordinals[name] = ordinal + 1
         return f"{branch.scope}{name}#{ordinal}" if ordinal else f"{branch.scope}{name}"
+
+
+def _own(raised: BaseException) -> Exception:
+    """Give what a flow raised as an error of the flow: nothing around it was asked to exit, or is being cancelled."""
+    if isinstance(raised, Exception):
+        return raised
+    if isinstance(raised, KeyboardInterrupt):
+        raise raised
+    error = RuntimeError(f"the flow raised {type(raised).__name__}: {raised}")
+    error.__cause__ = raised
+    return error
 
 
 def _shut(branch: Branch) -> None:

@@ -35,7 +35,7 @@ from casework.runtime.flow.callhistory import Ended
 from casework.runtime.flow.calls import Calls
 from casework.runtime.flow.chapters import OPERATOR_STEP, WARNING_STEP, ChapterLength, Length, full, warning
 from casework.runtime.flow.engine import Engine
-from casework.runtime.flow.messages import expired, message, read_message
+from casework.runtime.flow.messages import expired, message, read_message, readable
 from casework.runtime.flow.migration import MIGRATED_STEP, wish_key
 from casework.runtime.flow.operations import CallTool, Delegate, NextReport, Park, TakeBack
 from casework.runtime.flow.reckoning import reckon, request_for
@@ -229,7 +229,7 @@ class Incarnation:
             entry = output.entry
             # Made first: a child that cannot be opened must not stand in the log as if it were.
             opened = self._opening(entry) if isinstance(entry, Child) else None
-            record = logbook.write(output.step_id, entry)
+            record = logbook.write(output.step_id, entry, readable(entry))
             pending = engine.pending.get(output.step_id)
             if pending is not None and pending.entry is entry:
                 pending.frame = record.frame

@@ -23,6 +23,18 @@ from casework.protocols.wire import NIL
 from casework.runtime.store.base import CaseKey, CaseStatus, InboxItem, Wait
 
 
+def readable(entry: Entry) -> bytes:
+    """Encode a record that a flow causes; what it gave may be anything, and must not make the log unreadable.
+
+    Raises:
+        FrameInvalid: a field holds what it is not for, which only reading shows.
+        FrameTooLarge, FrameTooDeep: it is over a limit.
+    """
+    frame = encode(entry)
+    decode_entry(frame)
+    return frame
+
+
 def message(sender: CaseKey, entry: Sent | Stopped, seq: int) -> InboxItem:
     """Make the message that a record with sequence number `seq` says was sent; its id comes from both."""
     by, receiver = f"case:{sender.case_id}", sender._replace(case_id=entry.case_id)

@@ -21,6 +21,10 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _DAY: Final = timedelta(days=1)
 #: Days that are not worked, one after another at most; a table with more is wrong.
 CLOSED_DAYS_MAX: Final = 366
+#: What fails in the code of a rule, which may be somebody else's.
+RULE_ERRORS: Final = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+#: The last moment that every store can keep.
+MOMENT_MAX: Final = (1 << 63) - 1
 #: Business days that a moment may be away from the end of its quarter at most.
 SHIFT_MAX: Final = 250
 
@@ -136,6 +140,24 @@ class QuarterEnd(Struct, frozen=True):
             end = date(month // 12, month % 12 + 1, 1) - _DAY
             # The end as a day of the calendar: what follows it by a business day does so whether it is worked or not.
             yield self.days.shifted(end, self.shift)
+
+
+def following(schedule: Schedule, moment: int) -> int:
+    """Give the first moment later than `moment` that a rule names, whoever wrote it.
+
+    Raises:
+        ScheduleInvalid: it names none, or fails.
+    """
+    name = type(schedule).__name__
+    try:
+        found = schedule.after(moment)
+    except ScheduleInvalid:
+        raise
+    except RULE_ERRORS as error:
+        raise ScheduleInvalid(name, f"it names no moment: {type(error).__name__}: {error}") from error
+    if type(found) is not int or not moment < found <= MOMENT_MAX:
+        raise ScheduleInvalid(name, f"it names no moment later than {moment}, but {found!r}")
+    return found
 
 
 def local(moment: int, zone: str) -> datetime:

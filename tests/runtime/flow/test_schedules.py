@@ -8,6 +8,7 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from casework.protocols.records import Drawn, Fired, Timer
 from casework.runtime.errors import ScheduleInvalid
@@ -250,3 +251,32 @@ async def test_a_flow_hears_of_a_rule_that_cannot_be_read() -> None:
 def test_moments_are_told_exactly() -> None:
     assert micros(local(1_700_000_000_123_457, MADRID)) == 1_700_000_000_123_457
     assert local(0, "UTC") == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Raises:
+    def after(self, moment: int) -> int:
+        raise KeyError("mine")
+
+
+class Gives(Struct):
+    """A rule that gives something."""
+
+    what: object
+
+    def after(self, moment: int) -> int:
+        return self.what  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("rule", [Raises(), Gives("soon"), Gives(5), Gives(2.5), QuarterEnd("UTC", shift=10**9), None])
+async def test_a_rule_that_names_no_later_moment_fails_its_flow_and_nothing_else(rule: Schedule) -> None:
+    async def waits(case: Case, inputs: Ask) -> None:
+        await case.next(rule)
+
+    store = MemoryStore()
+    with anyio.fail_after(5):
+        async with runtime(crew(waits), store) as machine:
+            await machine.open("waits", "c1", Ask())
+            row = await machine.wait("c1")
+            assert [(wait.kind, wait.reason.split(":")[0]) for wait in row.waits] == [
+                (WaitKind.OPERATOR, "ScheduleInvalid")
+            ]

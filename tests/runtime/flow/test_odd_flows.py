@@ -1,0 +1,92 @@
+"""Flows that do what no flow should: the one case says what it was, nothing unreadable is recorded, others go on."""
+
+from collections.abc import Callable, Coroutine
+
+import anyio
+import pytest
+
+from casework.runtime.flow.case import Case
+from casework.runtime.flow.replay import decode_log
+from casework.runtime.store.base import CaseStatus, WaitKind
+from casework.runtime.store.memory import MemoryStore
+from tests.support.flow_scene import KEY, Ask, crew, runtime
+
+
+class Odd(BaseException):
+    """What nobody catches."""
+
+
+RAISED = [SystemExit("bye"), GeneratorExit(), Odd("mine"), BaseExceptionGroup("some", [Odd("inner")])]
+
+
+async def well(case: Case, inputs: Ask) -> str:
+    await case.park("go", reason="waits")
+    return "done"
+
+
+@pytest.mark.promise("NODE-3")
+@pytest.mark.parametrize("branch", [False, True])
+@pytest.mark.parametrize("raised", RAISED, ids=lambda raised: type(raised).__name__)
+async def test_whatever_a_flow_raises_it_halts_its_own_case_and_says_so(raised: BaseException, branch: bool) -> None:
+    async def breaks(case: Case, inputs: Ask) -> None:
+        await case.note("begun")
+        raise raised
+
+    async def odd(case: Case, inputs: Ask) -> None:
+        if branch:
+            await case.gather(breaks(case, inputs), case.park("never", reason="beside it"))
+        await breaks(case, inputs)
+
+    store = MemoryStore()
+    with anyio.fail_after(5):
+        async with runtime(crew(well, odd), store) as machine:
+            await machine.open("well", "other", Ask())
+            await machine.open("odd", "c1", Ask())
+            row = await machine.wait("c1")
+            assert [(wait.kind, type(raised).__name__ in wait.reason) for wait in row.waits] == [
+                (WaitKind.OPERATOR, True)
+            ]
+            await machine.deliver("other", key="go", by="test")
+            assert (await machine.wait("other")).status is CaseStatus.CLOSED
+
+
+async def sleeps(case: Case, inputs: Ask) -> None:
+    await case.sleep_until(await case.now() + 3.6e9)  # type: ignore[arg-type]
+
+
+async def notes(case: Case, inputs: Ask) -> None:
+    await case.note(None)  # type: ignore[arg-type]
+
+
+async def parks(case: Case, inputs: Ask) -> None:
+    await case.park(7, reason="seven")  # type: ignore[arg-type]
+
+
+async def asks(case: Case, inputs: Ask) -> None:
+    await case.review("look", 1, rule="test", consequences=[("approve",)])  # type: ignore[list-item]
+
+
+async def delegates(case: Case, inputs: Ask) -> None:
+    await case.delegate("double", inputs, returns=int, goal="g", calls=2.5)  # type: ignore[arg-type]
+
+
+async def tries(case: Case, inputs: Ask) -> None:
+    await case.delegate("double", inputs, returns=int, goal="g", attempts="3")  # type: ignore[arg-type]
+
+
+async def gathers(case: Case, inputs: Ask) -> None:
+    await case.gather(1, 2)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("flow", [sleeps, notes, parks, asks, delegates, tries, gathers])
+async def test_what_could_not_be_read_back_is_not_recorded_and_the_case_says_why(
+    flow: Callable[[Case, Ask], Coroutine[object, object, object]],
+) -> None:
+    store = MemoryStore()
+    with anyio.fail_after(5):
+        async with runtime(crew(flow), store) as machine:
+            await machine.open(flow.__name__, "c1", Ask())
+            row = await machine.wait("c1")
+            assert [wait.kind for wait in row.waits] == [WaitKind.OPERATOR]
+            assert any(kind in row.waits[0].reason for kind in ("FrameInvalid", "TypeError"))
+        assert decode_log(await store.records(KEY))
