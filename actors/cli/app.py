@@ -54,6 +54,11 @@ _COMMANDS: Final = (
         "Drop for good what long closed cases contained; their hashes stay and still verify.",
     ),
     ("serve", "casework.actors.cli.serving:serve", "Run a crew as a service, with metrics and health over HTTP."),
+    (
+        "simulate",
+        "casework.actors.cli.simulating:simulate",
+        "Run a crew in a simulated world, under seeded faults, and say what did not hold.",
+    ),
 )
 _REVIEW_COMMANDS: Final = (
     ("list", "casework.actors.cli.reviewing:list_reviews", "List what waits for a person."),

@@ -20,13 +20,16 @@ class Exit(enum.IntEnum):
     NOT_FOUND = 3
     STORE = 4
     """The store is owned by another process, or cannot be reached just now."""
+    BROKEN = 5
+    """Something that must hold did not, in a simulated run."""
     INTERRUPTED = 130
 
 
 #: What `--help` says of them.
 TABLE = (
     "Exit codes: 0 done; 1 something is wrong (verify found something, a decision came too late); "
-    "2 bad input or usage; 3 not found; 4 the store is owned by another process or cannot be reached; 130 interrupted."
+    "2 bad input or usage; 3 not found; 4 the store is owned by another process or cannot be reached; "
+    "5 a simulated run broke an invariant; 130 interrupted."
 )
 
 

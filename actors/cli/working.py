@@ -43,7 +43,8 @@ SETTLE_SECONDS: Final = 60.0
 class Interrupts:
     """Hears SIGINT and SIGTERM: the first one ends the work in good order, the second one the process."""
 
-    def __init__(self) -> None:
+    def __init__(self, stopping: str) -> None:
+        self._stopping = stopping
         self.scope = anyio.CancelScope()  #: what the first one cancels
         self.heard = False  #: whether there was one
 
@@ -55,13 +56,13 @@ class Interrupts:
                 if self.heard:
                     os._exit(Exit.INTERRUPTED)
                 self.heard = True
-                tell("note", "stopping: what was recorded is kept (again to stop at once)")
+                tell("note", f"stopping: {self._stopping} (again to stop at once)")
                 self.scope.cancel()
 
 
-async def interruptible(work: Callable[[Interrupts], Awaitable[T]]) -> T:
+async def interruptible(work: Callable[[Interrupts], Awaitable[T]], stopping: str = "what was recorded is kept") -> T:
     """Run `work`, which does what may be interrupted inside `interrupts.scope`, and give what it gives."""
-    interrupts = Interrupts()
+    interrupts = Interrupts(stopping)
     results: list[T] = []
     async with anyio.create_task_group() as jobs:
         await jobs.start(interrupts.listen)

@@ -2,11 +2,12 @@
 
     RuntimeFault
     └── SimulationError
-        ├── Deadlock         theirs: nobody can go on, and no time that passes will change that
-        ├── Livelock         theirs: everybody is busy, and no time passes
-        ├── SimulationLeak   theirs: code went round the world, to a thread, a socket, a file or a process
-        ├── Uncaught         theirs: an error that nobody was there to hear
-        └── Unreachable      the plan: a request to a node was lost, or its answer was, or the node died
+        ├── Deadlock           theirs: nobody can go on, and no time that passes will change that
+        ├── Livelock           theirs: everybody is busy, and no time passes
+        ├── SimulationLeak     theirs: code went round the world, to a thread, a socket, a file or a process
+        ├── Uncaught           theirs: an error that nobody was there to hear
+        ├── FaultPlanInvalid   theirs: a plan that was written down; names file and place
+        └── Unreachable        the plan: a request to a node was lost, or its answer was, or the node died
 
 It does not know what any of them says about the code that was run.
 """
@@ -58,6 +59,16 @@ class Uncaught(SimulationError):
     def __init__(self, what: str) -> None:
         super().__init__(f"nobody heard of this error: {what}")
         self.what = what
+
+
+class FaultPlanInvalid(SimulationError):
+    """A plan cannot be used; `place` is the line or the name in question."""
+
+    def __init__(self, file: str, place: str, why: str) -> None:
+        super().__init__(f"{file}: {place}: {why}" if place else f"{file}: {why}")
+        self.file = file
+        self.place = place
+        self.why = why
 
 
 class Unreachable(SimulationError):

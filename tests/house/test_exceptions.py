@@ -10,6 +10,7 @@ from sources import HOME, HOUSES, files, shown, tree
 BOUNDARIES = {
     "actors/agent.py": (1, "an agent is somebody else's code; what it raises is an outcome"),
     "actors/cli/app.py": (1, "the top of the command: from there on there is only the exit code"),
+    "actors/cli/seed_worker.py": (1, "a crew and its scenario are somebody else's code; what ends a run is told"),
     "actors/crew.py": (1, "a crew's module is somebody else's code; what its import raises is told in one line"),
     "actors/gate.py": (1, "a tool is somebody else's code; what it raises is a result"),
     "examples/bookkeeping/photo.py": (1, "a reader of pictures fails in ways of its own; the receipt is then parked"),

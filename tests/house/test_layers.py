@@ -22,8 +22,8 @@ FLOORS = {
         "sqlite_writer", "sqlite", "sqlite_reader", "verify", "door_wire", "door", "door_client", "urls", "conformance",
     ),
     "casework.runtime.simulation": (
-        "errors", "trace", "process", "waiting", "loop", "order", "burial", "guard", "plan", "world", "mischief",
-        "messages", "outside", "disk", "node", "simulation",
+        "errors", "trace", "process", "waiting", "loop", "order", "burial", "guard", "plan", "kinds", "planfile",
+        "shrinking", "world", "mischief", "messages", "outside", "disk", "node", "simulation",
     ),
     "casework.runtime.flow": (
         "operations", "saga", "case", "entries", "engine", "logbook", "opening", "replay", "services", "calls",
