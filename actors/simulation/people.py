@@ -146,16 +146,25 @@ class People:
             )
 
     async def release(self, row: CaseRow) -> bool:
-        """Have what an operator can help with in a case tried again; tells whether there was anything."""
+        """Have what an operator can help with in a case tried again; tells whether there was anything.
+
+        Nobody has a task tried again before it is settled whether its writes happened.
+        """
         released = False
-        for wait in row.waits:
-            if wait.kind is not WaitKind.OPERATOR:
-                continue
+        stopped = [wait for wait in row.waits if wait.kind is WaitKind.OPERATOR]
+        if not stopped or await self._unsettled(row):
+            return released
+        for wait in stopped:
             times = self._releases[row.key.case_id, wait.key] = self._releases[row.key.case_id, wait.key] + 1
             if times <= RELEASES_MAX:
                 released = True
                 await self._again(row, wait.key)
         return released
+
+    async def _unsettled(self, row: CaseRow) -> bool:
+        reviews = await self._simulation.disk.inner.reviews(state="open")
+        frames = [decode_entry(review.frame) for review in reviews if review.key == row.key]
+        return any(isinstance(entry, Review) and entry.rule == UNKNOWN_RULE for entry in frames)
 
     async def _again(self, row: CaseRow, key: str) -> None:
         message_id = f"again:{key}:{row.next_seq}"

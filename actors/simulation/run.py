@@ -96,7 +96,7 @@ async def _main(simulation: Simulation, crew: Crew, kind: type[Scenario]) -> tup
         group.start_soon(people.decide_all, group)
         await people.bring_all(group)
         await people.open_all()
-        ended = await _come_to_rest(simulation, people)
+        ended = await _come_to_rest(simulation, nodes, people)
         group.cancel_scope.cancel()
     finished = await finish(
         crew,
@@ -141,7 +141,7 @@ def _systems(nodes: list[SimulatedNode[Service]]) -> dict[str, ActorSystem]:
     return {node.name: node.service.system for node in nodes if node.service is not None}
 
 
-async def _come_to_rest(simulation: Simulation, people: People) -> bool:
+async def _come_to_rest(simulation: Simulation, nodes: list[SimulatedNode[Service]], people: People) -> bool:
     """Wait until nothing happens any more by itself; False if that never came."""
     until = simulation.mischief.plan.heal_seconds + END_SECONDS
     before: list[tuple[str, int, CaseStatus]] | None = None
@@ -155,7 +155,9 @@ async def _come_to_rest(simulation: Simulation, people: People) -> bool:
         unended = [row for row in rows if row.status is not CaseStatus.CLOSED]
         released = [await people.release(row) for row in unended]
         now = [(row.key.case_id, row.next_seq, row.status) for row in rows]
-        working = any(row.status is CaseStatus.OPEN or row.node for row in unended)
+        # A case may rest in the name of a process that died: when something comes for it, another one takes it.
+        living = {node.service.runtime.node.name for node in nodes if node.service is not None}
+        working = any(row.status is CaseStatus.OPEN or row.node in living for row in unended)
         if working or any(released) or people.thinking or now != before:
             before = now
             continue

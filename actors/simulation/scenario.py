@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., object])
 
 #: Marks that the decorators leave on methods.
-STUBS: Final = "casework_stub_in_simulation"
-CHECKS: Final = "casework_invariant"
+STUBS: Final = "_stands_for_tool"
+CHECKS: Final = "_must_hold"
 
 
 @dataclass(slots=True, frozen=True)

@@ -36,4 +36,5 @@ crew = Crew(
     ),
     policy=Path(__file__).with_name("policy.toml"),
     intake=intake,
+    scenario="examples.bookkeeping.simulation:Quarter",
 )

@@ -40,7 +40,7 @@ async def read_input(arguments: Folder, context: ToolContext) -> Imported:
 async def read_receipt(arguments: ToRead, context: ToolContext) -> Transcript:
     """Read the text of one receipt, PDF or photo; one at a time, for the reader of PDFs is not thread safe."""
     data = await _bytes(arguments.ref, context)
-    return await context.offload(_transcribe, arguments.label, data)
+    return await context.offload(transcribe, arguments.label, data)
 
 
 @tool(tier=RiskTier.READ_ONLY)
@@ -177,7 +177,8 @@ def _read_some(path: Path) -> bytes:
         raise KnownFailure(f"{path.name} cannot be read ({error.strerror})") from error
 
 
-def _transcribe(label: str, data: bytes) -> Transcript:
+def transcribe(label: str, data: bytes) -> Transcript:
+    """Read the text of a receipt, PDF or photo, by the ending of its label; what cannot be read says why."""
     digest = _hash(data)
     try:
         photo = Path(label).suffix.lower() in PHOTOS
