@@ -32,6 +32,7 @@ from casework.protocols.wire import (
     Task,
 )
 from casework.runtime.behavior import Context
+from casework.runtime.blame import blame
 from casework.runtime.mailbox import Envelope
 from casework.runtime.staff import CaseRef
 
@@ -185,7 +186,10 @@ class AgentBehavior:
                 return self._failed(work, FailureKind.REFUSED, f"the crew has no criterion {criterion.name!r}"), False
         try:
             return await self._answer(known, work), False
-        except Exception as error:  # noqa: BLE001 - an agent is somebody else's code; what it raises is an outcome
+        except BaseException as raised:
+            error, passing = blame(raised)
+            if error is None or passing is not None:
+                raise
             kind, retryable = classify(error)
             failed = self._failed(work, kind, describe(error), retryable=retryable)
             return failed, not isinstance(error, CaseworkError)

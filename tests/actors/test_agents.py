@@ -66,6 +66,17 @@ async def test_inputs_of_a_wrong_type_name_the_place_and_not_the_contents(scene:
     assert "secret" not in outcome.message
 
 
+@pytest.mark.parametrize("raised", [SystemExit(3), BaseExceptionGroup("some", [SystemExit(3)])], ids=repr)
+async def test_an_agent_that_exits_has_failed_its_task_and_ends_nobody(scene: Scene, raised: BaseException) -> None:
+    async def work(inputs: Amount, work: Work) -> int:
+        raise raised
+
+    outcome, _ = await outcome_of(scene, work)
+    assert isinstance(outcome, Failed)
+    assert outcome.kind is FailureKind.ERROR
+    assert "test_agents.py" in outcome.message
+
+
 @pytest.mark.promise("AGENT-2")
 async def test_a_value_that_misses_a_criterion_is_not_done(scene: Scene) -> None:
     async def work(inputs: Amount, work: Work) -> int:

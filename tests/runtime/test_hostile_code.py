@@ -55,6 +55,46 @@ async def test_a_cancellation_of_somebody_else_is_a_failure_of_the_actor_alone(w
             assert system.statistics().restarts == (where != "stopped")
 
 
+class Odd(BaseException):
+    """What nobody catches."""
+
+
+@pytest.mark.promise("KERNEL-8")
+@pytest.mark.parametrize("raised", [SystemExit(3), Odd("odd"), BaseExceptionGroup("some", [Odd("odd")])], ids=repr)
+@pytest.mark.parametrize("where", ["handler", "job", "started", "stopped"])
+async def test_an_exit_that_code_of_an_actor_raises_is_a_failure_of_the_actor_alone(
+    where: str, raised: BaseException
+) -> None:
+    once = [raised]
+
+    async def exits() -> None:
+        if once:
+            raise once.pop()
+
+    class Exits(Plain):
+        async def started(self, context: Context) -> None:
+            if where == "started":
+                await exits()
+
+        async def receive(self, context: Context, envelope: Envelope) -> None:
+            if where == "job":
+                context.start_soon(exits)
+            elif where == "handler":
+                await exits()
+            await super().receive(context, envelope)
+
+        async def stopped(self, context: Context) -> None:
+            if where == "stopped":
+                await exits()
+
+    with anyio.fail_after(5):
+        async with ActorSystem() as system:
+            other = system.spawn("b", Plain)
+            system.spawn("a", Exits).tell_nowait(b"x")
+            await system.wait_quiet()
+            assert await other.ask(b"x", timeout_seconds=5) == b"x"
+
+
 @pytest.mark.parametrize("where", ["handler", "job"])
 async def test_what_somebody_leaves_in_a_context_variable_is_seen_by_nobody_else(where: str) -> None:
     tenant = ContextVar("tenant", default="")
