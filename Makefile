@@ -1,6 +1,6 @@
 # `make` lists the targets. Nothing but a Python >= 3.11 with venv is needed to begin.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check clean venv lock format bench bench-peers chaos
+.PHONY: help demo test check clean venv lock format bench bench-peers chaos simulate
 
 BIN := .venv/bin
 SAMPLE := examples/bookkeeping/sample/2026Q2
@@ -52,6 +52,9 @@ bench-peers: venv ## make the environments of the frameworks that the benchmarks
 
 chaos: venv ## kill, stop, cut off and freeze real processes at full size, print what was found (15 minutes)
 	@PYTHONPATH=benchmarks $(BIN)/python -m tests.support.chaos_main $(ONLY) $(if $(JSON),--json $(JSON))
+
+simulate: venv ## run 1,000 seeds of the bookkeeping crew; fails when one breaks, or a fault point is never hit (7 minutes)
+	@timeout --signal=INT 1800 $(BIN)/casework simulate $(CREW) --seeds $(or $(SEEDS),1000) --jobs $(or $(JOBS),2) --all-points
 
 lock: ## write the pinned requirements anew (needs the registry)
 	@test -x $(UV_VENV)/bin/uv || { python3 -m venv $(UV_VENV) && $(UV_VENV)/bin/pip install --quiet uv; }

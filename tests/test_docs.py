@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from casework.actors.simulation.builtin import BUILT_IN
+from casework.runtime.simulation import FaultPlan
+from tests.support.command_desk import COMMAND
 from tests.support.installed import pytest_there
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -53,6 +56,33 @@ def test_the_page_on_sagas_shows_tests_that_pass_as_users_have_them(tmp_path: Pa
     run = pytest_there(tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "4 passed" in run.stdout, "each of the two on asyncio and on trio"
+
+
+def simulated(program: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (folder / "shop.py").write_text(program, encoding="utf-8")
+    command = [*COMMAND, "simulate", "shop:crew", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_page_on_simulation_shows_a_mistake_that_is_found_and_how_to_mend_it(tmp_path: Path) -> None:
+    program, mended = programs("simulation.md")
+    mistake = "        except TaskFailed:\n            continue  # it did not work: once more\n"
+    assert mistake in program
+    found = simulated(program, tmp_path, "--seed", "1")
+    assert found.returncode == 5, found.stdout + found.stderr
+    assert "paid_once: nobody is paid twice: " in found.stdout
+    held = simulated(program.replace(mistake, mended), tmp_path, "--seeds", "12", "--jobs", "1")
+    assert held.returncode == 0, held.stdout + held.stderr
+
+
+def test_the_page_on_simulation_has_every_fault_and_every_invariant() -> None:
+    page = (DOCS / "simulation.md").read_text(encoding="utf-8")
+    rows = [
+        row for name in re.findall(r"^\| (`.*?) \|", page, flags=re.MULTILINE) for row in re.findall("`(.*?)`", name)
+    ]
+    faults = rows[rows.index("heal_seconds") :]
+    assert faults == list(FaultPlan.__struct_fields__)
+    assert {each.name for each in BUILT_IN} <= set(rows)
 
 
 def test_every_other_program_of_the_page_on_actors_can_be_loaded(tmp_path: Path) -> None:

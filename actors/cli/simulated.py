@@ -111,7 +111,7 @@ def shrunk_lines(shrunk: Shrunk) -> Iterator[str]:
         yield f"seed {report.seed}, shrunk in {runs}: it fails without any fault"
     else:
         kinds = f"{len(left)} of {_many(len(before), 'kind')} of fault left"
-        yield f"seed {report.seed}, shrunk in {runs}: {kinds}, for {plan.heal_seconds:g} s"
+        yield f"seed {report.seed}, shrunk in {runs}: {kinds}, for {plan.heal_seconds:.3g} s"
     yield from (f"  {_left(report, name)}" for name in left)
     for each in report.violations[:LINES_MAX]:
         yield f"  {each.invariant}: {each.sentence}"
@@ -123,10 +123,10 @@ def _left(report: SeedReport, name: str) -> str:
     """Say of one kind of fault how hard it is, and how often it struck."""
     kind, value = KINDS[name], float(getattr(report.plan, name))
     how = {
-        Measure.CHANCE: f"with a chance of {value:g} each time",
-        Measure.LONGEST: f"up to {value:g} s",
-        Measure.APART: f"once in {value:g} s",
-        Measure.STEPS: f"once in {value:g} steps",
+        Measure.CHANCE: f"with a chance of {value:.3g} each time",
+        Measure.LONGEST: f"up to {value:.3g} s",
+        Measure.APART: f"once in {value:.3g} s",
+        Measure.STEPS: f"once in {value:.3g} steps",
     }[kind.measure]
     times = struck(report.faults, name)
     text = f"{kind.what}, {how}" + ("" if times is None else f": {_times(times)}")

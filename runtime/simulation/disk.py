@@ -224,8 +224,8 @@ def _beating(context: Context) -> Context:
 def _told(append: Append) -> str:
     """Say in a few words what an append changes."""
     records = ", ".join(f"{each.kind} {each.step_id}".rstrip() for each in append.records)
-    closed = append.status.value if append.status is not CaseStatus.OPEN else ""
-    return " ".join(filter(None, (append.key.case_id, f"#{append.next_seq}", records, closed)))
+    status = f"-> {append.status.value}" if append.status is not CaseStatus.OPEN else ""
+    return " ".join(filter(None, (append.key.case_id, f"#{append.next_seq}", records, status)))
 
 
 def _telling(heard: Heard, keys: list[CaseKey]) -> Callable[[], None]:

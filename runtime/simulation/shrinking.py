@@ -39,6 +39,9 @@ class Phase(enum.Enum):
     DONE = "nothing more"
 
 
+#: In place of the name of one number: all of them.
+ALL: Final = ""
+
 #: The phase after each; one that gained something is gone through again first.
 NEXT: Final = {Phase.BARE: Phase.KINDS, Phase.KINDS: Phase.MILDER, Phase.MILDER: Phase.DONE}
 
@@ -57,7 +60,7 @@ class Shrinker:
         self._tried = {plan}
         self._gained = False
         self._pending: FaultPlan | None = None
-        self._names: Iterator[str] = iter([""])
+        self._names: Iterator[str] = iter([ALL])
 
     def propose(self) -> FaultPlan | None:
         """Give the next plan to run; None once there is nothing more to gain, or no run left.
@@ -107,7 +110,7 @@ def _names(plan: FaultPlan, phase: Phase) -> list[str]:
     if phase is Phase.MILDER and on:
         # Two kinds may last by the same number: once is enough.
         lasting = dict.fromkeys(KINDS[name].lasting for name in on if KINDS[name].lasting)
-        return [*on, *lasting, "heal_seconds"]
+        return [ALL, *on, *lasting, "heal_seconds"]
     return []
 
 
@@ -115,10 +118,19 @@ def _fewer(plan: FaultPlan, phase: Phase, name: str) -> list[FaultPlan]:
     """Give the plans that have less of something, those with least first."""
     if phase is Phase.BARE:
         return [plan.off(*kinds_on(plan))]
+    if name == ALL:
+        return [_legible(plan)]
     value: float = getattr(plan, name)
     if phase is Phase.KINDS:
         return [plan.off(name)] if value else []
     return [msgspec.structs.replace(plan, **{name: each}) for each in _milder(name, value)]
+
+
+def _legible(plan: FaultPlan) -> FaultPlan:
+    """Make everything a little milder at once, so that its numbers are short."""
+    long = {name: getattr(plan, name) for name in kinds_on(plan) if getattr(plan, name) != _short(getattr(plan, name))}
+    milder = {name: _milder(name, value)[-1:] for name, value in long.items()}
+    return msgspec.structs.replace(plan, **{name: values[0] for name, values in milder.items() if values})
 
 
 def _milder(name: str, value: float) -> list[float]:
