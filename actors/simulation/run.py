@@ -59,7 +59,8 @@ def run_seed(crew: Crew, seed: int, plan: FaultPlan | None = None, *, keep: bool
     kind = load_scenario(crew)
     plan = draw_plan(seed) if plan is None else plan
     try:
-        run = simulate(_main, crew, kind, seed=seed, plan=plan, keep=keep)
+        # Half of the seeds run the schema and the statements of SQLite, the others the store in memory.
+        run = simulate(_main, crew, kind, seed=seed, plan=plan, keep=keep, sql=seed % 2 == 1)
     except SimulationLeak:
         raise
     except SimulationError as error:

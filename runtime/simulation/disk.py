@@ -1,4 +1,4 @@
-"""The store of a simulated run: one memory store as the disk, and for each process a way to it that goes wrong by plan.
+"""The store of a simulated run: one store in memory as the disk, and for each process a way to it that goes wrong.
 
     refused               nothing was done, and the caller hears so
     unheard               an append was done, and the caller hears that nobody knows
@@ -56,8 +56,10 @@ Heard = Callable[[Sequence[CaseKey]], None]
 class Disk:
     """What all processes of a run share."""
 
-    def __init__(self, loop: SimulationLoop, mischief: Mischief, messages: Messages) -> None:
-        self.inner = MemoryStore()
+    def __init__(
+        self, loop: SimulationLoop, mischief: Mischief, messages: Messages, inner: Store | None = None
+    ) -> None:
+        self.inner: Store = MemoryStore() if inner is None else inner
         self.loop = loop
         self.mischief = mischief
         self.out_until = 0.0  #: nobody reaches it before that, in seconds of the run

@@ -25,6 +25,8 @@ from casework.runtime.simulation.order import insertion_order
 from casework.runtime.simulation.outside import Outside
 from casework.runtime.simulation.plan import FaultPlan, draw_plan
 from casework.runtime.simulation.process import PROCESS
+from casework.runtime.simulation.sql import sql_in_memory
+from casework.runtime.store.base import Store
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -60,14 +62,14 @@ class Run(Generic[T]):
 class Simulation:
     """What a run's `main` is given."""
 
-    def __init__(self, loop: SimulationLoop, seed: object, plan: FaultPlan) -> None:
+    def __init__(self, loop: SimulationLoop, seed: object, plan: FaultPlan, store: Store | None = None) -> None:
         self.seed = seed
         self.loop = loop
         self.mischief = Mischief(seed, plan)
         self.mischief.on_strike = self._struck
         self.messages = Messages(loop, self.mischief)
         self.outside = Outside(loop, self.mischief)
-        self.disk = Disk(loop, self.mischief, self.messages)
+        self.disk = Disk(loop, self.mischief, self.messages, store)
         self.nodes: dict[str, SimulatedNode[object]] = {}
         self._ground = Ground(seed, loop, self.mischief, self.messages, self.disk)
 
@@ -131,6 +133,7 @@ def simulate(
     seed: object = 0,
     plan: FaultPlan | None = None,
     keep: bool = False,
+    sql: bool = False,
 ) -> Run[T]:
     """Run `main` in a simulated world of its own, to its end.
 
@@ -140,6 +143,7 @@ def simulate(
         seed: anything whose text tells it apart.
         plan: what goes wrong; drawn from the seed if left out.
         keep: keep every named event as text as well.
+        sql: have the disk run the schema and the statements of SQLite, in memory.
 
     Raises:
         Deadlock, Livelock: it never ends.
@@ -149,11 +153,17 @@ def simulate(
     """
     with uncollected():
         # In a frame of its own, or the garbage of the run would not be garbage yet when it is collected.
-        return _run(main, args, seed, draw_plan(seed) if plan is None else plan, keep=keep)
+        return _run(main, args, seed, draw_plan(seed) if plan is None else plan, keep=keep, sql=sql)
 
 
 def _run(
-    main: Callable[[Simulation, *Ts], Awaitable[T]], args: tuple[*Ts], seed: object, plan: FaultPlan, *, keep: bool
+    main: Callable[[Simulation, *Ts], Awaitable[T]],
+    args: tuple[*Ts],
+    seed: object,
+    plan: FaultPlan,
+    *,
+    keep: bool,
+    sql: bool,
 ) -> Run[T]:
     with ExitStack() as stack:
         loop = SimulationLoop(seed)
@@ -163,7 +173,7 @@ def _run(
         if keep:
             loop.trace.keep()
         loop.set_exception_handler(_unheard)
-        simulation = Simulation(loop, seed, plan)
+        simulation = Simulation(loop, seed, plan, sql_in_memory() if sql else None)
 
         async def run() -> T:
             value = await main(simulation, *args)

@@ -43,6 +43,7 @@ from casework.runtime.store.base import (
 from casework.runtime.store.claims import Claimed, Claims
 from casework.runtime.store.connections import MACHINE, Binding, show_damage
 from casework.runtime.store.lock import FileLock
+from casework.runtime.store.sqlite_hand import Hand, Heard
 from casework.runtime.store.sqlite_upkeep import SqliteStatistics
 from casework.runtime.store.sqlite_version import warn_of
 from casework.runtime.store.sqlite_writer import OutcomeUnknown, SqliteWriter
@@ -54,13 +55,13 @@ T = TypeVar("T")
 class SqliteStore:
     """A `Store` in one file."""
 
-    def __init__(self, url: str, path: str, world: World, lock: FileLock, *, binding: Binding = MACHINE) -> None:
-        """Use `open`."""
+    def __init__(self, url: str, path: str, hand: Callable[[Heard], Hand], *, lock: FileLock | None = None) -> None:
+        """Use `open`, unless something else than a file's writer carries the statements out."""
         self._url = url
         self._path = path
         self._lock = lock
-        self._heard: Callable[[Sequence[CaseKey]], None] | None = None
-        self._writer = SqliteWriter(path, url, world, self._announce, binding=binding)
+        self._heard: Heard | None = None
+        self._writer = hand(self._announce)
 
     @classmethod
     async def open(cls, url: str, path: str, world: World, *, binding: Binding = MACHINE) -> "SqliteStore":
@@ -77,7 +78,8 @@ class SqliteStore:
 
         If cancelled, nothing is held.
         """
-        store = cls(url, path, world, FileLock.acquire(f"{path}.lock", url), binding=binding)
+        lock = FileLock.acquire(f"{path}.lock", url)
+        store = cls(url, path, lambda heard: SqliteWriter(path, url, world, heard, binding=binding), lock=lock)
         warn_of(binding.version)
         try:
             await store._writer.start()
@@ -100,14 +102,14 @@ class SqliteStore:
         """Count what was written and how long the write-ahead log is."""
         return self._writer.statistics()
 
-    def on_arrival(self, heard: Callable[[Sequence[CaseKey]], None]) -> None:
+    def on_arrival(self, heard: Heard) -> None:
         """Call `heard` on the event loop after each commit that gave cases an item or opened them."""
         self._heard = heard
 
     async def aclose(self) -> None:
         """Finish what is queued, write the log back and give the file up; if cancelled, this happens all the same."""
         # While the thread hangs the file is still written to, and must not be anybody else's.
-        if await self._writer.aclose():
+        if await self._writer.aclose() and self._lock is not None:
             self._lock.release()
 
     # What anybody may read.

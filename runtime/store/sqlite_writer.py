@@ -112,7 +112,7 @@ class SqliteWriter:
 
         If cancelled, the thread ends by itself once the caller calls `aclose`.
         """
-        opened = _Call(self._new_parked(), read=lambda _: None)
+        opened = _Call[object](self._new_parked(), read=lambda _: None)
         self._world.offload.thread("casework-sqlite-writer", partial(self._body, opened))
         self._started = True
         await opened.result()
@@ -124,7 +124,7 @@ class SqliteWriter:
     async def append(self, append: Append) -> Appended | Fenced | Conflict:
         """Append to one case together with whatever else is queued."""
         released = append.release and not (append.records or append.consumed)
-        result = await self._submit(_Call(self._new_parked(), append=append, passing=released))
+        result = await self._submit(_Call[object](self._new_parked(), append=append, passing=released))
         assert isinstance(result, Appended | Fenced | Conflict), "an append has one of these results"
         return result
 

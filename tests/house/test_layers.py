@@ -19,11 +19,12 @@ FLOORS = {
     "casework.runtime.store": (
         "accounts", "base", "chain", "rules", "claims", "ledger_rules", "queries", "sqlite_accounts", "changes",
         "schema", "migrations", "connections", "lock", "batch", "memory_accounts", "memory", "sqlite_claims",
-        "sqlite_writer", "sqlite", "sqlite_reader", "verify", "door_wire", "door", "door_client", "urls", "conformance",
+        "sqlite_upkeep", "sqlite_hand", "sqlite_writer", "sqlite", "sqlite_reader", "verify", "door_wire", "door",
+        "door_client", "urls", "conformance",
     ),
     "casework.runtime.simulation": (
         "errors", "trace", "process", "waiting", "loop", "order", "burial", "guard", "plan", "kinds", "planfile",
-        "shrinking", "world", "mischief", "messages", "outside", "disk", "node", "simulation",
+        "shrinking", "world", "mischief", "messages", "outside", "sql", "disk", "node", "simulation",
     ),
     "casework.runtime.flow": (
         "operations", "saga", "case", "entries", "engine", "logbook", "opening", "replay", "services", "calls",
