@@ -41,7 +41,7 @@ from casework.runtime.flow.operations import CallTool, Delegate, NextReport, Par
 from casework.runtime.flow.reckoning import reckon, request_for
 from casework.runtime.flow.replay import INNER, Logged, marked, split_mark
 from casework.runtime.flow.services import Services
-from casework.runtime.flow.standing import ERROR_CHARS_MAX, closing, first_waiting, waits_of
+from casework.runtime.flow.standing import closing, first_waiting, said, waits_of
 from casework.runtime.flow.tasks import Tasks
 from casework.runtime.flow.taskwork import RESUMED, TASK_MARKS
 from casework.runtime.store.base import CaseStatus, InboxItem, Opening, Wait, WaitKind
@@ -176,7 +176,7 @@ class Incarnation:
         """Go no further: record why, and wait for an operator."""
         if self.halted or self.closed is not None:
             return
-        self.halted = reason[:ERROR_CHARS_MAX]
+        self.halted = said(reason)
         self._services.logbook.write("case", Halted(reason=self.halted))
         self._calls.orphan()
         self.drop()

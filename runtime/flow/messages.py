@@ -6,20 +6,23 @@ It does not know when anything is sent, nor who waits for it.
 from collections.abc import Sequence
 
 from casework.protocols.codec import decode_entry, encode
-from casework.protocols.errors import ProtocolError
+from casework.protocols.errors import FrameInvalid, ProtocolError
 from casework.protocols.records import (
     Arrived,
     Cancel,
     Closed,
     Decided,
     Entry,
+    Parked,
     Reported,
     Review,
     ReviewAction,
     Sent,
     Stopped,
+    Timer,
 )
 from casework.protocols.wire import NIL
+from casework.runtime.flow.schedules import MOMENT_MAX
 from casework.runtime.store.base import CaseKey, CaseStatus, InboxItem, Wait
 
 
@@ -27,12 +30,18 @@ def readable(entry: Entry) -> bytes:
     """Encode a record that a flow causes; what it gave may be anything, and must not make the log unreadable.
 
     Raises:
-        FrameInvalid: a field holds what it is not for, which only reading shows.
+        FrameInvalid: a field holds what it is not for, which only reading shows, or what not every store can keep.
         FrameTooLarge, FrameTooDeep: it is over a limit.
     """
     frame = encode(entry)
     decode_entry(frame)
-    return frame
+    match entry:
+        case Parked(key=first, reason=second) | Review(title=first, rule=second) if "\0" in first + second:
+            raise FrameInvalid(type(entry).__name__, "a text that is looked for has no NUL characters")
+        case Timer(due=due) if due > MOMENT_MAX:
+            raise FrameInvalid("Timer", f"{due} is no moment")
+        case _:
+            return frame
 
 
 def message(sender: CaseKey, entry: Sent | Stopped, seq: int) -> InboxItem:

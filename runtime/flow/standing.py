@@ -49,6 +49,12 @@ def waits_of(pending: Pending) -> list[Wait]:
             return []
 
 
+def said(text: str) -> str:
+    """Give the text of an error as every store can keep it, no longer than goes into the log."""
+    kept = text[:ERROR_CHARS_MAX].encode(errors="backslashreplace").decode().replace("\0", "\\0")
+    return kept[:ERROR_CHARS_MAX]
+
+
 def closing(value: object, error: Exception | None) -> Closed:
     """Make a case's last record of what its flow returned, or raised.
 
@@ -57,10 +63,10 @@ def closing(value: object, error: Exception | None) -> Closed:
     """
     if error is not None and not isinstance(error, PartlyDone):
         result = CaseResult.CANCELLED if isinstance(error, CaseCancelled) else CaseResult.FAILED
-        return Closed(result=result, error=str(error)[:ERROR_CHARS_MAX])
+        return Closed(result=result, error=said(str(error)))
     packed = pack(error.value if error is not None else value)
     if len(bytes(packed)) > RESULT_BYTES_MAX:
         raise FrameTooLarge(len(bytes(packed)), RESULT_BYTES_MAX)
     if error is not None:
-        return Closed(result=CaseResult.PARTIAL, value=packed, error=str(error)[:ERROR_CHARS_MAX])
+        return Closed(result=CaseResult.PARTIAL, value=packed, error=said(str(error)))
     return Closed(result=CaseResult.COMPLETED, value=packed)

@@ -5,11 +5,12 @@ from collections.abc import Callable, Coroutine
 import anyio
 import pytest
 
+from casework.protocols.records import Halted
 from casework.runtime.flow.case import Case
 from casework.runtime.flow.replay import decode_log
 from casework.runtime.store.base import CaseStatus, WaitKind
 from casework.runtime.store.memory import MemoryStore
-from tests.support.flow_scene import KEY, Ask, crew, runtime
+from tests.support.flow_scene import KEY, Ask, crew, entries, runtime
 
 
 class Odd(BaseException):
@@ -78,7 +79,25 @@ async def gathers(case: Case, inputs: Ask) -> None:
     await case.gather(1, 2)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("flow", [sleeps, notes, parks, asks, delegates, tries, gathers])
+async def sleeps_for_ever(case: Case, inputs: Ask) -> None:
+    await case.sleep_until(1 << 63)
+
+
+async def parks_for_nul(case: Case, inputs: Ask) -> None:
+    await case.park("a\0b", reason="waits")
+
+
+async def asks_for_nul(case: Case, inputs: Ask) -> None:
+    await case.review("a\0b", 1, rule="test")
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [
+        sleeps, notes, parks, asks, delegates, tries, gathers,
+        sleeps_for_ever, parks_for_nul, asks_for_nul,
+    ],
+)  # fmt: skip
 async def test_what_could_not_be_read_back_is_not_recorded_and_the_case_says_why(
     flow: Callable[[Case, Ask], Coroutine[object, object, object]],
 ) -> None:
@@ -90,3 +109,20 @@ async def test_what_could_not_be_read_back_is_not_recorded_and_the_case_says_why
             assert [wait.kind for wait in row.waits] == [WaitKind.OPERATOR]
             assert any(kind in row.waits[0].reason for kind in ("FrameInvalid", "TypeError"))
         assert decode_log(await store.records(KEY))
+
+
+@pytest.mark.parametrize("text", ["a\ud800b", "a\0b", "\0" * 999])
+async def test_why_a_case_halts_is_kept_whatever_its_error_says(text: str) -> None:
+    async def fails(case: Case, inputs: Ask) -> None:
+        raise ValueError(text)
+
+    store = MemoryStore()
+    with anyio.fail_after(5):
+        async with runtime(crew(fails), store) as machine:
+            await machine.open("fails", "c1", Ask())
+            row = await machine.wait("c1")
+            (halted,) = await entries(store, Halted)
+            assert row.waits[0].reason == halted.reason
+            assert halted.reason.startswith("ValueError: a\\" if "b" in text else "ValueError: \\0")
+            assert "\0" not in halted.reason
+            assert halted.reason.encode()
