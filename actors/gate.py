@@ -124,7 +124,11 @@ class Gate:
         context = self._context(request, idempotency_key)
         if tool.tier is RiskTier.READ_ONLY:
             return await self._read(tool, arguments, context, call_before)
+        if request.undoes:
+            self.ground.world.point("undo.before")
         tried = await self._try(tool, arguments, context, call_before)
+        if request.undoes:
+            self.ground.world.point("undo.after")
         return await self._written(tool, arguments, context, tried)
 
     async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
@@ -143,7 +147,9 @@ class Gate:
         context = self._context(request, idempotency_key)
         found = Tried(failure=FailureKind.UNKNOWN, message=f"{tool.name} has no lookup", known=False)
         if tool.lookup is not None:
+            self.ground.world.point("lookup.before")
             found = await self._bounded(tool, tool.lookup(arguments, context))
+            self.ground.world.point("lookup.after")
             if found.failure is None and found.value is not None:
                 return await self._written(tool, arguments, context, found)
         if self._key_holds(tool, call_before):
@@ -265,7 +271,9 @@ class Gate:
                 return Tried(failure=FailureKind.UNAVAILABLE, message=why, begun=False, retryable=True)
             told = False
             try:
+                self.ground.world.point("effect.before")
                 tried = await self._bounded(tool, tool.body(arguments, context))
+                self.ground.world.point("effect.after")
                 told = True
             finally:
                 if not told:

@@ -69,22 +69,19 @@ class Node:
         # Who waits for one case: were they all woken by each change, a hundred would look a hundred times a case.
         self._watched: dict[CaseKey, anyio.Event] = {}
         self._looking = True
-        # Cases that nobody has wait for room, so none that came later is taken before them.
-        self._backlog = False
+        self._backlog = False  # cases that nobody has wait for room, so none that came later is taken before them
         self._claiming = False
         self._doubtful = False  # a claim was not answered: it may hold cases that it does not know of
         # What it holds, as the store said when it was in doubt, and has cells of: those may be from before.
         self._stale: set[CaseKey] = set()
-        # Cases that are being taken, or may be, and got something meanwhile.
-        self._early: set[CaseKey] = set()
+        self._early: set[CaseKey] = set()  # cases that are being taken, or may be, and got something meanwhile
         self._looked = False
         self._alarm_due = 0
         self._claimed = 0
         self._ended = 0
         self._draining = False
         self._over = False
-        # A suspect is alone here, so others that could go on were not claimed.
-        self._watching = False
+        self._watching = False  # a suspect is alone here, so others that could go on were not claimed
         self._poison = Poison()
         self._lost: list[CaseKey] = []
         # Why nothing may run on this store before a person accepts it; None until it was asked, and asked while it is.
@@ -286,7 +283,9 @@ class Node:
             self._claiming = self._doubtful = True
             try:
                 asked = house.world.clock.wall_micros()
+                house.world.point("claim.before")
                 claims = await house.store.claim(self.name, limit=room, now=asked)
+                house.world.point("claim.after")
             finally:
                 self._claiming = False
             self._doubtful = False
@@ -395,5 +394,7 @@ class Node:
             asked = self._lease.moment()
             # A store that is unavailable renews nobody else's lease either; the next time is soon.
             with suppress(StoreUnavailable):
+                self._house.world.point("renew.before")
                 await self._house.store.renew(self.name, until=self._lease_end())
+                self._house.world.point("renew.after")
                 self._lease.renewed(asked)

@@ -83,6 +83,15 @@ class Faults(Protocol):
         ...
 
 
+#: The named places in the code of nodes and cases. Stores have their own: the simulated one before and after each of
+#: its calls, those with a disk before and after each commit.
+POINTS: Final = (
+    *(f"{name}.{when}" for name in ("claim", "renew", "inbox", "append", "release") for when in ("before", "after")),
+    *(f"{name}.{when}" for name in ("effect", "lookup", "undo") for when in ("before", "after")),
+    *("task.sent", "task.answered", "timer.rings", "approval.asked", "approval.heard"),
+)
+
+
 class SystemClock:
     """The clock of this machine."""
 
@@ -142,3 +151,8 @@ class World:
     randomness: Randomness = field(default_factory=SystemRandomness)
     offload: Offload = field(default_factory=ThreadOffload)
     faults: Faults | None = None
+
+    def point(self, name: str) -> None:
+        """Be at one of `POINTS`, where a simulation may end the process; otherwise that is one look at an attribute."""
+        if self.faults is not None:
+            self.faults.point(name)

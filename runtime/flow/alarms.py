@@ -20,7 +20,12 @@ class Alarms:
     def set(self, step_id: str, due: int, ring: Callable[[str, int], None]) -> None:
         """Call `ring` with the step and its moment once it has come."""
         services = self._services
-        self._alarms[step_id] = services.timers.at(due, lambda: services.tell(lambda: ring(step_id, due)))
+
+        def rung() -> None:
+            services.world.point("timer.rings")
+            services.tell(lambda: ring(step_id, due))
+
+        self._alarms[step_id] = services.timers.at(due, rung)
 
     @property
     def ringing(self) -> bool:

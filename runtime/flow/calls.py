@@ -185,8 +185,10 @@ class Calls:
             summary=f"{request.grant.caller} wants to call {request.tool}",
         )
         self.history.remember(step_id, review)
+        self._services.world.point("approval.asked")
 
     def _approved(self, work: CallWork, decided: Decided) -> None:
+        self._services.world.point("approval.heard")
         if decided.action is ReviewAction.REJECT:
             why = decided.reason or "no reason given"
             policy_hash = self._services.staff.policy_hash

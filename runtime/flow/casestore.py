@@ -17,6 +17,10 @@ T = TypeVar("T")
 RETRY_SECONDS_MIN: Final = 0.05
 RETRY_SECONDS_MAX: Final = 2.0
 
+#: The points before and after an append, and before and after one that only gives the case back.
+APPEND: Final = ("append.before", "append.after")
+RELEASE: Final = ("release.before", "release.after")
+
 
 @final
 class CaseStore:
@@ -30,18 +34,22 @@ class CaseStore:
 
     async def append(self, append: Append) -> AppendResult:
         """Append; the answer is never Unavailable. If cancelled, treat it as Unknown."""
-        delay = RETRY_SECONDS_MIN
+        delay, world = RETRY_SECONDS_MIN, self._house.world
+        before, after = RELEASE if append.release and not append.records else APPEND
         while True:
-            self._point("append.before")
+            world.point(before)
             result = await self._house.store.append(append)
-            self._point("append.after")
+            world.point(after)
             if not isinstance(result, Unavailable):
                 return result
             delay = await self._pause(delay)
 
     async def inbox(self) -> Sequence[InboxItem]:
         """Give what waits for the case."""
-        return await self._asked(lambda: self._house.store.inbox(self._row.key))
+        self._house.world.point("inbox.before")
+        items = await self._asked(lambda: self._house.store.inbox(self._row.key))
+        self._house.world.point("inbox.after")
+        return items
 
     async def records(self) -> Sequence[Record]:
         """Give its log from its chapter on; nothing where it cannot be read."""
@@ -73,8 +81,3 @@ class CaseStore:
         """Wait for a store that is unavailable; give how long to wait next time."""
         await self._house.world.clock.sleep(seconds)
         return min(seconds * 2, RETRY_SECONDS_MAX)
-
-    def _point(self, name: str) -> None:
-        faults = self._house.world.faults
-        if faults is not None:
-            faults.point(name)

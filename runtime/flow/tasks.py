@@ -104,6 +104,7 @@ class Tasks:
         if work.unasked and isinstance(outcome, Completed):
             self._skipped(work, attempt)
             return
+        self._services.world.point("task.answered")
         self._still(work)
         route = self._services.staff.routed(work.task.id)
         if route is not None:
@@ -202,6 +203,7 @@ class Tasks:
         work.span = services.telemetry.agent_work(work.task.task, work.task.trace, work.task.case_id, work.step_id)
         seconds = min(left, services.staff.attempt_seconds(work.task))
         work.alarm = services.timers.after(seconds, lambda: services.tell(lambda: self._timed_out(work, attempt)))
+        services.world.point("task.sent")
         refused = services.staff.dispatch(work.frame, work.task, attempt, services.ref)
         if refused is not None:
             services.tell(lambda: self.outcome(refused, encode(refused), attempt))
