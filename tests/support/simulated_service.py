@@ -16,6 +16,7 @@ from casework.runtime.simulation.errors import Unreachable
 from casework.runtime.simulation.node import Place, SimulatedNode
 from casework.runtime.simulation.simulation import Simulation
 from casework.runtime.store.base import (
+    CaseKey,
     CaseRow,
     CaseStatus,
     DecisionTaken,
@@ -33,6 +34,9 @@ T = TypeVar("T")
 
 #: Virtual seconds after the heal in which everything must have come to its end.
 END_SECONDS = 4 * 3_600.0
+#: Virtual seconds for which no log grows any more, after which none ever will: no flow sleeps for longer, nor
+#: does anybody outside; but alarms that were set by a clock that was ahead ring later by as much.
+QUIET_SECONDS = 300.0
 #: Seconds for which a person waits before saying whether something happened: what was under way has arrived by then.
 SETTLED_SECONDS = 60.0
 
@@ -149,6 +153,27 @@ class Outsiders:
                 )
 
 
+class Stuck:
+    """Finds out that cases which have not ended never will: their logs grow no more."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        plan = simulation.mischief.plan
+        self._mischief, self._loop = simulation.mischief, simulation.loop
+        self._until = plan.heal_seconds + END_SECONDS
+        self._quiet = QUIET_SECONDS + (plan.jump_seconds if plan.jump_every_seconds else 0.0)
+        self._lengths: dict[CaseKey, int] = {}
+        self._since = 0.0
+
+    def look(self, unended: list[CaseRow]) -> None:
+        """Hear which cases have not ended; raises AssertionError where they do not change any more."""
+        now = self._loop.time()
+        lengths = {row.key: row.next_seq for row in unended}
+        if lengths != self._lengths or not self._mischief.healed:
+            self._lengths, self._since = lengths, now
+        told = [(row.key.case_id, row.status, row.waits, row.node) for row in unended]
+        assert now < min(self._until, self._since + self._quiet), f"not ended: {told}"
+
+
 async def bank_run(simulation: Simulation) -> dict[str, str]:
     """Run the bank's crew on three nodes until everything has come to its end, and check it."""
     bank = Bank()
@@ -162,8 +187,7 @@ async def bank_run(simulation: Simulation) -> dict[str, str]:
             clients.start_soon(outsiders.open_all)
             clients.start_soon(outsiders.write_letters)
             clients.start_soon(outsiders.throw_coins)
-        heal = simulation.mischief.plan.heal_seconds
-        rows = await _ended(simulation, outsiders, heal + END_SECONDS)
+        rows = await _ended(simulation, outsiders)
         jobs.cancel_scope.cancel()
     await check(simulation, bank, rows)
     for node in nodes:
@@ -172,7 +196,8 @@ async def bank_run(simulation: Simulation) -> dict[str, str]:
     return {row.key.case_id: row.result or "operator" for row in rows}
 
 
-async def _ended(simulation: Simulation, outsiders: Outsiders, until: float) -> list[CaseRow]:
+async def _ended(simulation: Simulation, outsiders: Outsiders) -> list[CaseRow]:
+    stuck = Stuck(simulation)
     while True:
         rows = list(await simulation.disk.inner.cases())
         unended = [row for row in rows if row.status is not CaseStatus.CLOSED]
@@ -181,8 +206,7 @@ async def _ended(simulation: Simulation, outsiders: Outsiders, until: float) -> 
                 return rows
             for row in unended:
                 await outsiders.release(row)
-        told = [(row.key.case_id, row.status, row.waits, row.node) for row in unended]
-        assert simulation.loop.time() < until, f"not ended: {told}"
+        stuck.look(unended)
         await anyio.sleep(30.0)
 
 
@@ -194,6 +218,8 @@ async def check(simulation: Simulation, bank: Bank, rows: list[CaseRow]) -> None
         entries = [decode_entry(record.frame) for record in records]
         assert broken_at(row, records) is None, (case_id, broken_at(row, records))
         paid = bank.paid(case_id)
+        asked = [entry.rule for entry in entries if isinstance(entry, Review)]
+        assert simulation.mischief.happened or "effect.unknown" not in asked, "nobody knows, and nothing went wrong"
         assert len(paid) <= 1, f"{case_id} paid {paid}: {_told(entries)}"
         assert row.status is CaseStatus.CLOSED, f"{case_id} needs an operator: {row.waits} {_told(entries)}"
         closed = entries[-1]

@@ -1,0 +1,395 @@
+"""Safeguards of the runtime, each with a way to take it away: what a simulation must notice.
+
+Only tests reach these: each is a function that patches the code for as long as a test lasts. Beside it stands the
+scenario that is to notice, the one that comes to it soonest.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
+
+import pytest
+from msgspec.structs import replace
+
+from casework.actors.desk import Desk
+from casework.actors.gate import Gate
+from casework.protocols.records import Decided, Fired, ReviewAction, Standing, Write
+from casework.protocols.wire import FailureKind
+from casework.runtime.flow import replay, saga
+from casework.runtime.flow.alarms import Alarms
+from casework.runtime.flow.callhistory import CallHistory, Told
+from casework.runtime.flow.calls import Calls, CallWork
+from casework.runtime.flow.casecell import CaseCell
+from casework.runtime.flow.casestore import CaseStore
+from casework.runtime.flow.engine import Engine
+from casework.runtime.flow.incarnation import Incarnation
+from casework.runtime.flow.tasks import Tasks
+from casework.runtime.flow.taskwork import TaskWork
+from casework.runtime.poison import Poison
+from casework.runtime.simulation import FaultPlan, Simulation, draw_plan
+from casework.runtime.simulation.disk import DiskView
+from casework.runtime.staff import CallResult
+from casework.runtime.store import memory, rules
+from casework.runtime.store.base import (
+    Append,
+    Appended,
+    AppendResult,
+    CaseKey,
+    CaseStatus,
+    Delivered,
+    InboxItem,
+    Unavailable,
+)
+from casework.runtime.store.memory import MemoryStore
+from tests.support.simulated_office_run import bombs_run, crowd_run, desk_run, trips_run
+from tests.support.simulated_service import bank_run
+
+Patch = pytest.MonkeyPatch
+
+
+def zombies(seed: object) -> FaultPlan:
+    """Draw a plan whose processes stand still for so long that others have done their work and forgotten it."""
+    plan = replace(draw_plan(seed), pause_every_seconds=15.0, pause_seconds=200.0, latency_seconds=2.0)
+    return replace(plan, heal_seconds=300.0, jump_every_seconds=0.0)
+
+
+def calm(seed: object) -> FaultPlan:
+    """Give a plan in which everything takes its time and nothing goes wrong."""
+    return FaultPlan(latency_seconds=0.1, tool_seconds=6.0, heal_seconds=120.0)
+
+
+class Mutant(NamedTuple):
+    """A safeguard that is taken away, the scenario that is to notice, and how its faults are drawn."""
+
+    take_away: Callable[[Patch], None]
+    scenario: Callable[[Simulation], Awaitable[dict[str, str]]]
+    plan: Callable[[object], FaultPlan] = draw_plan
+
+    @property
+    def name(self) -> str:
+        return self.take_away.__name__
+
+
+# The store.
+
+
+def nothing_is_fenced(patch: Patch) -> None:
+    patch.setattr(rules, "append_refusal", lambda append, **there: None)
+
+
+def a_claim_raises_no_epoch(patch: Patch) -> None:
+    claim = MemoryStore.claim
+
+    async def same(self: Any, node: str, **terms: Any) -> Any:
+        given = await claim(self, node, **terms)
+        for claimed in given.cases:
+            case = self._cases[claimed.row.key]
+            case.row = replace(case.row, epoch=max(1, case.row.epoch - 1))
+        return replace(given, cases=[replace(each, row=self._cases[each.row.key].row) for each in given.cases])
+
+    patch.setattr(MemoryStore, "claim", same)
+
+
+def leases_of_others_count_for_nothing(patch: Patch) -> None:
+    claimable = MemoryStore._claimable
+
+    def everything(self: Any, node: str, limit: int, now: int) -> Any:
+        leases, self._leases = self._leases, {}
+        try:
+            return claimable(self, node, limit, now)
+        finally:
+            self._leases = leases
+
+    patch.setattr(MemoryStore, "_claimable", everything)
+
+
+def messages_come_again(patch: Patch) -> None:
+    def put(self: Any, item: InboxItem, *, target: str = "") -> bool:
+        case = self._cases.get(item.key)
+        if case is None or case.row.status is CaseStatus.CLOSED:
+            return False
+        self._position += 1
+        case.unread[f"{item.id}/{self._position}"] = replace(item, position=self._position)
+        case.had[item.id] = target
+        return True
+
+    patch.setattr(MemoryStore, "_put", put)
+
+
+def what_is_read_is_taken_out_at_once(patch: Patch) -> None:
+    async def inbox(self: Any, key: CaseKey) -> Sequence[InboxItem]:
+        case = self._cases[key]
+        items = list(case.unread.values())
+        case.unread.clear()
+        return items
+
+    def claimed(case: Any) -> Any:
+        given = hand_out(case)
+        case.unread.clear()
+        return given
+
+    hand_out = memory._claimed
+    patch.setattr(MemoryStore, "inbox", inbox)
+    patch.setattr(memory, "_claimed", claimed)
+
+
+def a_sender_is_told_before_it_is_stored(patch: Patch) -> None:
+    deliver = DiskView.deliver
+
+    async def early(self: Any, tenant: str, target: str, item_id: str, frame: bytes) -> Any:
+        self._process.spawn(deliver(self, tenant, target, item_id, frame), "deliver later")
+        return Delivered((CaseKey(tenant, target),))
+
+    patch.setattr(DiskView, "deliver", early)
+
+
+def what_goes_out_is_a_second_transaction(patch: Patch) -> None:
+    append = DiskView.append
+
+    async def twice(self: Any, whole: Append) -> AppendResult:
+        given = await append(self, replace(whole, sends=(), opens=()))
+        if isinstance(given, Appended) and (whole.sends or whole.opens):
+            inner = self._disk.inner
+
+            async def rest() -> None:
+                inner._announce([each.key for each in whole.opens if inner._open(each)])
+                inner._announce([each.key for each in whole.sends if inner._put(each)])
+
+            await self._do("outbox", rest)
+        return given
+
+    patch.setattr(DiskView, "append", twice)
+
+
+def two_decisions_both_count(patch: Patch) -> None:
+    settled = rules.settled_decision
+
+    def any_time(review: Any, decision: Decided, **facts: Any) -> Any:
+        if review is not None and review.state == rules.DECIDED:
+            review = replace(review, state=rules.OPEN)
+        return settled(review, decision, **facts)
+
+    patch.setattr(rules, "settled_decision", any_time)
+
+
+# The log and its replay.
+
+
+def recorded_results_are_not_used_again(patch: Patch) -> None:
+    told = CallHistory.told
+
+    def forgotten(self: CallHistory, step_id: str) -> Told:
+        found = told(self, step_id)
+        return found if found.intent is not None and found.ended is None else found._replace(ended=None, intent=None)
+
+    patch.setattr(CallHistory, "told", forgotten)
+
+
+def replay_compares_nothing(patch: Patch) -> None:
+    def lenient(engine: Engine, output: Any, logged: Any) -> None:
+        pending = engine.pending.get(logged.record.step_id)
+        if pending is not None:
+            pending.entry, pending.frame = logged.entry, logged.record.frame
+
+    patch.setattr(replay, "_match", lenient)
+
+
+def appends_that_were_refused_count_as_durable(patch: Patch) -> None:
+    async def once(self: Any, append: Append) -> AppendResult:
+        given = await self._house.store.append(append)
+        return Appended() if isinstance(given, Unavailable) else given
+
+    patch.setattr(CaseStore, "append", once)
+
+
+def writes_begin_before_their_intent_is_durable(patch: Patch) -> None:
+    services = CaseCell._services
+
+    def hasty(self: CaseCell, *given: Any) -> Any:
+        return replace(services(self, *given), when_durable=lambda seq, run: run())
+
+    patch.setattr(CaseCell, "_services", hasty)
+
+
+def a_case_that_kills_is_tried_for_ever(patch: Patch) -> None:
+    patch.setattr(Poison, "verdict", lambda self, row: "")
+
+
+# Writes.
+
+
+def writes_in_doubt_are_made_again(patch: Patch) -> None:
+    async def again(self: Gate, request: Any, *, idempotency_key: str, call_before: int) -> Any:
+        return await self.perform(request, idempotency_key=idempotency_key, call_before=0)
+
+    patch.setattr(Gate, "look_up", again)
+
+
+def another_try_has_another_key(patch: Patch) -> None:
+    look_up = Gate.look_up
+
+    async def elsewhere(self: Gate, request: Any, *, idempotency_key: str, call_before: int) -> Any:
+        return await look_up(self, request, idempotency_key=f"{idempotency_key}-2", call_before=call_before)
+
+    patch.setattr(Gate, "look_up", elsewhere)
+
+
+def a_lookups_no_is_believed_at_once(patch: Patch) -> None:
+    async def at_once(self: Gate, tool: Any, *_: object) -> CallResult:
+        return CallResult(failure=FailureKind.UNAVAILABLE, message=f"{tool.name} did not happen")
+
+    patch.setattr(Gate, "_settled", at_once)
+
+
+def writes_begin_however_late(patch: Patch) -> None:
+    perform = Gate.perform
+
+    async def entitled(self: Any) -> bool:
+        return True
+
+    async def late(self: Gate, request: Any, *, idempotency_key: str, call_before: int) -> CallResult:
+        return await perform(self, request, idempotency_key=idempotency_key, call_before=0)
+
+    patch.setattr(CaseStore, "entitled", entitled)
+    patch.setattr(Gate, "perform", late)
+
+
+def a_case_closes_while_a_write_is_unknown(patch: Patch) -> None:
+    patch.setattr(Calls, "writing", property(lambda self: False))
+
+
+def an_error_counts_as_nothing_happened(patch: Patch) -> None:
+    bounded = Gate._bounded
+
+    async def sure(self: Gate, tool: Any, call: Any) -> Any:
+        return replace(await bounded(self, tool, call), known=True)
+
+    patch.setattr(Gate, "_bounded", sure)
+
+
+# Sagas, timers, cancels.
+
+
+def nothing_is_undone_nor_told(patch: Patch) -> None:
+    async def unwind(*_: object, **__: object) -> None:
+        """Leave everything as it is."""
+
+    patch.setattr(saga, "_unwind", unwind)
+
+
+def what_was_written_first_is_undone_first(patch: Patch) -> None:
+    def oldest(writes: Sequence[Write]) -> list[Write]:
+        return [write for write in writes if write.standing is Standing.DONE and write.undo]
+
+    patch.setattr(saga, "order", oldest)
+
+
+def a_cancel_takes_nothing_back(patch: Patch) -> None:
+    patch.setattr(Engine, "_abandon", lambda self, pending: None)
+
+
+def a_late_completion_overrides_a_cancel(patch: Patch) -> None:
+    cancel = Engine.cancel
+
+    def unheard(self: Engine, by: str, reason: str) -> None:
+        if not self.pending:
+            cancel(self, by, reason)
+
+    patch.setattr(Engine, "cancel", unheard)
+
+
+def a_timer_fires_twice(patch: Patch) -> None:
+    once = Alarms.set
+
+    def twice(self: Alarms, step_id: str, due: int, ring: Callable[[str, int], None]) -> None:
+        def ring_twice(step: str, moment: int) -> None:
+            ring(step, moment)
+            ring(step, moment)
+
+        once(self, step_id, due, ring_twice)
+
+    def fire(self: Incarnation, step_id: str, due: int) -> None:
+        self._services.logbook.write(step_id, Fired(due=due))
+        if self._engine is not None and step_id in self._engine.pending:
+            self._engine.feed(step_id, Fired(due=due))
+
+    patch.setattr(Alarms, "set", twice)
+    patch.setattr(Incarnation, "_fire", fire)
+
+
+# Tasks, budgets, policy, people.
+
+
+def calls_are_counted_when_they_end(patch: Patch) -> None:
+    request = Tasks._request
+
+    def counted(self: Tasks, work: TaskWork, step_id: str, asked: Any) -> Any:
+        work.spent = {step: micros for step, micros in work.spent.items() if micros}
+        return request(self, work, step_id, asked)
+
+    patch.setattr(Tasks, "_request", counted)
+
+
+def what_the_policy_denies_is_allowed(patch: Patch) -> None:
+    patch.setattr(Gate, "_denial", lambda self, request, tool: None)
+
+
+def a_persons_no_counts_as_a_yes(patch: Patch) -> None:
+    approved = Calls._approved
+
+    def anyway(self: Calls, work: CallWork, decided: Decided) -> None:
+        approved(self, work, replace(decided, action=ReviewAction.APPROVE))
+
+    patch.setattr(Calls, "_approved", anyway)
+
+
+def nobody_is_asked_to_approve(patch: Patch) -> None:
+    patch.setattr(Calls, "_ask_approval", lambda self, work, ruling: self._intend(work, ruling))
+
+
+def an_attempt_that_was_given_up_counts(patch: Patch) -> None:
+    outcome = Tasks.outcome
+
+    def late(self: Tasks, given: Any, frame: bytes, attempt: int) -> None:
+        work = self._find(given.task_id)
+        outcome(self, given, frame, attempt if work is None else work.attempt)
+
+    patch.setattr(Tasks, "outcome", late)
+    patch.setattr(Desk, "recall", lambda self, task_id: None)
+
+
+def a_task_that_wrote_is_tried_again(patch: Patch) -> None:
+    patch.setattr(CallHistory, "wrote", lambda self, step_id: False)
+
+
+MUTANTS = (
+    Mutant(nothing_is_fenced, crowd_run),
+    Mutant(a_claim_raises_no_epoch, crowd_run, zombies),
+    Mutant(leases_of_others_count_for_nothing, bank_run, calm),
+    Mutant(messages_come_again, bank_run),
+    Mutant(what_is_read_is_taken_out_at_once, crowd_run),
+    Mutant(a_sender_is_told_before_it_is_stored, bank_run),
+    Mutant(what_goes_out_is_a_second_transaction, trips_run),
+    Mutant(two_decisions_both_count, desk_run),
+    Mutant(recorded_results_are_not_used_again, crowd_run),
+    Mutant(replay_compares_nothing, trips_run),
+    Mutant(appends_that_were_refused_count_as_durable, crowd_run),
+    Mutant(writes_begin_before_their_intent_is_durable, crowd_run),
+    Mutant(a_case_that_kills_is_tried_for_ever, bombs_run),
+    Mutant(writes_in_doubt_are_made_again, bank_run),
+    Mutant(another_try_has_another_key, bank_run),
+    Mutant(a_lookups_no_is_believed_at_once, crowd_run),
+    Mutant(writes_begin_however_late, crowd_run, zombies),
+    Mutant(a_case_closes_while_a_write_is_unknown, trips_run),
+    Mutant(an_error_counts_as_nothing_happened, bank_run),
+    Mutant(nothing_is_undone_nor_told, trips_run),
+    Mutant(what_was_written_first_is_undone_first, trips_run),
+    Mutant(a_cancel_takes_nothing_back, trips_run),
+    Mutant(a_late_completion_overrides_a_cancel, trips_run),
+    Mutant(a_timer_fires_twice, trips_run),
+    Mutant(calls_are_counted_when_they_end, desk_run),
+    Mutant(what_the_policy_denies_is_allowed, trips_run),
+    Mutant(a_persons_no_counts_as_a_yes, desk_run),
+    Mutant(nobody_is_asked_to_approve, desk_run),
+    Mutant(an_attempt_that_was_given_up_counts, desk_run),
+    Mutant(a_task_that_wrote_is_tried_again, crowd_run),
+)
