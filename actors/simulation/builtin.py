@@ -38,10 +38,12 @@ def effect_twice(finished: Finished) -> Iterator[Broken]:
     for (case_id, tool, key), times in keys.items():
         if times > 1:
             yield case_id, f"{tool} happened {times} times under key {key[:12]}"
-    steps = Counter((each.case_id, each.step_id) for each in finished.effects)
-    for (case_id, step_id), times in steps.items():
-        if times > 1 and all(keys[case_id, each.tool, each.key] == 1 for each in finished.effects):
-            yield case_id, f"step {step_id} had its effect {times} times, under different keys"
+    keys_of_steps: dict[tuple[str, str], dict[str, None]] = {}
+    for each in finished.effects:
+        keys_of_steps.setdefault((each.case_id, each.step_id), {})[each.key] = None
+    for (case_id, step_id), different in keys_of_steps.items():
+        if len(different) > 1:
+            yield case_id, f"step {step_id} had its effect under {len(different)} different keys"
 
 
 def effect_denied(finished: Finished) -> Iterator[Broken]:

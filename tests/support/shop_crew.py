@@ -1,11 +1,12 @@
 """A tiny crew with a scenario: refunds that an agent judges, a person approves above a limit, and an agent pays."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from decimal import Decimal
 
+import anyio
 from msgspec import Struct
 
-from casework.actors import Agent, Crew, OpenCase, ToolContext, Work, skill, tool
+from casework.actors import Agent, Crew, OpenCase, Skill, ToolContext, Work, skill, tool
 from casework.actors.policy import Approval, Limits, Policy
 from casework.actors.simulation import Arrival, Finished, Question, Said, Scenario, invariant, stub_in_simulation
 from casework.protocols.wire import OnStop, RiskTier
@@ -71,6 +72,7 @@ async def refund(case: Case, inputs: Refund) -> str:
             tools=["bank.pay", "tier_of"],
             tier=RiskTier.IRREVERSIBLE,
             deadline_seconds=3_600,
+            calls=2,
             on_stop=OnStop.FAIL,
         )
     except TaskFailed:
@@ -99,11 +101,11 @@ class Shop(Scenario):
                 yield Arrival(f"letter:{each.customer}", "hello")
 
     def decide(self, question: Question) -> Said:
-        """Say no to whoever wants more than 150."""
+        """Say no to whoever wants more than 180, and to a payment above 140."""
         assert isinstance(question.proposal, dict)
         euros = question.proposal["euros"]
         assert isinstance(euros, int)
-        return Said("reject" if euros > 150 else "approve")
+        return Said("reject" if euros > (140 if question.rule == "large" else 180) else "approve")
 
     @stub_in_simulation("bank.pay")
     async def pay(self, arguments: Refund, context: ToolContext) -> str:
@@ -120,19 +122,58 @@ class Shop(Scenario):
                 yield f"r-{each.customer}", f"was paid {paid}"
 
 
+class ClumsyShop(Shop):
+    """A shop whose stand-in breaks: it does not know its customers."""
+
+    @stub_in_simulation("bank.pay")
+    async def pay(self, arguments: Refund, context: ToolContext) -> str:
+        """Pay, unless the customer is not in the list."""
+        return {"c0": "paid"}[arguments.customer]
+
+
+class GenerousShop(Shop):
+    """A shop that pays each customer twice what was asked for."""
+
+    @stub_in_simulation("bank.pay")
+    async def pay(self, arguments: Refund, context: ToolContext) -> str:
+        """Pay too much."""
+        return await super().pay(Refund(arguments.customer, 2 * arguments.euros), context)
+
+
+class WaitingShop(Shop):
+    """A shop whose stand-in waits."""
+
+    @stub_in_simulation("bank.pay")
+    async def pay(self, arguments: Refund, context: ToolContext) -> str:
+        """Wait for ever."""
+        await anyio.sleep_forever()
+        return ""
+
+
 EVERYTHING = Limits(tools=("bank.pay", "tier_of"), tier_max=RiskTier.IRREVERSIBLE)
-crew = Crew(
-    "shop",
-    flows=(Flow.of(refund, inputs=Refund),),
-    agents=(Agent("payer", {"settle": settle}, tools=EVERYTHING.tools, tier_max=RiskTier.IRREVERSIBLE),),
-    tools=(pay, tier_of),
-    policy=Policy(
-        name="shop",
-        agents={"payer": EVERYTHING},
-        flows={"refund": Limits()},
-        approvals=(
-            Approval(rule="large", title="Pay this?", tool="bank.pay", amount_field="euros", amount_above=Decimal(180)),
+
+
+def make_crew(
+    flow: Callable[..., Coroutine[object, object, str]] = refund, settling: Skill = settle, scenario: str = "Shop"
+) -> Crew:
+    """Make the crew, or a broken one, with another flow or another skill."""
+    return Crew(
+        "shop",
+        flows=(Flow.of(flow, inputs=Refund),),
+        agents=(Agent("payer", {"settle": settling}, tools=EVERYTHING.tools, tier_max=RiskTier.IRREVERSIBLE),),
+        tools=(pay, tier_of),
+        policy=Policy(
+            name="shop",
+            agents={"payer": EVERYTHING},
+            flows={"refund": Limits()},
+            approvals=(
+                Approval(
+                    rule="large", title="Pay this?", tool="bank.pay", amount_field="euros", amount_above=Decimal(120)
+                ),
+            ),
         ),
-    ),
-    scenario="tests.support.shop_crew:Shop",
-)
+        scenario=f"tests.support.shop_crew:{scenario}",
+    )
+
+
+crew = make_crew()
