@@ -231,11 +231,11 @@ def test_who_lives_and_how_often_it_began_is_as_in_the_model(
     anyio.run(play, family, script, backend=backend)
 
 
-async def riot(family: Kin, bursts: list[list[tuple[str, int, int]]]) -> None:
+async def riot(family: Kin, bursts: list[list[tuple[str, int, int]]], world: World | None = None) -> None:
     """Let many things happen at once; the order of their effects is open, their bounds are not."""
     diary, model, inflicted, stopped = Diary(), Model(family), 0, set[str]()
     with anyio.fail_after(5):
-        async with ActorSystem(restart_limit=TOP_LIMIT, on_escalation=lambda error: None) as system:
+        async with ActorSystem(world, restart_limit=TOP_LIMIT, on_escalation=lambda error: None) as system:
             settle(system, family, diary)
             await system.wait_quiet()
             for burst in bursts:
