@@ -5,6 +5,7 @@ It does not know whether a write was under way.
 """
 
 from pathlib import PurePath
+from typing import Final
 
 from casework.actors.errors import CallRefused, KnownFailure, StaffError, UndeclaredFields, WorkFailed
 from casework.protocols.errors import ProtocolError
@@ -12,6 +13,9 @@ from casework.protocols.wire import FailureKind
 
 #: What is wrong with a file stays wrong, although Python counts it among the errors of the system.
 _LASTING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
+
+#: Characters that somebody else's code may say of its failure: the record of it must fit into a frame.
+DESCRIBED_CHARS_MAX: Final = 2_000
 
 
 def classify(error: Exception) -> tuple[FailureKind, bool]:
@@ -34,9 +38,10 @@ def classify(error: Exception) -> tuple[FailureKind, bool]:
 
 
 def describe(error: Exception) -> str:
-    """Describe an exception in one line without contents of the case."""
+    """Describe an exception in one line without contents of the case, short, and such that it can be recorded."""
     if isinstance(error, StaffError | ProtocolError):
-        return " ".join(str(error).split())
+        said = " ".join(str(error)[:DESCRIBED_CHARS_MAX].split())
+        return said.encode(errors="backslashreplace").decode()
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -77,6 +77,16 @@ async def test_an_agent_that_exits_has_failed_its_task_and_ends_nobody(scene: Sc
     assert "test_agents.py" in outcome.message
 
 
+@pytest.mark.parametrize("text", ["no file a\udcffb", "long " * 400_000], ids=["undecodable", "long"])
+async def test_a_failure_is_told_whatever_its_text_is(scene: Scene, text: str) -> None:
+    async def work(inputs: Amount, work: Work) -> int:
+        raise WorkFailed(text)
+
+    outcome, _ = await outcome_of(scene, work)
+    assert isinstance(outcome, Failed)
+    assert outcome.message.startswith(text[:9])
+
+
 @pytest.mark.promise("AGENT-2")
 async def test_a_value_that_misses_a_criterion_is_not_done(scene: Scene) -> None:
     async def work(inputs: Amount, work: Work) -> int:
