@@ -78,7 +78,7 @@ class Worker:
         try:
             await self._converse(ask, count)
         except _Gone as gone:
-            self._process = self._lines = None
+            await self.kill()
             if gone.seed is None and not self._served:
                 raise Quit(Exit.USAGE, f"a worker process ended before its first seed: {gone.why}") from gone
             if gone.seed is None:
@@ -129,7 +129,6 @@ class Worker:
         except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError) as error:
             raise _Gone(begun, await self._end()) from error
         except TimeoutError as error:
-            await self.kill()
             raise _Gone(begun, f"the seed took more than {ask.seconds_max} s, and nobody knows where it was") from error
 
     async def _started(self) -> tuple[Process, BufferedByteReceiveStream]:
@@ -151,7 +150,6 @@ class Worker:
         process = self._process
         assert process is not None, "it was asked"
         code = await process.wait()
-        await process.aclose()
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
