@@ -93,6 +93,7 @@ async def _main(simulation: Simulation, crew: Crew, kind: type[Scenario]) -> tup
     nodes = [simulation.node(name, _service(in_the_run, scenario)) for name in NODES[:count]]
     people = People(simulation, nodes, scenario, effects)
     simulation.begin()
+    ended = False
     async with anyio.create_task_group() as group:
         group.start_soon(people.decide_all, group)
         await people.bring_all(group)

@@ -155,10 +155,9 @@ class _Reader(ast.NodeVisitor):
         self._function(node)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        for field, value in ast.iter_fields(node):
-            for each in value if isinstance(value, list) else [value]:
-                if field != "returns" and isinstance(each, ast.AST):
-                    self.visit(each)
+        for each in ast.iter_child_nodes(node):
+            if each is not node.returns:
+                self.visit(each)
 
     def _full(self, node: ast.expr) -> str:
         """Give the full name of what an expression stands for; empty if it is none that was imported."""
