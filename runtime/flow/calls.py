@@ -65,12 +65,19 @@ class Calls:
         """Tell whether any write is being made, or its fate looked up."""
         return any(work.intent is not None and step not in self.history.asked for step, work in self._works.items())
 
+    def held(self, step_id: str) -> int:
+        """Give what a call that has not ended may cost at most, in millionths; 0 for any other."""
+        work = self._works.get(step_id)
+        return self._services.staff.rule(work.request).micros_max if work is not None else 0
+
     def begin(self, request: CallRequest, done: Callable[[Ended], None], *, wanted: bool = True) -> None:
         """Take up a call: answer it from the log, recover it, or rule on it. `done` hears the recorded end."""
         step_id = request.step_id
         known = self._works.get(step_id)
         if known is not None:
             known.done, known.wanted = done, wanted
+            # One that was taken up from the log was not granted by whoever asks for it.
+            known.request = replace(known.request, grant=request.grant)
             return
         ended, intent, decided, asked = self.history.told(step_id)
         if ended is not None:

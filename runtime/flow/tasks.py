@@ -294,11 +294,18 @@ class Tasks:
             tools_allowed=task.tools_allowed,
             risk_tier=task.risk_tier,
             calls_left=task.budget.calls - len(work.spent.keys() - {step_id}),
-            micros_left=task.budget.micros - sum(work.spent.values()),
+            micros_left=task.budget.micros - self._bound(work, step_id),
             purpose=task.purpose,
         )
         trace = work.span.traceparent if work.span is not None else task.trace
         return CallRequest(self._services.key, step_id, asked.tool, asked.arguments, grant, trace)
+
+    def _bound(self, work: TaskWork, step_id: str) -> int:
+        """Add up what a task has spent, and what its calls may cost that have not ended, but for one of them."""
+        if not work.task.budget.micros:
+            return 0
+        held = (self._calls.held(step) for step in work.spent if step != step_id)
+        return sum(work.spent.values()) + sum(held)
 
     def _answered(self, work: TaskWork, step_id: str, ended: Ended, answer: Callable[[bytes], None]) -> None:
         if isinstance(ended, Undone):

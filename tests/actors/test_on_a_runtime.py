@@ -1,7 +1,7 @@
 """The staff with the real engine: refusals stand in the log with their rule, and a person's yes lets a write go on."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 
 import anyio
 import pytest
@@ -24,7 +24,7 @@ from casework.runtime.telemetry import Telemetry
 POLICY = """
 name = "test"
 [agents.clerk]
-tools = ["read", "book"]
+tools = ["read", "book", "ask"]
 tier_max = "reversible"
 [denied]
 submit_vat_return = "high risk: it stays with a human"
@@ -48,6 +48,11 @@ async def booked(arguments: Amount, value: int, context: ToolContext) -> bool:
 @tool(tier=RiskTier.READ_ONLY)
 async def read(arguments: Amount, context: ToolContext) -> int:
     return arguments.amount * 2
+
+
+@tool(tier=RiskTier.READ_ONLY, micros_max=10)
+async def ask(arguments: Amount, context: ToolContext) -> int:
+    return arguments.amount
 
 
 @tool(tier=RiskTier.REVERSIBLE, verify=booked, undo="unbook", keyed=True)
@@ -76,12 +81,27 @@ async def enter(inputs: Amount, work: Work) -> int:
         return -1 if error.kind is FailureKind.REFUSED else -2
 
 
-CLERK = Agent("clerk", {"look": look, "enter": enter}, tools=("read", "book"), tier_max=RiskTier.REVERSIBLE)
+@skill
+async def survey(inputs: Amount, work: Work) -> int:
+    answers: list[int] = []
+
+    async def one(number: int) -> None:
+        with suppress(CallRefused):
+            answers.append(await work.call("ask", {"amount": number}, returns=int))
+
+    async with anyio.create_task_group() as group:
+        for number in range(inputs.amount):
+            group.start_soon(one, number)
+    return len(answers)
+
+
+SKILLS = {"look": look, "enter": enter, "survey": survey}
+CLERK = Agent("clerk", SKILLS, tools=("read", "book", "ask"), tier_max=RiskTier.REVERSIBLE)
 
 
 def runtime(function: Callable[[Case, Amount], Awaitable[object]]) -> AbstractAsyncContextManager[Runtime]:
     flow = Flow.of(function, inputs=Amount)  # type: ignore[arg-type]  # the engine wants a coroutine, and this is one
-    crew = Crew("test", flows=[flow], agents=[CLERK], tools=[read, book, unbook], policy=parse_policy(POLICY))
+    crew = Crew("test", flows=[flow], agents=[CLERK], tools=[read, book, unbook, ask], policy=parse_policy(POLICY))
     return Runtime(crew, telemetry=Telemetry.off())
 
 
@@ -130,6 +150,21 @@ async def test_a_call_beyond_the_budget_is_refused_and_logged() -> None:
     rules = [entry.verdict.rule for entry in log if isinstance(entry, Call)]
     assert rules == ["allowed", "allowed", "affordable.calls"]
     assert row.status is CaseStatus.PARKED, "a task that cannot go on parks its case for an operator"
+
+
+async def test_calls_that_are_made_at_once_do_not_spend_the_same_money() -> None:
+    async def flow(case: Case, inputs: Amount) -> object:
+        result = await case.delegate("survey", inputs, returns=int, goal="ask", tools=["ask"], micros=25)
+        return result.value
+
+    with anyio.fail_after(5):
+        async with runtime(flow) as made:
+            key = await made.open("flow", "c1", Amount(4))
+            await made.wait("c1")
+            log = await log_of(made, key)
+    assert value_of(log) == 2
+    rules = [entry.verdict.rule for entry in log if isinstance(entry, Call)]
+    assert rules == ["affordable.money", "affordable.money"]
 
 
 async def test_a_tool_that_the_task_does_not_allow_is_refused_although_agent_and_policy_do() -> None:

@@ -329,6 +329,10 @@ def calls_are_counted_when_they_end(patch: Patch) -> None:
     patch.setattr(Tasks, "_request", counted)
 
 
+def money_is_counted_when_it_is_spent(patch: Patch) -> None:
+    patch.setattr(Tasks, "_bound", lambda self, work, step_id: sum(work.spent.values()))
+
+
 def what_the_policy_denies_is_allowed(patch: Patch) -> None:
     patch.setattr(Gate, "_denial", lambda self, request, tool: None)
 
@@ -387,6 +391,7 @@ MUTANTS = (
     Mutant(a_late_completion_overrides_a_cancel, trips_run),
     Mutant(a_timer_fires_twice, trips_run),
     Mutant(calls_are_counted_when_they_end, desk_run),
+    Mutant(money_is_counted_when_it_is_spent, desk_run),
     Mutant(what_the_policy_denies_is_allowed, trips_run),
     Mutant(a_persons_no_counts_as_a_yes, desk_run),
     Mutant(nobody_is_asked_to_approve, desk_run),

@@ -206,8 +206,9 @@ async def large(case: Case, inputs: Errand) -> str:
 
 
 async def stamps(case: Case, inputs: Errand) -> object:
-    """Have an agent make stamps within a budget."""
-    return await task(case, "stamp", inputs, int, tools=["stamp"], tier=IRREVERSIBLE, calls=STAMPS, micros=1_000)
+    """Have an agent make stamps within a budget: of calls, or of money where it is to fail."""
+    calls, micros = (99, STAMPS * STAMP_MICROS) if inputs.fails else (STAMPS, 1_000)
+    return await task(case, "stamp", inputs, int, tools=["stamp"], tier=IRREVERSIBLE, calls=calls, micros=micros)
 
 
 async def letters(case: Case, inputs: Errand) -> object:

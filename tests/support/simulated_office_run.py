@@ -64,7 +64,7 @@ DESK: list[Opened] = [
     ("large", "large-0", Errand("l0")),
     ("large", "large-1", Errand("l1")),
     ("stamps", "stamps-0", Errand("s0")),
-    ("stamps", "stamps-1", Errand("s1")),
+    ("stamps", "stamps-1", Errand("s1", fails=True)),
     ("letters", "letters-0", Errand("d0")),
     ("letters", "letters-1", Errand("d1")),
     ("seats", "seats-0", Errand("e0")),
