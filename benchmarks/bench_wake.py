@@ -34,7 +34,9 @@ from casework.runtime.seams import World
 from casework.runtime.store.archive import Archive, Transfer
 from casework.runtime.store.base import Append, AppendResult, CaseKey, Record
 from casework.runtime.store.chain import GENESIS, chained
+from casework.runtime.store.claims import Claimed
 from casework.runtime.store.memory import MemoryStore
+from casework.runtime.store.taking import Delivery
 from casework.runtime.store.urls import open_store
 
 #: Of each kind of step; with the opening and the wait these are 50 records.
@@ -132,6 +134,17 @@ class Timed:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
+
+    async def deliver_and_claim(
+        self, node: str, delivery: Delivery, *, now: int, taken: Callable[[Claimed], None]
+    ) -> Any:
+        """Deliver, and claim in the same transaction."""
+
+        def heard(claimed: Claimed) -> None:
+            self.claimed = perf_counter()
+            taken(claimed)
+
+        return await self._store.deliver_and_claim(node, delivery, now=now, taken=heard)
 
     async def claim(self, node: str, *, limit: int, now: int) -> Any:
         """Claim."""

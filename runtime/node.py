@@ -8,7 +8,7 @@ It does not know what a flow is.
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from functools import partial
 from typing import Final, NamedTuple
 
 import anyio
@@ -20,13 +20,13 @@ from casework.runtime.flow.casecell import CaseCell
 from casework.runtime.flow.household import Host, Household
 from casework.runtime.lease import LEASE_SECONDS
 from casework.runtime.poison import Poison
-from casework.runtime.ref import Ref
+from casework.runtime.renewal import Renewal
 from casework.runtime.seams import MICROS
-from casework.runtime.store.base import CaseExists, CaseKey, CaseOpened, CaseRow, Opening, OpenResult, Unknown
-from casework.runtime.store.chain import broken_at
-from casework.runtime.store.claims import Claimed, opened_by
+from casework.runtime.store.base import CaseExists, CaseKey, CaseOpened, DeliverResult, Opening, OpenResult, Unknown
+from casework.runtime.store.claims import Claimed, damage, opened_by
 from casework.runtime.store.generation import HALTED
 from casework.runtime.store.rules import ALONE_MICROS, SUSPECT_CLAIMS, SUSPECT_MICROS
+from casework.runtime.store.taking import Delivery
 from casework.runtime.supervision import Restart
 
 #: Cases that work at the same time; more wait in the store.
@@ -37,8 +37,6 @@ LINGER_MAX: Final = 512
 LINGER_SECONDS: Final = 1.0
 #: Messages that may wait for one case.
 CASE_MAILBOX_MAX: Final = 20_000
-#: Seconds between renewals of the node's lease.
-RENEW_SECONDS: Final = 1.0
 #: Seconds until a store that is unavailable is asked again.
 RETRY_SECONDS: Final = 0.5
 
@@ -62,6 +60,7 @@ class Node:
         self._lease = self._house.lease
         self._system = system
         self.name = self._house.world.ids.new()
+        self._renewal = Renewal(self.name, self._lease, self._house.store, self._house.world)
         self._cells: dict[CaseKey, CaseCell] = {}
         self._starting: set[CaseKey] = set()
         self._wake = anyio.Event()
@@ -70,8 +69,8 @@ class Node:
         self._watched: dict[CaseKey, anyio.Event] = {}
         self._looking = True
         self._backlog = False  # cases that nobody has wait for room, so none that came later is taken before them
-        self._claiming = False
-        self._doubtful = False  # a claim was not answered: it may hold cases that it does not know of
+        self._claiming = 0  # claims under way, and deliveries that may bring their case along
+        self._doubts = 0  # of these, those that were not answered: they may hold cases that it does not know of
         # What it holds, as the store said when it was in doubt, and has cells of: those may be from before.
         self._stale: set[CaseKey] = set()
         self._early: set[CaseKey] = set()  # cases that are being taken, or may be, and got something meanwhile
@@ -80,7 +79,6 @@ class Node:
         self._claimed = 0
         self._ended = 0
         self._draining = False
-        self._over = False
         self._watching = False  # a suspect is alone here, so others that could go on were not claimed
         self._poison = Poison()
         self._lost: list[CaseKey] = []
@@ -93,12 +91,12 @@ class Node:
         """Work until cancelled; what was claimed stays claimed, `drain` gives it back."""
         house = self._house
         house.store.on_arrival(self._arrivals)
-        await self._renew_once()
+        await self._renewal.once()
         # What a node held that was killed is free when its lease is over, and nobody says so.
         house.timers.after(LEASE_SECONDS, self._look)
         async with anyio.create_task_group() as jobs:
             jobs.start_soon(house.timers.run)
-            jobs.start_soon(self._renew)
+            jobs.start_soon(self._renewal.run, house.timers)
             while True:
                 try:
                     await self._claim()
@@ -113,8 +111,8 @@ class Node:
     @property
     def idle(self) -> bool:
         """Tell whether no case can go on without something from outside."""
-        looking = self._looking or self._watching or self._wake.is_set()
-        return not (looking or self._starting or self._working())
+        coming = self._starting or self._claiming or self._working()
+        return not (self._looking or self._watching or self._wake.is_set() or coming)
 
     async def open(self, opening: Opening) -> OpenResult:
         """Open a case, and take it at once if there is room: then nobody needs to look for it.
@@ -141,6 +139,35 @@ class Node:
                 self._give_up(key)
         return result
 
+    async def deliver(self, delivery: Delivery) -> DeliverResult:
+        """Deliver, and take the case that it wakes at once if there is room: then nobody needs to look for it.
+
+        If cancelled, it may have been delivered; if the case was taken as well, it is worked on all the same.
+        """
+        house, target, term = self._house, CaseKey(delivery.tenant, delivery.target), self._lease.term
+        if self.knows(target) or not self._has_room():
+            return await house.store.deliver(*target, delivery.item_id, delivery.frame)
+        self._claiming += 1
+        result: DeliverResult = Unknown("it was interrupted")
+        try:
+            now, taken = house.world.clock.wall_micros(), partial(self._taken, term)
+            result = await house.store.deliver_and_claim(self.name, delivery, now=now, taken=taken)
+        finally:
+            self._claiming -= 1
+            if isinstance(result, Unknown):
+                self._doubts += 1
+                self._wake.set()
+            self._early &= self._early if self._claiming else self._starting
+            self._notify(*[key for key in self._watched if self.resting(key)])
+        return result
+
+    def _taken(self, term: int, claimed: Claimed) -> None:
+        """Begin the case that came with a delivery, unless it was missed and is being taken again."""
+        if not (self._renewal.over or self.knows(claimed.row.key)):
+            self._claimed += 1
+            self._activate(claimed, term)
+            self._expected.discard(claimed.row.key)
+
     def knows(self, key: CaseKey) -> bool:
         """Tell whether a case is at work here, or about to be."""
         return key in self._cells or key in self._starting
@@ -148,8 +175,8 @@ class Node:
     def resting(self, key: CaseKey) -> bool:
         """Tell whether a case that the store calls parked has nothing under way here either."""
         cell = self._cells.get(key)
-        coming = not self._looked or key in self._starting or key in self._expected
-        return not coming and (cell is None or cell.parked)
+        coming = key in self._starting or key in self._expected or key in self._early
+        return self._looked and not coming and (cell is None or cell.parked)
 
     async def wait_idle(self) -> None:
         """Wait until `idle`."""
@@ -166,8 +193,7 @@ class Node:
 
     def statistics(self) -> NodeStatistics:
         """Count what the node holds and has seen."""
-        working = self._working()
-        return NodeStatistics(working, len(self._cells) - working, self._claimed, self._ended)
+        return NodeStatistics(self._working(), len(self._cells) - self._working(), self._claimed, self._ended)
 
     async def drain(self, timeout_seconds: float) -> None:
         """Take nothing new, let parked cases go, and give working ones up to `timeout_seconds` to park or close.
@@ -181,11 +207,7 @@ class Node:
                 for cell in list(self._cells.values()):
                     cell.release()
                 await changed.wait()
-        # The lease ends now: what is still held here is free for whoever comes next.
-        self._over = True
-        self._lease.over()
-        with anyio.move_on_after(timeout_seconds), suppress(StoreUnavailable):
-            await self._house.store.renew(self.name, until=0)
+        await self._renewal.give_back(timeout_seconds)
 
     def parked(self, cell: CaseCell) -> None:
         """Hear that a case is parked and durable."""
@@ -197,7 +219,8 @@ class Node:
         parked = [c for c in self._cells.values() if c.parked]
         for oldest in parked[: max(0, len(parked) - LINGER_MAX)]:
             oldest.release()
-        self._wake.set()
+        if self._backlog:
+            self._wake.set()
 
     def busy(self, cell: CaseCell) -> None:
         """Hear that a parked case has something to do again."""
@@ -245,7 +268,8 @@ class Node:
     def _has_room(self) -> bool:
         """Tell whether a new case may be taken as it is opened."""
         ready = self._looked and not (self._backlog or self._watching or self._draining or self._halted)
-        return ready and self._lease.fresh and self._working() + len(self._starting) < ACTIVE_MAX
+        coming = self._working() + len(self._starting) + self._claiming
+        return ready and self._lease.fresh and coming < ACTIVE_MAX
 
     def _notify(self, *keys: CaseKey) -> None:
         changed, self._changed = self._changed, anyio.Event()
@@ -280,18 +304,19 @@ class Node:
                 return
             # Under a lease that may be over, what it claims would be free again at once.
             term = await self._lease.wait_fresh()
-            self._claiming = self._doubtful = True
+            self._claiming += 1
+            self._doubts += 1
             try:
                 asked = house.world.clock.wall_micros()
                 house.world.point("claim.before")
                 claims = await house.store.claim(self.name, limit=room, now=asked)
                 house.world.point("claim.after")
             finally:
-                self._claiming = False
-            self._doubtful = False
+                self._claiming -= 1
+            self._doubts -= 1
             self._halted = self._halted if claims.halted is None else claims.halted
             rows = [claimed.row for claimed in claims.cases]
-            keys = [row.key for row in rows]
+            keys = {row.key for row in rows}
             self._claimed += len(rows)
             if any(row.claims > SUSPECT_CLAIMS for row in rows):
                 self._watching = True
@@ -300,9 +325,9 @@ class Node:
                 house.timers.after(SUSPECT_MICROS / MICROS, self._look)
             for claimed in claims.cases:
                 self._activate(claimed, term)
-            self._early &= self._starting
-            expected.difference_update(keys)
-            self._expected.difference_update(keys)
+            self._early &= self._early if self._claiming else self._starting
+            expected -= keys
+            self._expected -= keys
             if not claims.more:
                 self._set_alarm(claims.next_due, asked)
                 break
@@ -322,8 +347,9 @@ class Node:
 
     async def _reclaim(self) -> None:
         """Take again what this node holds and lost track of."""
-        if self._doubtful:
+        if doubts := self._doubts:
             held = await self._house.store.held(self.name)
+            self._doubts -= doubts
             self._stale.update(key for key in held if key in self._cells)
             self._lose([key for key in held if not self.knows(key)])
         while self._lost and not self._draining:
@@ -360,41 +386,13 @@ class Node:
 
     def _activate(self, claimed: Claimed, term: int) -> None:
         row = claimed.row
-        poison = self._halted or self._poison.verdict(row)
-        if claimed.broken:
-            poison = f"its log cannot be read: {claimed.broken}"
-        else:
-            broken = broken_at(row, claimed.records, from_seq=row.chapter)
-            if broken is not None:
-                poison = poison or f"its log is not what was written: record {broken[0]}: {broken[1]}"
+        poison = self._halted or self._poison.verdict(row) or damage(claimed)
         cell = CaseCell(claimed, self._house, term=term, poison=poison)
         self._cells[row.key] = cell
         self._starting.discard(row.key)
-        self._spawn(row, cell)
+        name = f"case:{row.key.tenant}:{row.key.case_id}:{row.epoch}"
+        self._system.spawn(name, lambda: cell, restart=Restart.TEMPORARY, mailbox_depth_max=CASE_MAILBOX_MAX)
         if row.key in self._early:
             # What it was given may not hold what came since.
             self._early.discard(row.key)
             cell.nudge()
-
-    def _spawn(self, row: CaseRow, cell: CaseCell) -> Ref:
-        name = f"case:{row.key.tenant}:{row.key.case_id}:{row.epoch}"
-        return self._system.spawn(name, lambda: cell, restart=Restart.TEMPORARY, mailbox_depth_max=CASE_MAILBOX_MAX)
-
-    def _lease_end(self) -> int:
-        return self._house.world.clock.wall_micros() + int(LEASE_SECONDS * MICROS)
-
-    async def _renew(self) -> None:
-        while True:
-            await self._house.world.clock.sleep(RENEW_SECONDS)
-            self._house.timers.follow_wall()
-            await self._renew_once()
-
-    async def _renew_once(self) -> None:
-        if not self._over:
-            asked = self._lease.moment()
-            # A store that is unavailable renews nobody else's lease either; the next time is soon.
-            with suppress(StoreUnavailable):
-                self._house.world.point("renew.before")
-                await self._house.store.renew(self.name, until=self._lease_end())
-                self._house.world.point("renew.after")
-                self._lease.renewed(asked)

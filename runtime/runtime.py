@@ -46,6 +46,7 @@ from casework.runtime.store.base import (
     Unavailable,
     Unknown,
 )
+from casework.runtime.store.taking import Delivery
 from casework.runtime.store.urls import door_server, open_store
 from casework.runtime.telemetry import SHUTDOWN_SECONDS, Telemetry
 
@@ -263,20 +264,18 @@ class Runtime:
         """
         if not key:
             key = target = await awaited_key(self.store, CaseKey(self._tenant, target))
-        evidence = None
-        if data is not None:
-            evidence = await self._keep(data, label)
+        evidence = None if data is None else await self._keep(data, label)
         content = evidence.sha256 if evidence else hashlib.sha256(pack(value)).hexdigest()
         item_id = message_id or f"delivered:{key}:{content[:32]}"
         raw = NIL if value is None else pack(value)
         arrived = Arrived(key=key, message_id=item_id, by=by, value=raw, evidence=evidence)
-        return await self.store.deliver(self._tenant, target, item_id, encode(arrived))
+        return await self.node.deliver(Delivery(self._tenant, target, item_id, encode(arrived)))
 
     async def cancel(self, case_id: str, *, by: str, reason: str = "") -> DeliverResult:
         """Ask a case to stop; it hears so at once and may compensate."""
         item_id = f"cancel:{self._world.ids.new()}"
         frame = encode(Cancel(message_id=item_id, by=by, reason=reason))
-        return await self.store.deliver(self._tenant, case_id, item_id, frame)
+        return await self.node.deliver(Delivery(self._tenant, case_id, item_id, frame))
 
     async def migrate(self, case_id: str, *, to: str, by: str, reason: str = "", dry_run: bool = False) -> CaseRow:
         """Have a parked case go on with version `to` of its flow, and give its row as it is then.
@@ -305,7 +304,7 @@ class Runtime:
             return row
         item_id = f"migrate:{self._world.ids.new()}"
         arrived = Arrived(key=wish_key(case_id), message_id=item_id, by=by, value=write_wish(to, reason))
-        result = await self.store.deliver(self._tenant, case_id, item_id, encode(arrived))
+        result = await self.node.deliver(Delivery(self._tenant, case_id, item_id, encode(arrived)))
         if isinstance(result, Unavailable | Unknown):
             raise StoreUnavailable(self.store.url, result.why)
         row = await self.wait(case_id)

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast, final
 
 import anyio
@@ -23,8 +24,10 @@ from casework.runtime.flow.case import Flow
 from casework.runtime.runtime import Runtime
 from casework.runtime.seams import World
 from casework.runtime.staff import CallRequest, CallResult, Staff
-from casework.runtime.store.base import Append, AppendResult, CaseKey, Store, StoreReader
+from casework.runtime.store.base import Append, AppendResult, CaseKey, DeliverResult, Store, StoreReader
+from casework.runtime.store.claims import Claimed
 from casework.runtime.store.memory import MemoryStore
+from casework.runtime.store.taking import Delivery
 from casework.runtime.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -77,6 +80,20 @@ class MortalStore:
     def on_arrival(self, heard: Callable[[Sequence[CaseKey]], None]) -> None:
         """Pass on what arrives, while the process lives."""
         self.inner.on_arrival(lambda keys: heard(keys) if self.alive else None)
+
+    async def deliver_and_claim(
+        self, node: str, delivery: Delivery, *, now: int, taken: Callable[[Claimed], None]
+    ) -> DeliverResult:
+        """Deliver, and take the case; a process that is dead begins nothing."""
+        await self.reach()
+        mine = partial(self._living, taken)
+        given = await self.inner.deliver_and_claim(node, delivery, now=now, taken=mine)
+        await self.reach()
+        return given
+
+    def _living(self, taken: Callable[[Claimed], None], claimed: Claimed) -> None:
+        if self.alive:
+            taken(claimed)
 
     async def renew(self, node: str, *, until: int) -> None:
         """Say that a node lives; whoever does so is its heartbeat."""

@@ -14,6 +14,7 @@ It does not know what a record means.
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
+from functools import partial
 from typing import Any, Final, TypeVar, cast, final
 
 import anyio
@@ -38,7 +39,9 @@ from casework.runtime.store.base import (
     Unavailable,
     Unknown,
 )
+from casework.runtime.store.claims import Claimed
 from casework.runtime.store.memory import MemoryStore
+from casework.runtime.store.taking import Delivery
 
 T = TypeVar("T")
 
@@ -180,6 +183,19 @@ class DiskView:
     async def deliver(self, tenant: str, target: str, item_id: str, frame: bytes) -> DeliverResult:
         """Deliver; the answer may be that nobody knows."""
         return await self._answered("deliver", lambda: self._disk.inner.deliver(tenant, target, item_id, frame), target)
+
+    async def deliver_and_claim(
+        self, node: str, delivery: Delivery, *, now: int, taken: Callable[[Claimed], None]
+    ) -> DeliverResult:
+        """Deliver and claim, by the disk's time; the answer may be that nobody knows, and then nobody is told."""
+        now -= self._machine.skew_micros
+        given: list[Claimed] = []
+        call = partial(self._disk.inner.deliver_and_claim, node, delivery, now=now, taken=given.append)
+        result = await self._answered("deliver_and_claim", call, delivery.target)
+        if not isinstance(result, Unavailable | Unknown):
+            for claimed in given:
+                taken(claimed)
+        return result
 
     async def decide(self, review_id: str, proposal_hash: str, frame: bytes, now: int) -> DecideResult:
         """Decide; the answer may be that nobody knows."""

@@ -15,6 +15,7 @@ from casework.runtime.store.base import Append, Appended, CaseKey, Conflict, Fen
 from casework.runtime.store.connections import STATEMENTS_KEPT
 from casework.runtime.store.migrations import migrate
 from casework.runtime.store.sqlite import SqliteStore
+from casework.runtime.store.sqlite_call import Early
 from casework.runtime.store.sqlite_hand import Heard
 from casework.runtime.store.sqlite_upkeep import SqliteStatistics
 
@@ -39,7 +40,7 @@ class LoopHand:
 
     def statistics(self) -> SqliteStatistics:
         """Count transactions; there is no log that could grow."""
-        return SqliteStatistics(self._commits, 0, 0, 0, 0)
+        return SqliteStatistics(self._commits, 0, 0, 0, 0, 0)
 
     async def append(self, append: Append) -> Appended | Fenced | Conflict:
         """Append to one case; if cancelled, nothing happened."""
@@ -60,6 +61,16 @@ class LoopHand:
         self._commits += 1
         if arrived:
             self._heard(tuple(dict.fromkeys(arrived)))
+        return value
+
+    async def change_early(
+        self, change: Callable[[sqlite3.Connection, list[CaseKey]], T], early: Callable[[T], Early | None]
+    ) -> T:
+        """Write, and go on from it; if cancelled, nothing happened."""
+        value = await self.change(change)
+        go = early(value)
+        if go is not None:
+            go()
         return value
 
     async def hold(self, change: Callable[[sqlite3.Connection], T]) -> T:

@@ -24,6 +24,7 @@ from casework.runtime.store.accounts import (
     Overdrawn,
     Settlement,
 )
+from casework.runtime.store.taking import Taker
 
 if TYPE_CHECKING:
     from casework.runtime.store.claims import Claimed, Claims
@@ -334,7 +335,7 @@ class StoreDoor(Protocol):
         ...
 
 
-class Store(StoreReader, StoreDoor, AccountKeeper, Protocol):
+class Store(StoreReader, StoreDoor, AccountKeeper, Taker, Protocol):
     """What the owner of the store may do."""
 
     @property

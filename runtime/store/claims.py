@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from casework.runtime.store.base import CaseRow, InboxItem, Opening, Record
+from casework.runtime.store.chain import broken_at
 from casework.runtime.store.rules import opened_row
 
 
@@ -22,6 +23,14 @@ class Claimed(Struct, frozen=True):
     """What waits for it, in order of insertion."""
     broken: str = ""
     """Why its log or its inbox cannot be read, and both are empty; nothing where they can."""
+
+
+def damage(claimed: Claimed) -> str:
+    """Say why a case's log must not be replayed; nothing where it is what was written."""
+    if claimed.broken:
+        return f"its log cannot be read: {claimed.broken}"
+    broken = broken_at(claimed.row, claimed.records, from_seq=claimed.row.chapter)
+    return f"its log is not what was written: record {broken[0]}: {broken[1]}" if broken is not None else ""
 
 
 def opened_by(opening: Opening) -> Claimed:

@@ -39,6 +39,7 @@ from casework.runtime.store.chain import chained
 from casework.runtime.store.claims import Claimed, Claims
 from casework.runtime.store.memory_accounts import MemoryAccounts
 from casework.runtime.store.memory_archive import MemoryArchive, MemoryCase
+from casework.runtime.store.taking import Delivery
 
 
 @final
@@ -132,19 +133,9 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
         """
         kind = rules.arrival_kind(frame)
         await anyio.lowlevel.checkpoint()
-        receivers = self._receivers(tenant, target)
-        fresh = [
-            case.row.key
-            for case in receivers
-            if self._put(InboxItem(case.row.key, item_id, kind, frame), target=target)
-        ]
-        self._announce(fresh)
-        if fresh:
-            return Delivered(tuple(fresh))
-        had = receivers or [
-            case for case in self._cases.values() if case.row.key.tenant == tenant and case.had.get(item_id) == target
-        ]
-        return Duplicate(tuple(case.row.key for case in had)) if had else Nobody(target)
+        result = self._deliver(Delivery(tenant, target, item_id, frame), kind)
+        self._announce(result.keys if isinstance(result, Delivered) else ())
+        return result
 
     async def decide(self, review_id: str, proposal_hash: str, frame: bytes, now: int) -> DecideResult:
         """Decide an open review by compare-and-set.
@@ -186,6 +177,34 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
             self._announce([opening.key])
         return CaseOpened(opening.key)
 
+    async def deliver_and_claim(
+        self, node: str, delivery: Delivery, *, now: int, taken: Callable[[Claimed], None]
+    ) -> DeliverResult:
+        """Deliver, and take the case that it wakes for a node.
+
+        Raises:
+            FrameInvalid: the frame is no `arrived` and no `cancel`.
+        """
+        assert node, "a node has a name"
+        kind = rules.arrival_kind(delivery.frame)
+        await anyio.lowlevel.checkpoint()
+        result = self._deliver(delivery, kind)
+        keys = result.keys if isinstance(result, Delivered) else ()
+        case = self._cases[keys[0]] if len(keys) == 1 else None
+        if case is None or not self._takes(case, node, now):
+            self._announce(keys)
+        else:
+            self._take(case, node, now)
+            taken(_claimed(case))
+        return result
+
+    def _takes(self, case: MemoryCase, node: str, now: int) -> bool:
+        """Say whether a node may have the one case that a delivery wakes."""
+        living = {node, *(name for name, until in self._leases.items() if until > now)}
+        held = (each.row for each in self._cases.values() if each.row.node == node)
+        alone = any(rules.watched(row, now, rules.ALONE_MICROS) for row in held)
+        return not (case.row.claims or case.row.node in living or alone) and _wanted(case, now)
+
     async def claim(self, node: str, *, limit: int, now: int) -> Claims:
         """Take up to `limit` cases for a node, each with epoch + 1, oldest first, with what they need to begin."""
         assert node, "a node has a name"
@@ -194,10 +213,7 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
         free = self._claimable(node, limit, now)
         chosen = free[: rules.fitting([sum(len(record.frame) for record in case.replayed) for case in free])]
         for case in chosen:
-            row = case.row
-            case.row = msgspec.structs.replace(
-                row, epoch=row.epoch + 1, node=node, changed_at=now, claims=row.claims + 1
-            )
+            self._take(case, node, now)
         alone = any(rules.watched(case.row, now, rules.ALONE_MICROS) for case in chosen)
         more = bool(chosen) and not alone and (len(free) == limit or len(chosen) < len(free))
         return Claims([_claimed(case) for case in chosen], more, None if more else self._next_due(node))
@@ -327,6 +343,25 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
         case.unread[item.id] = msgspec.structs.replace(item, position=self._position)
         case.had[item.id] = target
         return True
+
+    def _deliver(self, delivery: Delivery, kind: str) -> Delivered | Duplicate | Nobody:
+        tenant, target, item_id = delivery.tenant, delivery.target, delivery.item_id
+        receivers = self._receivers(tenant, target)
+        fresh = [
+            case.row.key
+            for case in receivers
+            if self._put(InboxItem(case.row.key, item_id, kind, delivery.frame), target=target)
+        ]
+        if fresh:
+            return Delivered(tuple(fresh))
+        had = receivers or [
+            case for case in self._cases.values() if case.row.key.tenant == tenant and case.had.get(item_id) == target
+        ]
+        return Duplicate(tuple(case.row.key for case in had)) if had else Nobody(target)
+
+    def _take(self, case: MemoryCase, node: str, now: int) -> None:
+        row = case.row
+        case.row = msgspec.structs.replace(row, epoch=row.epoch + 1, node=node, changed_at=now, claims=row.claims + 1)
 
     def _receivers(self, tenant: str, target: str) -> list[MemoryCase]:
         named = self._cases.get(CaseKey(tenant, target))

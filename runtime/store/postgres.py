@@ -12,7 +12,7 @@ import anyio
 
 from casework.runtime.errors import StoreError, StoreUnavailable
 from casework.runtime.seams import World
-from casework.runtime.store import ledger_rules, postgres_queries, rules
+from casework.runtime.store import ledger_rules, postgres_queries, rules, taking
 from casework.runtime.store.accounts import Account, Draw, LedgerEntry
 from casework.runtime.store.archive import BringInResult, RetainResult, Transfer, assert_transfer
 from casework.runtime.store.base import (
@@ -229,6 +229,13 @@ class PostgresStore:
         answer = await self._ask(opening)
         assert isinstance(answer, OpenResult), "each call has its own kinds of answers"
         return answer
+
+    async def deliver_and_claim(
+        self, node: str, delivery: taking.Delivery, *, now: int, taken: Callable[[Claimed], None]
+    ) -> DeliverResult:
+        """Deliver; the case that it wakes is left to the next claim of whichever node is first."""
+        assert node, "a node has a name"
+        return await self.deliver(delivery.tenant, delivery.target, delivery.item_id, delivery.frame)
 
     async def claim(self, node: str, *, limit: int, now: int) -> Claims:
         """Take up to `limit` cases for a node, each with epoch + 1, oldest first, with what they need to begin.

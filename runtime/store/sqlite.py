@@ -47,6 +47,7 @@ from casework.runtime.store.sqlite_hand import Hand, Heard
 from casework.runtime.store.sqlite_upkeep import SqliteStatistics
 from casework.runtime.store.sqlite_version import warn_of
 from casework.runtime.store.sqlite_writer import OutcomeUnknown, SqliteWriter
+from casework.runtime.store.taking import Delivery
 
 T = TypeVar("T")
 
@@ -205,6 +206,29 @@ class SqliteStore:
         """Open a case; durable when it returns."""
         rules.assert_opening(opening)
         return await self._typed(lambda connection, arrived: changes.open_case(connection, opening, arrived))
+
+    async def deliver_and_claim(
+        self, node: str, delivery: Delivery, *, now: int, taken: Callable[[Claimed], None]
+    ) -> DeliverResult:
+        """Deliver, and take the case that it wakes for a node; durable when it returns, and not when `taken` is called.
+
+        Raises:
+            FrameInvalid: the frame is no `arrived` and no `cancel`.
+
+        If cancelled, it may or may not have been delivered, and the case taken; then `taken` is called all the same.
+        """
+        assert node, "a node has a name"
+        item = delivery, rules.arrival_kind(delivery.frame)
+        try:
+            result, _ = await self._writer.change_early(
+                lambda link, arrived: sqlite_claims.deliver_and_claim(link, node, item, now, arrived),
+                lambda given: partial(taken, given[1]) if given[1] is not None else None,
+            )
+        except OutcomeUnknown as error:
+            return Unknown(error.why)
+        except StoreUnavailable as error:
+            return Unavailable(error.why)
+        return result
 
     async def claim(self, node: str, *, limit: int, now: int) -> Claims:
         """Take up to `limit` cases for a node, each with epoch + 1, oldest first, with what they need to begin.

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from casework.runtime.errors import StoreUnavailable
-from casework.runtime.store import queries, rules
-from casework.runtime.store.base import CaseKey
+from casework.runtime.store import changes, queries, rules
+from casework.runtime.store.base import CaseKey, Delivered, Duplicate, Nobody
 from casework.runtime.store.claims import Claimed, Claims
 from casework.runtime.store.connections import store_error
+from casework.runtime.store.taking import Delivery
 
 #: Three ways to be wanted, each found by its own index, so that parked cases cost nothing.
 _CLAIMABLE: Final = """
@@ -43,6 +44,12 @@ _TAKE: Final = """
     UPDATE "case" SET epoch = epoch + 1, node = ?1, changed_at = ?2, claims = claims + 1
     WHERE no IN (SELECT value FROM json_each(?3))
 """
+#: One that just got an item is wanted, unless it was set aside.
+_FREE: Final = """
+    SELECT no FROM "case" WHERE tenant = ? AND case_id = ? AND claims = 0 AND status IN ('open', 'parked') AND seen < ?
+        AND node <> ? AND node NOT IN (SELECT name FROM node WHERE until > ?)
+"""
+_TAKE_ONE: Final = 'UPDATE "case" SET epoch = epoch + 1, node = ?, changed_at = ?, claims = claims + 1 WHERE no = ?'
 _SET_ASIDE: Final = """UPDATE "case" SET node = '', status = 'parked', seen = ? WHERE no = ?"""
 #: The index of suspects is used where its own condition is repeated.
 _SUSPECTS: Final = 'SELECT 1 FROM "case" WHERE claims >= 2 LIMIT 1'
@@ -71,6 +78,30 @@ def reclaim(connection: sqlite3.Connection, node: str, key: CaseKey) -> Claimed 
     if number is None or not connection.execute(_RECLAIM, (*key, node)).rowcount:
         return None
     return next(iter(_taken(connection, [number])), None)
+
+
+def deliver_and_claim(
+    connection: sqlite3.Connection, node: str, item: tuple[Delivery, str], now: int, arrived: list[CaseKey]
+) -> tuple[Delivered | Duplicate | Nobody, Claimed | None]:
+    """Put an item (what is delivered, and its kind) into inboxes, and take the one case that it wakes."""
+    delivery, kind = item
+    told: list[CaseKey] = []
+    put = (delivery.item_id, kind, delivery.frame)
+    result = changes.deliver(connection, delivery.tenant, delivery.target, put, told)
+    claimed = _take_woken(connection, node, told[0], now) if len(told) == 1 else None
+    if claimed is None:
+        arrived += told
+    return result, claimed
+
+
+def _take_woken(connection: sqlite3.Connection, node: str, key: CaseKey, now: int) -> Claimed | None:
+    if _watched(connection, node, now - rules.ALONE_MICROS):
+        return None
+    found = connection.execute(_FREE, (*key, rules.INTEGER_MAX, node, now)).fetchone()
+    if found is None:
+        return None
+    connection.execute(_TAKE_ONE, (node, now, found[0]))
+    return next(iter(_taken(connection, [found[0]])), None)
 
 
 def _suspects_or_others(connection: sqlite3.Connection, node: str, limit: int, now: int) -> tuple[list[int], bool]:

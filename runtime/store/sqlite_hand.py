@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
 from casework.runtime.store.base import Append, Appended, CaseKey, Conflict, Fenced
+from casework.runtime.store.sqlite_call import Early
 from casework.runtime.store.sqlite_upkeep import SqliteStatistics
 
 T = TypeVar("T")
@@ -34,6 +35,12 @@ class Hand(Protocol):
 
     async def change(self, change: Callable[[sqlite3.Connection, list[CaseKey]], T]) -> T:
         """Write; durable when it returns."""
+        ...
+
+    async def change_early(
+        self, change: Callable[[sqlite3.Connection, list[CaseKey]], T], early: Callable[[T], Early | None]
+    ) -> T:
+        """Write as `change` does, and go on from what it gives, perhaps before that is durable."""
         ...
 
     async def hold(self, change: Callable[[sqlite3.Connection], T]) -> T:

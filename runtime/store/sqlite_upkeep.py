@@ -34,6 +34,7 @@ class SqliteStatistics(NamedTuple):
     log_bytes_max: int  #: size beyond which it is cut off when nobody is in the way
     written_back: int  #: times that the log was written back
     cut_off: int  #: times that its file was cut off
+    waited: int  #: transactions that waited for the disk
 
 
 @final
@@ -47,6 +48,7 @@ class Upkeep:
         self._connection: sqlite3.Connection
         self._keeper: Keeper
         self._commits = 0
+        self._waited = 0
         self._remembered = 0
         self._log_bytes = 0
         self._written_back = 0
@@ -58,7 +60,8 @@ class Upkeep:
 
     def statistics(self) -> SqliteStatistics:
         """Count what was done; may be called from any thread."""
-        return SqliteStatistics(self._commits, self._log_bytes, LOG_BYTES_MAX, self._written_back, self._cut_off)
+        log = self._log_bytes, LOG_BYTES_MAX
+        return SqliteStatistics(self._commits, *log, self._written_back, self._cut_off, self._waited)
 
     @property
     def again_seconds(self) -> float | None:
@@ -72,9 +75,10 @@ class Upkeep:
         keeper.remember()
         self._rows_then = connection.total_changes
 
-    def committed(self) -> None:
-        """Count a commit."""
+    def committed(self, *, waited: bool) -> None:
+        """Count a commit, and whether it waited for the disk."""
         self._commits += 1
+        self._waited += waited
 
     def look(self, *, idle: bool, rested: bool = False) -> None:
         """Do what is due now; `idle` tells that nobody waits for the writer, `rested` that nobody did for a while.

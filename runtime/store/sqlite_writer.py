@@ -5,9 +5,10 @@
     read             -->   [Call]               -->   after the commit, on the same connection
 
 Calls made in one round of the loop are handed over together. A read sees exactly what is durable, and no second
-connection ever writes or checkpoints. A call whose waiter was cancelled is carried out all the same. When the disk
-fails the thread stops trusting it and closes the file: whatever was in doubt is answered `OutcomeUnknown`, all later
-calls are refused, and only opening it anew finds out by reading.
+connection ever writes or checkpoints. What the loop goes on from early is committed without waiting for the disk; its
+caller is answered when a later commit, or one made for that, has brought it there. A call whose waiter was cancelled
+is carried out all the same. When the disk fails the thread stops trusting it and closes the file: whatever was in
+doubt is answered `OutcomeUnknown`, all later calls are refused, and only opening it anew finds out by reading.
 It does not know what the calls do.
 """
 
@@ -16,23 +17,27 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final, Generic, TypeVar, final
+from typing import Final, TypeVar, final
 
 import anyio
 
 from casework.runtime.errors import StoreError, StoreUnavailable
-from casework.runtime.parking import Parked, parking
+from casework.runtime.parking import parking
 from casework.runtime.seams import World
 from casework.runtime.store import changes
 from casework.runtime.store.base import Append, Appended, CaseKey, Conflict, Fenced
 from casework.runtime.store.batch import BATCH_MAX, Group, coalesce
 from casework.runtime.store.connections import MACHINE, Binding, Fault, connect_owner, fault_of, store_error
+from casework.runtime.store.migrations import SCHEMA_VERSION
+from casework.runtime.store.sqlite_call import Call, Early, without
 from casework.runtime.store.sqlite_generation import Keeper
 from casework.runtime.store.sqlite_upkeep import SqliteStatistics, Upkeep
 from casework.runtime.wakeup import Wakeup
 
 T = TypeVar("T")
 
+#: How long what was taken and not yet answered waits for an append that brings it to the disk, in seconds.
+OWED_SECONDS_MAX: Final = 0.005
 #: How long closing waits for what is queued before it lets go.
 CLOSE_SECONDS_MAX: Final = 30.0
 #: Fault points, for simulations of a failing disk.
@@ -42,36 +47,6 @@ POINT_COMMIT_AFTER: Final = "store.commit.after"
 
 class OutcomeUnknown(StoreUnavailable):
     """The commit failed in a way that leaves open whether it is durable."""
-
-
-class _Call(Generic[T]):
-    """One call on its way to the thread and back."""
-
-    __slots__ = ("append", "change", "done", "error", "passing", "read", "value")
-
-    def __init__(
-        self,
-        done: Parked,
-        *,
-        append: Append | None = None,
-        change: Callable[[sqlite3.Connection, list[CaseKey]], T] | None = None,
-        read: Callable[[sqlite3.Connection], T] | None = None,
-        passing: bool = False,
-    ) -> None:
-        self.append = append
-        self.change = change
-        self.read = read
-        self.passing = passing  #: it need not survive a power failure
-        self.done = done  #: only who made the call waits for it
-        self.value: T | None = None
-        self.error: Exception | None = None
-
-    async def result(self) -> T:
-        """Wait for the thread; if cancelled, the call is carried out all the same."""
-        await self.done
-        if self.error is not None:
-            raise self.error
-        return self.value  # type: ignore[return-value]  # T may be None itself
 
 
 @final
@@ -96,13 +71,15 @@ class SqliteWriter:
         self._upkeep = Upkeep(path, binding)
         self._wakeup = Wakeup()
         self._new_parked = parking()
-        self._gathered: list[_Call[object]] = []
-        self._calls: queue.SimpleQueue[list[_Call[object]] | None] = queue.SimpleQueue()
+        self._gathered: list[Call[object]] = []
+        self._calls: queue.SimpleQueue[list[Call[object]] | None] = queue.SimpleQueue()
         self._closing = False
         self._started = False
         self._ended = anyio.Event()
         self._broken = ""
         self._waits = True
+        # What is committed and not known to be on the disk: whoever waits for it is answered when it is.
+        self._owed: list[Call[object]] = []
 
     async def start(self) -> None:
         """Start the thread and wait until the file is open.
@@ -112,7 +89,7 @@ class SqliteWriter:
 
         If cancelled, the thread ends by itself once the caller calls `aclose`.
         """
-        opened = _Call[object](self._new_parked(), read=lambda _: None)
+        opened = Call[object](self._new_parked(), read=lambda _: None)
         self._world.offload.thread("casework-sqlite-writer", partial(self._body, opened))
         self._started = True
         await opened.result()
@@ -124,7 +101,7 @@ class SqliteWriter:
     async def append(self, append: Append) -> Appended | Fenced | Conflict:
         """Append to one case together with whatever else is queued."""
         released = append.release and not (append.records or append.consumed)
-        result = await self._submit(_Call[object](self._new_parked(), append=append, passing=released))
+        result = await self._submit(Call[object](self._new_parked(), append=append, passing=released))
         assert isinstance(result, Appended | Fenced | Conflict), "an append has one of these results"
         return result
 
@@ -135,7 +112,20 @@ class SqliteWriter:
             OutcomeUnknown: perhaps durable, perhaps not.
             StoreUnavailable: nothing happened.
         """
-        return await self._submit(_Call(self._new_parked(), change=change))
+        return await self._submit(Call(self._new_parked(), change=change))
+
+    async def change_early(
+        self, change: Callable[[sqlite3.Connection, list[CaseKey]], T], early: Callable[[T], Early | None]
+    ) -> T:
+        """Write as `change` does, and let the loop go on from what it gives before that is durable.
+
+        `early` says on the thread what is to be called in the loop at once, if anything, cancelled or not: what is
+        written from there takes this to the disk before itself, so one wait for the disk is enough for both.
+
+        Raises:
+            OutcomeUnknown, StoreUnavailable: as `change`; after OutcomeUnknown, it may have been called.
+        """
+        return await self._submit(Call(self._new_parked(), change=change, passing=True, early=early))
 
     async def hold(self, change: Callable[[sqlite3.Connection], T]) -> T:
         """Write who holds what: ordered among all else, but not waited for until the disk has it.
@@ -146,9 +136,8 @@ class SqliteWriter:
         Raises:
             OutcomeUnknown, StoreUnavailable: as `change`.
         """
-        return await self._submit(
-            _Call(self._new_parked(), change=lambda connection, _: change(connection), passing=True)
-        )
+        call = Call(self._new_parked(), change=lambda connection, _: change(connection), passing=True)
+        return await self._submit(call)
 
     async def read(self, read: Callable[[sqlite3.Connection], T]) -> T:
         """Read what is durable.
@@ -156,7 +145,7 @@ class SqliteWriter:
         Raises:
             StoreUnavailable, StoreInvalid: the file cannot be read.
         """
-        return await self._submit(_Call(self._new_parked(), read=read))
+        return await self._submit(Call(self._new_parked(), read=read))
 
     async def aclose(self) -> bool:
         """Finish what is queued, cut off the log and close the file; if cancelled, this happens all the same.
@@ -172,7 +161,7 @@ class SqliteWriter:
                 await self._ended.wait()
         return self._ended.is_set() or not self._started
 
-    async def _submit(self, call: _Call[T]) -> T:
+    async def _submit(self, call: Call[T]) -> T:
         if self._closing or self._ended.is_set():
             raise StoreUnavailable(self._url, self._broken or "it was closed")
         # Whoever else is ready in this round of the loop comes along: handed over one by one, the first of a hundred
@@ -189,20 +178,20 @@ class SqliteWriter:
 
     # From here on everything runs on the thread.
 
-    def _body(self, opened: _Call[object]) -> None:
+    def _body(self, opened: Call[object]) -> None:
         try:
             connection = connect_owner(self._path, self._url, self._binding)
             self._begin(connection)
         except StoreError as error:
             opened.error = error
-            self._wake([opened], (), ended=True)
+            self._wake([opened], ended=True)
             return
         except BaseException as error:
             # Whoever waits for the file must hear of a mistake of ours as well.
             opened.error = StoreUnavailable(self._url, f"it cannot be opened ({type(error).__name__}: {error})")
-            self._wake([opened], (), ended=True)
+            self._wake([opened], ended=True)
             raise
-        self._wake([opened], ())
+        self._wake([opened])
         try:
             while self._round(connection):
                 pass
@@ -213,7 +202,7 @@ class SqliteWriter:
             self._broken = str(error)
         finally:
             _close(connection)
-            self._wake([], (), ended=True)
+            self._wake([], ended=True)
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """End the leases of nodes that are gone, and see whether this is the store that its owner remembers."""
@@ -229,9 +218,12 @@ class SqliteWriter:
             raise StoreUnavailable(self._url, f"it cannot be written ({error})") from error
 
     def _round(self, connection: sqlite3.Connection) -> bool:
+        owed = bool(self._owed)
         calls, more = self._drained()
         for start in range(0, len(calls), BATCH_MAX):
             self._serve(connection, calls[start : start + BATCH_MAX])
+        if owed or not more:
+            self._settle(connection)
         if more and not self._broken:
             try:
                 self._upkeep.look(idle=self._calls.empty(), rested=not calls)
@@ -242,21 +234,29 @@ class SqliteWriter:
             _close(connection)
         return more
 
-    def _serve(self, connection: sqlite3.Connection, calls: list[_Call[object]]) -> None:
+    def _serve(self, connection: sqlite3.Connection, calls: list[Call[object]]) -> None:
         writing = [call for call in calls if call.read is None]
         reading = [call for call in calls if call.read is not None]
         if writing:
             arrived = self._write(connection, writing)
-            self._wake(writing, arrived)
+            going = {call: go for call in writing if (go := call.going()) is not None}
+            owed = [] if self._waits else [call for call in writing if call.early and call.error is None]
+            told = [call for call in writing if call not in owed], tuple(going.values()), tuple(dict.fromkeys(arrived))
+            self._wakeup.call(partial(self._woken, *told))
+            self._owed += owed
+            if any(call not in going for call in owed):
+                self._settle(connection)
+        if reading:
+            self._settle(connection)
         for call in reading:
             self._read(connection, call)
         if reading:
-            self._wake(reading, ())
+            self._wake(reading)
 
-    def _drained(self) -> tuple[list[_Call[object]], bool]:
-        calls: list[_Call[object]] = []
+    def _drained(self) -> tuple[list[Call[object]], bool]:
+        calls: list[Call[object]] = []
         try:
-            gathered = self._calls.get(timeout=self._upkeep.again_seconds)
+            gathered = self._calls.get(timeout=OWED_SECONDS_MAX if self._owed else self._upkeep.again_seconds)
         except queue.Empty:
             return calls, True
         while gathered is not None:
@@ -269,11 +269,11 @@ class SqliteWriter:
                 return calls, True
         return calls, False
 
-    def _write(self, connection: sqlite3.Connection, calls: list[_Call[object]]) -> list[CaseKey]:
+    def _write(self, connection: sqlite3.Connection, calls: list[Call[object]]) -> list[CaseKey]:
         """Carry out a batch in one transaction; one that raises is answered alone, and the others are done again."""
         while calls and not self._broken:
             arrived: list[CaseKey] = []
-            culprits: list[_Call[object]] = []
+            culprits: list[Call[object]] = []
             committing = False
             try:
                 self._wait_for_disk(connection, wait=not all(call.passing for call in calls))
@@ -290,18 +290,34 @@ class SqliteWriter:
                 if fault_of(error) is not Fault.OURS or committing or not culprits:
                     self._fail(calls, error, committing=committing)
                     return []
-                calls = _without(calls, culprits, store_error(self._url, error))
+                calls = without(calls, culprits, store_error(self._url, error))
             except Exception as error:  # noqa: BLE001  # the thread's boundary: an error belongs to its caller
                 self._roll_back(connection)
                 if committing:
                     self._fail(calls, error, committing=True)
                     return []
-                calls = _without(calls, culprits, error)
+                calls = without(calls, culprits, error)
             else:
-                self._upkeep.committed()
+                self._committed()
                 return arrived
         self._refuse(calls)
         return []
+
+    def _committed(self) -> None:
+        self._upkeep.committed(waited=self._waits)
+        if self._waits:
+            owed, self._owed = self._owed, []
+            self._wake(owed)
+
+    def _settle(self, connection: sqlite3.Connection) -> None:
+        """Bring what is owed to the disk: by a commit that changes nothing, for a log has no other way."""
+        if self._owed:
+            sync = Call[object](None, change=lambda link, _: link.execute(f"PRAGMA user_version = {SCHEMA_VERSION}"))
+            self._write(connection, [sync])
+            owed, self._owed = self._owed, []
+            for call in owed:
+                call.error = OutcomeUnknown(self._url, f"its commit was not confirmed ({sync.error})")
+            self._wake(owed)
 
     def _wait_for_disk(self, connection: sqlite3.Connection, *, wait: bool) -> None:
         if wait is not self._waits:
@@ -309,7 +325,7 @@ class SqliteWriter:
             self._waits = wait
 
     def _apply(
-        self, connection: sqlite3.Connection, step: Group | int, calls: list[_Call[object]], arrived: list[CaseKey]
+        self, connection: sqlite3.Connection, step: Group | int, calls: list[Call[object]], arrived: list[CaseKey]
     ) -> None:
         if isinstance(step, Group):
             value: object = changes.append(connection, step.append, arrived)
@@ -320,7 +336,7 @@ class SqliteWriter:
         for call in calls:
             call.value = value
 
-    def _read(self, connection: sqlite3.Connection, call: _Call[object]) -> None:
+    def _read(self, connection: sqlite3.Connection, call: Call[object]) -> None:
         assert call.read is not None, "this call reads"
         if self._broken:
             self._refuse([call])
@@ -332,7 +348,7 @@ class SqliteWriter:
         except Exception as error:  # noqa: BLE001  # the thread's boundary, as above
             call.error = error
 
-    def _fail(self, calls: list[_Call[object]], error: Exception, *, committing: bool) -> None:
+    def _fail(self, calls: list[Call[object]], error: Exception, *, committing: bool) -> None:
         """Answer a whole batch whose transaction did not end well."""
         fault = fault_of(error) if isinstance(error, sqlite3.Error) else Fault.OURS
         if fault is Fault.BROKEN:
@@ -346,7 +362,7 @@ class SqliteWriter:
         # A failed sync may have dropped pages that it will not miss next time: this connection must not go on.
         self._broken = f"its disk failed ({error}); stop, look at the disk, and start again"
 
-    def _refuse(self, calls: list[_Call[object]]) -> None:
+    def _refuse(self, calls: list[Call[object]]) -> None:
         for call in calls:
             call.error = StoreUnavailable(self._url, self._broken)
 
@@ -361,15 +377,18 @@ class SqliteWriter:
         except sqlite3.Error as error:
             self._broken = f"a transaction could not be taken back ({error}); start again"
 
-    def _wake(self, calls: Sequence[_Call[object]], arrived: Sequence[CaseKey], *, ended: bool = False) -> None:
-        self._wakeup.call(partial(self._woken, calls, tuple(dict.fromkeys(arrived)), ended=ended))
+    def _wake(self, calls: Sequence[Call[object]], *, ended: bool = False) -> None:
+        self._wakeup.call(partial(self._woken, calls, (), (), ended=ended))
 
     # Again in the loop.
 
-    def _woken(self, calls: Sequence[_Call[object]], arrived: Sequence[CaseKey], *, ended: bool) -> None:
+    def _woken(
+        self, calls: Sequence[Call[object]], going: Sequence[Early], arrived: Sequence[CaseKey], *, ended: bool = False
+    ) -> None:
         for call in calls:
-            if not call.done.done():
-                call.done.set_result(b"")
+            call.answer()
+        for go in going:
+            go()
         if ended:
             self._ended.set()
         if arrived:
@@ -379,10 +398,3 @@ class SqliteWriter:
 def _close(connection: sqlite3.Connection) -> None:
     with suppress(sqlite3.Error):
         connection.close()
-
-
-def _without(calls: list[_Call[object]], culprits: list[_Call[object]], error: Exception) -> list[_Call[object]]:
-    """Give an error to those who caused it, and everybody else back for another try."""
-    for call in culprits:
-        call.error = error
-    return [call for call in calls if call not in culprits]

@@ -6,7 +6,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from casework.protocols.records import Halted
+from casework.protocols.codec import encode
+from casework.protocols.records import Arrived, Halted
 from casework.runtime.errors import StoreUnavailable
 from casework.runtime.flow.case import Case
 from casework.runtime.flow.reading import Reader
@@ -114,13 +115,16 @@ async def test_a_node_outlives_a_store_that_is_away_when_it_claims() -> None:
     store, clock = OddStore(), ManualClock()
     with anyio.fail_after(5):
         async with runtime(crew(simple), store, clock) as machine:
-            await machine.wait_idle()
-            refusing_a_claim(store)
             await machine.open("simple", "c1", Ask())
+            await machine.wait("c1")
+            clock.advance(1.5)
+            await anyio.wait_all_tasks_blocked()
+            refusing_a_claim(store)
+            await store.inner.deliver(*KEY, "m1", encode(Arrived(key="go", message_id="m1", by="ann")))
             await anyio.wait_all_tasks_blocked()
             assert store.claim_error is None
             clock.advance(1)
-            assert (await machine.wait("c1")).status is CaseStatus.PARKED
+            assert (await machine.wait("c1")).status is CaseStatus.CLOSED
 
 
 @pytest.mark.promise("NODE-3")

@@ -56,6 +56,7 @@ from casework.runtime.store.conformance.support import (
     there,
     timer,
 )
+from casework.runtime.store.conformance.takings import TakingConformance
 from casework.runtime.store.verify import verify
 
 
@@ -68,6 +69,7 @@ class StoreConformance(
     BeginningConformance,
     AccountConformance,
     ArchiveConformance,
+    TakingConformance,
 ):
     """The promises of `casework.runtime.store.base`, case by case."""
 
