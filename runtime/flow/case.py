@@ -237,9 +237,14 @@ class Case:
         return chosen
 
     async def open(self, flow: str, case_id: str, inputs: object) -> None:
-        """Open a case below this one; opening it again changes nothing. It reports when it parks or closes."""
+        """Open a case below this one; opening it again changes nothing. It reports when it parks or closes.
+
+        A case of that id that somebody else opened is not below this one, and never reports here.
+        """
         if not CASE_ID.fullmatch(case_id):
             raise ValueError(f"case id {case_id!r} must be names of letters, digits, '_', '.', '-' joined by '/'")
+        if case_id == self.id:
+            raise ValueError(f"case {case_id!r} cannot be below itself")
         await perform(OpenChild(flow, case_id, pack(inputs)))
 
     async def next_report(self) -> Reported:

@@ -126,3 +126,15 @@ async def test_why_a_case_halts_is_kept_whatever_its_error_says(text: str) -> No
             assert halted.reason.startswith("ValueError: a\\" if "b" in text else "ValueError: \\0")
             assert "\0" not in halted.reason
             assert halted.reason.encode()
+
+
+async def test_a_case_that_opens_itself_halts_and_does_not_wait_for_its_own_report() -> None:
+    async def opens(case: Case, inputs: Ask) -> None:
+        await case.open("opens", case.id, inputs)
+        await case.next_report()
+
+    with anyio.fail_after(5):
+        async with runtime(crew(opens)) as machine:
+            await machine.open("opens", "c1", Ask())
+            (wait,) = (await machine.wait("c1")).waits
+            assert wait.reason == "ValueError: case 'c1' cannot be below itself"
