@@ -89,6 +89,14 @@ class CallHistory:
             for entry in entries
         )
 
+    def made(self, steps: Iterable[str], arguments: bytes) -> str:
+        """Give the first of these calls that was made with the arguments, is a write and may stand; empty if none."""
+        for step in steps:
+            told = self.told(step)
+            if told.intent and not isinstance(told.ended, Undone) and self.arguments(step) == arguments:
+                return step
+        return ""
+
     def told(self, step_id: str) -> Told:
         """Give what the log has of a call."""
         ended, intent, decided, asked = None, None, None, None

@@ -125,6 +125,9 @@ class Tasks:
             answer(encode(CallAnswered(failure=FailureKind.REFUSED, message="the task has moved on")))
             return
         step_id = work.inner(asked.tool)
+        # An attempt before may have made the same write, whether or not it lived to hear of it: it is that one.
+        made = self._calls.history.made(work.earlier(step_id), bytes(asked.arguments))
+        step_id = made or step_id
         before = self._calls.history.arguments(step_id)
         if before is not None and before != bytes(asked.arguments):
             self._diverged(work, f"it asked for something else at {step_id} than the log says")

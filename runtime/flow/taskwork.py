@@ -71,7 +71,15 @@ class TaskWork:
     @property
     def scope(self) -> str:
         """Give the inner scope of this attempt."""
-        return f"{self.step_id}{INNER}" if self.attempt == 1 else f"{self.step_id}@{self.attempt}{INNER}"
+        return self._scope(self.attempt)
+
+    def earlier(self, step_id: str) -> list[str]:
+        """Name the same call of the attempts before this one, the last first."""
+        name = step_id.removeprefix(self.scope)
+        return [f"{self._scope(attempt)}{name}" for attempt in range(self.attempt - 1, 0, -1)]
+
+    def _scope(self, attempt: int) -> str:
+        return f"{self.step_id}{INNER}" if attempt == 1 else f"{self.step_id}@{attempt}{INNER}"
 
     def inner(self, tool: str) -> str:
         """Name the step of the next call of a tool in this attempt."""
