@@ -282,41 +282,6 @@ async def test_a_task_that_wrote_and_then_failed_is_not_tried_again_by_itself() 
     assert "it has written" in (await entries(store, Decision))[0].why
 
 
-@pytest.mark.promise("FLOW-22")
-@pytest.mark.parametrize("restart", [False, True])
-@pytest.mark.parametrize(("second", "writes"), [({"n": 1}, 1), ({"n": 2}, 2)])
-async def test_what_a_stopped_task_wrote_is_not_written_again_when_an_operator_has_it_tried_again(
-    second: dict[str, int], writes: int, restart: bool
-) -> None:
-    asked = iter([{"n": 1}, second, second])
-
-    async def writes_and_fails_once(inputs: object, call: Caller) -> object:
-        arguments = next(asked)
-        receipt = await call("write", arguments)
-        if len(staff.sent) == 1:
-            raise Gone("afterwards")
-        return receipt
-
-    async def done(arguments: object) -> object:
-        return f"receipt {len(staff.performed)}"
-
-    store = MemoryStore()
-    tools = {"write": SmallTool(done, RiskTier.REVERSIBLE)}
-    staff = crew(work, doers={"work": writes_and_fails_once}, tools=tools)
-    async with runtime(staff, store) as machine:
-        await machine.open("work", "c1", Ask(0))
-        await machine.wait("c1")
-        if not restart:
-            await machine.deliver("retry:c1:work", by="operator")
-            await machine.wait("c1")
-    if restart:
-        async with runtime(staff, store) as machine:
-            await machine.deliver("retry:c1:work", by="operator")
-            await machine.wait("c1")
-    assert len({key for _, _, key in staff.performed}) == len(staff.performed) == writes
-    assert await value(store) == f"receipt {writes}"
-
-
 @pytest.mark.promise("FLOW-23")
 async def test_the_frame_that_an_agent_gets_is_byte_for_byte_the_one_in_the_log() -> None:
     store, staff = MemoryStore(), crew(work, doers={"work": Flaky(0)})
