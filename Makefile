@@ -1,6 +1,6 @@
 # `make` lists the targets. Nothing but a Python >= 3.11 with venv is needed to begin.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check clean venv lock format bench bench-peers chaos simulate
+.PHONY: help demo test check clean venv lock format bench bench-peers chaos simulate anyio-suite
 
 BIN := .venv/bin
 SAMPLE := examples/bookkeeping/sample/2026Q2
@@ -55,6 +55,9 @@ chaos: venv ## kill, stop, cut off and freeze real processes at full size, print
 
 simulate: venv ## run 1,000 seeds of the bookkeeping crew; fails when one breaks, or a point is never hit (4 to 10 minutes)
 	@timeout --signal=INT 1800 $(BIN)/casework simulate $(CREW) --seeds $(or $(SEEDS),1000) --jobs $(or $(JOBS),2) --all-points
+
+anyio-suite: venv ## run anyio's own tests on the simulation's loop (fetches their sources once)
+	@$(BIN)/python .ci/anyio_suite.py
 
 lock: ## write the pinned requirements anew (needs the registry)
 	@test -x $(UV_VENV)/bin/uv || { python3 -m venv $(UV_VENV) && $(UV_VENV)/bin/pip install --quiet uv; }
