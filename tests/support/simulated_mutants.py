@@ -396,5 +396,5 @@ MUTANTS = (
     Mutant(a_persons_no_counts_as_a_yes, desk_run),
     Mutant(nobody_is_asked_to_approve, desk_run),
     Mutant(an_attempt_that_was_given_up_counts, desk_run),
-    Mutant(a_task_that_wrote_is_tried_again, crowd_run),
+    Mutant(a_task_that_wrote_is_tried_again, desk_run),
 )
