@@ -7,6 +7,7 @@
         │   ├── PolicyInvalid        theirs: the policy file; names file and place
         │   └── CrewInvalid          theirs: the crew does not fit together, or cannot be loaded
         ├── ToolUnknown              nobody registered a tool of that name
+        ├── Widened                  a part of some work asks for more than the work itself has
         ├── UndeclaredFields         more was handed over than the receiver declared
         ├── KnownFailure             raised by a tool: what it was asked for surely did not happen
         ├── WorkFailed               raised by an agent: it cannot do this task, and says why
@@ -64,6 +65,17 @@ class ToolUnknown(StaffError):
         super().__init__(f"no tool {tool!r} is registered; there is {', '.join(known) or 'none'}")
         self.tool = tool
         self.known = tuple(known)
+
+
+class Widened(StaffError):
+    """Work below other work asks for more than that one was given; nothing was sent."""
+
+    def __init__(self, part: str, term: str, asked: str, granted: str) -> None:
+        super().__init__(f"{part} asks for {term} {asked}, where {granted} is granted: ask for less or grant more")
+        self.part = part
+        self.term = term
+        self.asked = asked
+        self.granted = granted
 
 
 class UndeclaredFields(StaffError):

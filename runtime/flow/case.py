@@ -101,8 +101,12 @@ class Case:
         calls: int = 100,
         micros: int = 0,
         on_stop: OnStop = OnStop.PARK,
+        deadline: int = 0,
     ) -> Result[T]:
         """Give the agent that has skill `task` some work and wait for its outcome.
+
+        It has `deadline_seconds`, but never longer than until `deadline`, in microseconds since the epoch (0: no such
+        moment), which is how work below other work keeps within that one's time.
 
         When attempts, deadline or budget are used up, `on_stop` says what becomes of it: the case parks for an
         operator, a person is asked, or TaskFailed is raised here.
@@ -124,6 +128,7 @@ class Case:
             calls=calls,
             micros=micros,
             on_stop=on_stop,
+            deadline=deadline,
         )
         outcome = await self._accounts.delegate(operation)
         value = unpack(outcome.value, returns)

@@ -159,7 +159,7 @@ def _task(setting: Setting, step_id: str, operation: Delegate) -> Task:
         inputs=operation.inputs,
         tools_allowed=operation.tools,
         risk_tier=operation.tier,
-        deadline=int(setting.now() + operation.deadline_seconds * MICROS),
+        deadline=_deadline(setting, operation),
         attempts=operation.attempts,
         budget=Budget(calls=operation.calls, micros=operation.micros),
         on_stop=operation.on_stop,
@@ -171,6 +171,11 @@ def _task(setting: Setting, step_id: str, operation: Delegate) -> Task:
     if missing:
         raise ContractIncomplete(operation.name, missing)
     return task
+
+
+def _deadline(setting: Setting, operation: Delegate) -> int:
+    deadline = int(setting.now() + operation.deadline_seconds * MICROS)
+    return min(deadline, operation.deadline) if operation.deadline else deadline
 
 
 def identify(identity: bytes, step_id: str) -> str:

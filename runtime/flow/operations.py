@@ -29,6 +29,8 @@ class Delegate(Struct, frozen=True):
     calls: int
     micros: int
     on_stop: OnStop
+    deadline: int = 0
+    """The latest moment in microseconds since the epoch, whatever `deadline_seconds` says; 0: none."""
 
 
 class CallTool(Struct, frozen=True):

@@ -32,8 +32,12 @@ FLOORS = {
     ),
     "casework.actors": (
         "errors", "failures", "declared", "policy", "permissions", "guards", "bulkhead", "tools", "intake", "gate",
-        "desk", "retry", "undoing", "review", "agent", "staff", "supervisor", "crew", "timeline", "trace", "simulation",
+        "desk", "retry", "undoing", "review", "agent", "staff", "supervisor", "patterns", "crew", "timeline", "trace",
+        "simulation",
         "gateway", "console", "cli",
+    ),
+    "casework.actors.patterns": (
+        "terms", "base",
     ),
     "casework.actors.simulation": (
         "effects", "report", "finished", "scenario", "builtin", "wired", "people", "run", "points", "sources",

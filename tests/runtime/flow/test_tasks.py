@@ -47,6 +47,14 @@ async def never(inputs: object, call: Caller) -> object:
     return None
 
 
+async def work_below(case: Case, inputs: Ask) -> object:
+    ends = await case.now() + 5_000_000
+    result = await case.delegate(
+        "work", {"n": inputs.n}, returns=object, goal="work", deadline_seconds=inputs.n, deadline=ends
+    )
+    return result.value
+
+
 class Flaky:
     """Fails so many times, then works."""
 
@@ -163,6 +171,19 @@ async def test_a_task_past_its_deadline_is_not_tried_again() -> None:
             await machine.wait("c1")
             assert await value(store) == "failed: timeout"
             assert len(staff.sent) == 1
+
+
+@pytest.mark.parametrize(("seconds", "lasts"), [(2, 2_000_000), (60, 5_000_000)])
+async def test_of_a_tasks_seconds_and_its_latest_moment_the_earlier_one_is_its_deadline(
+    seconds: int, lasts: int
+) -> None:
+    clock, store = ManualClock(), MemoryStore()
+    with anyio.fail_after(5):
+        async with runtime(crew(work_below, doers={"work": Flaky(0)}), store, clock) as machine:
+            await machine.open("work_below", "c1", Ask(seconds))
+            await machine.wait("c1")
+    (task,) = await entries(store, Task)
+    assert task.deadline == clock.wall_micros() + lasts
 
 
 @pytest.mark.promise("FLOW-21")

@@ -1,0 +1,9 @@
+"""Patterns of orchestration: see `casework.actors.patterns.base`."""
+
+from casework.actors.patterns.base import Assignment as Assignment
+from casework.actors.patterns.base import Code as Code
+from casework.actors.patterns.base import Edge as Edge
+from casework.actors.patterns.base import Pattern as Pattern
+from casework.actors.patterns.terms import Terms as Terms
+
+__all__ = ["Assignment", "Code", "Edge", "Pattern", "Terms"]

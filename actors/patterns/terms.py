@@ -1,0 +1,79 @@
+"""Terms: what a piece of work may use at most, handed down from pattern to pattern and only ever made narrower.
+
+A pattern gives each part of its work terms that it made with `narrowed`; asking for more than one has is refused
+there, before anything is sent. Money and calls that several parts share are divided by `shares`, not handed to each
+of them whole.
+It does not know what the work is, nor what of it was used.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from casework.actors.errors import Widened
+from casework.protocols.wire import RiskTier
+
+#: Seconds that work may take whose flow says nothing else: a week.
+SECONDS: Final = 7 * 86_400.0
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """Bounds of a piece of work."""
+
+    deadline: int
+    """Microseconds since the epoch."""
+    calls: int
+    """Tool and model calls of everything below, all attempts together."""
+    micros: int = 0
+    """Money in millionths of the account's currency."""
+    tools: tuple[str, ...] = ()
+    """Tools that everything below may ask for."""
+    tier: RiskTier = RiskTier.READ_ONLY
+
+    def narrowed(
+        self,
+        part: str,
+        *,
+        deadline: int | None = None,
+        calls: int | None = None,
+        micros: int | None = None,
+        tools: Sequence[str] | None = None,
+        tier: RiskTier | None = None,
+    ) -> "Terms":
+        """Give the terms of a part of this work: what is not named stays as it is.
+
+        A later deadline is not wider but void: the earlier one counts.
+
+        Raises:
+            Widened: the part asks for more than this work has; names the term.
+        """
+        given = replace(
+            self,
+            deadline=self.deadline if deadline is None else min(deadline, self.deadline),
+            calls=self.calls if calls is None else calls,
+            micros=self.micros if micros is None else micros,
+            tools=self.tools if tools is None else tuple(tools),
+            tier=self.tier if tier is None else tier,
+        )
+        extra = [tool for tool in given.tools if tool not in self.tools]
+        checks = (
+            ("calls", given.calls > self.calls, given.calls, self.calls),
+            ("micros", given.micros > self.micros, given.micros, self.micros),
+            ("tools", bool(extra), ", ".join(extra), ", ".join(self.tools) or "none"),
+            ("tier", given.tier.rank > self.tier.rank, given.tier, self.tier),
+        )
+        for term, wider, asked, granted in checks:
+            if wider:
+                raise Widened(part, term, str(asked), str(granted))
+        return given
+
+    def shares(self, weights: Sequence[float]) -> tuple["Terms", ...]:
+        """Divide calls and money by weight, each rounded down; together they are never more than the whole."""
+        total = sum(weights)
+        assert total > 0, "somebody gets something"
+        return tuple(
+            replace(self, calls=int(self.calls * weight / total), micros=int(self.micros * weight / total))
+            for weight in weights
+        )
