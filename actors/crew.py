@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Final, Protocol, TypeAlias, TypeVar, final
 
 from casework.actors.agent import Agent, AgentBehavior, Criterion, Equipment
+from casework.actors.calling import Calling, Ground
 from casework.actors.declared import is_struct
 from casework.actors.desk import Desk
 from casework.actors.errors import CrewInvalid
 from casework.actors.failures import describe
-from casework.actors.gate import Gate, Ground
+from casework.actors.gate import Gate
 from casework.actors.guards import Circuits
 from casework.actors.intake import Intake
 from casework.actors.permissions import Permission, Permissions
@@ -114,13 +115,8 @@ class Crew:
         desk = Desk(agent_circuits)
         equipment = Equipment(self.criteria, ground.settings, policy.settings, desk)
         workers = {agent.name: _spawn_workers(system, agent, equipment) for agent in self.agents.values()}
-        gate = Gate(
-            tools=self.tools,
-            policy=policy,
-            permissions=self._permissions(),
-            ground=ground,
-            circuits=Circuits(policy.breaker),
-        )
+        gate = Gate(tools=self.tools, policy=policy, permissions=self._permissions())
+        calling = Calling(tools=self.tools, policy=policy, ground=ground, circuits=Circuits(policy.breaker))
         roster = Roster(self.skills, workers, policy.bounds.pending_max)
         supervisor = system.spawn(
             "supervisor",
@@ -131,7 +127,7 @@ class Crew:
         telemetry.before_expose(lambda: telemetry.mailbox_depth("supervisor", desk.statistics().waiting))
         refs = [supervisor, *(ref for group in workers.values() for ref in group.values())]
         try:
-            yield CrewStaff(gate, desk, supervisor, clock, agent_circuits)
+            yield CrewStaff(gate, calling, desk, supervisor, clock, agent_circuits)
         finally:
             desk.recall_all()
             for ref in refs:

@@ -1,4 +1,4 @@
-"""The staff of one running crew: the front that cases see, made of the gate, the desk and the supervisor's ref.
+"""The staff of one running crew: the front that cases see, of gate, calls, desk and the supervisor's ref.
 
 It implements the runtime's `Staff`. Everything here is synchronous but the tool calls themselves.
 It does not know what the agents can do, nor what is in the policy.
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from msgspec import Raw
 
+from casework.actors.calling import Calling
 from casework.actors.desk import Desk, DeskStatistics, InHand
 from casework.actors.gate import Gate
 from casework.actors.guards import Circuits, CircuitStatistics
@@ -38,6 +39,7 @@ class CrewStaff:
     """The staff, as cases see it."""
 
     gate: Gate
+    calling: Calling
     desk: Desk
     supervisor: Ref
     clock: Clock
@@ -97,11 +99,11 @@ class CrewStaff:
 
         If cancelled, a write may have happened.
         """
-        return await self.gate.perform(request, idempotency_key=idempotency_key, call_before=call_before)
+        return await self.calling.perform(request, idempotency_key=idempotency_key, call_before=call_before)
 
     async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
         """Find out what became of a write; if cancelled, ask again."""
-        return await self.gate.look_up(request, idempotency_key=idempotency_key, call_before=call_before)
+        return await self.calling.look_up(request, idempotency_key=idempotency_key, call_before=call_before)
 
     def routed(self, task_id: str) -> Decision | None:
         """Give the last decision about who does a task."""
@@ -111,5 +113,5 @@ class CrewStaff:
         """Give how the staff stands."""
         now = self.clock.monotonic()
         return StaffStatistics(
-            self.desk.statistics(), self.agent_circuits.statistics(now), self.gate.circuits.statistics(now)
+            self.desk.statistics(), self.agent_circuits.statistics(now), self.calling.circuits.statistics(now)
         )

@@ -62,13 +62,13 @@ async def perform(
     scene: Scene, made: Tool, *, policy: str = QUICK, call_before: int = 0, key: str = "k1", forward: float = 0.0
 ) -> CallResult:
     """Perform one call; with `forward`, time goes on by so much once the call is under way."""
-    gate = scene.gate([made], policy)
+    calling = scene.calling([made], policy)
     with anyio.fail_after(5):
-        async with scene.running(gate), anyio.create_task_group() as jobs:
+        async with scene.running(calling), anyio.create_task_group() as jobs:
             if forward:
                 jobs.start_soon(pass_time, scene, forward)
             request = scene.request(made.name)
-            result = await gate.perform(request, idempotency_key=key, call_before=call_before)
+            result = await calling.perform(request, idempotency_key=key, call_before=call_before)
     return result
 
 
@@ -158,44 +158,44 @@ async def test_a_write_is_not_begun_once_its_time_is_over(scene: Scene) -> None:
 
 
 async def test_cancelling_a_call_leaves_no_probe_behind(scene: Scene) -> None:
-    gate = scene.gate([Script(NEVER).write()])
+    calling = scene.calling([Script(NEVER).write()])
     with anyio.fail_after(5):
-        async with scene.running(gate), anyio.create_task_group() as jobs:
+        async with scene.running(calling), anyio.create_task_group() as jobs:
 
             async def call() -> None:
-                await gate.perform(scene.request("write"), idempotency_key="k", call_before=0)
+                await calling.perform(scene.request("write"), idempotency_key="k", call_before=0)
 
             jobs.start_soon(call)
             await scene.clock.until_asleep()
             jobs.cancel_scope.cancel()
-    assert gate.circuits.of("write").statistics(0).state is CircuitState.CLOSED
+    assert calling.circuits.of("write").statistics(0).state is CircuitState.CLOSED
 
 
 @pytest.mark.promise("GUARD-1")
 async def test_a_dead_tool_is_called_no_more_often_than_its_circuit_allows(scene: Scene) -> None:
     script = Script(*[ConnectionError()] * 1000)
-    gate = scene.gate([script.read(workers=1)], QUICK + "[breaker]\nfailures = 5\nopen_seconds = 30\n")
+    calling = scene.calling([script.read(workers=1)], QUICK + "[breaker]\nfailures = 5\nopen_seconds = 30\n")
     with anyio.fail_after(5):
-        async with scene.running(gate):
+        async with scene.running(calling):
             for _ in range(1000):
-                result = await gate.perform(scene.request("read"), idempotency_key="", call_before=0)
+                result = await calling.perform(scene.request("read"), idempotency_key="", call_before=0)
                 assert result.failure is FailureKind.UNAVAILABLE
             assert len(script.keys) == 5
             scene.clock.forward(30)
             script.acts = [42]
-            assert unpack((await gate.perform(scene.request("read"), idempotency_key="", call_before=0)).value, int)
-    assert gate.circuits.of("read").statistics(scene.clock.now).state is CircuitState.CLOSED
+            assert unpack((await calling.perform(scene.request("read"), idempotency_key="", call_before=0)).value, int)
+    assert calling.circuits.of("read").statistics(scene.clock.now).state is CircuitState.CLOSED
 
 
 @pytest.mark.promise("GUARD-4")
 async def test_a_tool_has_no_more_calls_at_a_time_than_it_has_workers(scene: Scene) -> None:
     script = Script(*[NEVER] * 5)
-    gate = scene.gate([script.read(workers=2)])
+    calling = scene.calling([script.read(workers=2)])
     with anyio.fail_after(5):
-        async with scene.running(gate), anyio.create_task_group() as jobs:
+        async with scene.running(calling), anyio.create_task_group() as jobs:
 
             async def call() -> None:
-                await gate.perform(scene.request("read"), idempotency_key="", call_before=0)
+                await calling.perform(scene.request("read"), idempotency_key="", call_before=0)
 
             for _ in range(5):
                 jobs.start_soon(call)
@@ -208,12 +208,12 @@ async def look_up(
     scene: Scene, script: Script, *, call_before: int = 0, forward: float = 0.0, **options: Any
 ) -> CallResult:
     made = script.write(**options)
-    gate = scene.gate([made])
+    calling = scene.calling([made])
     with anyio.fail_after(5):
-        async with scene.running(gate), anyio.create_task_group() as jobs:
+        async with scene.running(calling), anyio.create_task_group() as jobs:
             if forward:
                 jobs.start_soon(pass_time, scene, forward)
-            result = await gate.look_up(scene.request("write"), idempotency_key="k1", call_before=call_before)
+            result = await calling.look_up(scene.request("write"), idempotency_key="k1", call_before=call_before)
     return result
 
 

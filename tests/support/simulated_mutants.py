@@ -1,7 +1,6 @@
 """Safeguards of the runtime, each with a way to take it away: what a simulation must notice.
 
-Only tests reach these: each is a function that patches the code for as long as a test lasts. Beside it stands the
-scenario that is to notice, the one that comes to it soonest.
+Only tests reach these: each patches the code while a test lasts. Beside it stands the scenario that notices soonest.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
+from casework.actors.calling import Calling
 from casework.actors.desk import Desk
 from casework.actors.gate import Gate
 from casework.protocols.records import Decided, Fired, ReviewAction, Standing, Write
@@ -218,39 +218,39 @@ def a_case_that_kills_is_tried_for_ever(patch: Patch) -> None:
 
 
 def writes_in_doubt_are_made_again(patch: Patch) -> None:
-    async def again(self: Gate, request: Any, *, idempotency_key: str, call_before: int) -> Any:
+    async def again(self: Calling, request: Any, *, idempotency_key: str, call_before: int) -> Any:
         return await self.perform(request, idempotency_key=idempotency_key, call_before=0)
 
-    patch.setattr(Gate, "look_up", again)
+    patch.setattr(Calling, "look_up", again)
 
 
 def another_try_has_another_key(patch: Patch) -> None:
-    look_up = Gate.look_up
+    look_up = Calling.look_up
 
-    async def elsewhere(self: Gate, request: Any, *, idempotency_key: str, call_before: int) -> Any:
+    async def elsewhere(self: Calling, request: Any, *, idempotency_key: str, call_before: int) -> Any:
         return await look_up(self, request, idempotency_key=f"{idempotency_key}-2", call_before=call_before)
 
-    patch.setattr(Gate, "look_up", elsewhere)
+    patch.setattr(Calling, "look_up", elsewhere)
 
 
 def a_lookups_no_is_believed_at_once(patch: Patch) -> None:
-    async def at_once(self: Gate, tool: Any, *_: object) -> CallResult:
+    async def at_once(self: Calling, tool: Any, *_: object) -> CallResult:
         return CallResult(failure=FailureKind.UNAVAILABLE, message=f"{tool.name} did not happen")
 
-    patch.setattr(Gate, "_settled", at_once)
+    patch.setattr(Calling, "_settled", at_once)
 
 
 def writes_begin_however_late(patch: Patch) -> None:
-    perform = Gate.perform
+    perform = Calling.perform
 
     async def entitled(self: Any) -> bool:
         return True
 
-    async def late(self: Gate, request: Any, *, idempotency_key: str, call_before: int) -> CallResult:
+    async def late(self: Calling, request: Any, *, idempotency_key: str, call_before: int) -> CallResult:
         return await perform(self, request, idempotency_key=idempotency_key, call_before=0)
 
     patch.setattr(CaseStore, "entitled", entitled)
-    patch.setattr(Gate, "perform", late)
+    patch.setattr(Calling, "perform", late)
 
 
 def a_case_closes_while_a_write_is_unknown(patch: Patch) -> None:
@@ -258,12 +258,12 @@ def a_case_closes_while_a_write_is_unknown(patch: Patch) -> None:
 
 
 def an_error_counts_as_nothing_happened(patch: Patch) -> None:
-    bounded = Gate._bounded
+    bounded = Calling._bounded
 
-    async def sure(self: Gate, tool: Any, call: Any) -> Any:
+    async def sure(self: Calling, tool: Any, call: Any) -> Any:
         return replace(await bounded(self, tool, call), known=True)
 
-    patch.setattr(Gate, "_bounded", sure)
+    patch.setattr(Calling, "_bounded", sure)
 
 
 # Sagas, timers, cancels.

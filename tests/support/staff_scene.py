@@ -8,8 +8,9 @@ import anyio.lowlevel
 from msgspec import Raw, Struct
 
 from casework.actors.agent import Agent
+from casework.actors.calling import Calling, Ground
 from casework.actors.crew import Crew
-from casework.actors.gate import Gate, Ground
+from casework.actors.gate import Gate
 from casework.actors.guards import Circuits
 from casework.actors.permissions import Permission, Permissions
 from casework.actors.policy import Policy, parse_policy
@@ -133,24 +134,27 @@ class Scene:
         return self._staff(crew)
 
     @asynccontextmanager
-    async def _gate(self, gate: Gate) -> AsyncGenerator[Gate, None]:
+    async def _ringing(self, calling: Calling) -> AsyncGenerator[Calling, None]:
         async with anyio.create_task_group() as jobs:
-            jobs.start_soon(gate.ground.timers.run)
-            yield gate
+            jobs.start_soon(calling.ground.timers.run)
+            yield calling
             jobs.cancel_scope.cancel()
 
-    def running(self, gate: Gate) -> AbstractAsyncContextManager[Gate]:
-        """Keep the alarms of a gate ringing."""
-        return self._gate(gate)
+    def running(self, calling: Calling) -> AbstractAsyncContextManager[Calling]:
+        """Keep the alarms of calls ringing."""
+        return self._ringing(calling)
 
     def gate(self, tools: Sequence[Tool], policy: str = "", permission: Permission | None = None) -> Gate:
         names = frozenset(each.name for each in tools)
         everything = Permission("worker", names, RiskTier.IRREVERSIBLE, names, RiskTier.IRREVERSIBLE)
+        permissions = Permissions({"task:work": permission or everything})
+        return Gate(tools=ToolRegistry(tools), policy=self.policy(policy), permissions=permissions)
+
+    def calling(self, tools: Sequence[Tool], policy: str = "") -> Calling:
         parsed = self.policy(policy)
-        return Gate(
+        return Calling(
             tools=ToolRegistry(tools),
             policy=parsed,
-            permissions=Permissions({"task:work": permission or everything}),
             ground=Ground(self.world, MemoryStore(), {"out": "/nowhere"}, Timers(self.clock)),
             circuits=Circuits(parsed.breaker),
         )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from casework.actors import Work
+from casework.actors.calling import Calling
 from casework.actors.gate import Gate
 from casework.actors.simulation import SeedReport, run_seed
 from casework.actors.simulation.builtin import BUILT_IN
@@ -37,12 +38,12 @@ Break = Callable[[pytest.MonkeyPatch], Any]
 
 
 def another_try_has_another_key(monkeypatch: pytest.MonkeyPatch) -> Any:
-    look_up = Gate.look_up
+    look_up = Calling.look_up
 
-    async def elsewhere(self: Gate, request: Any, *, idempotency_key: str, call_before: int) -> Any:
+    async def elsewhere(self: Calling, request: Any, *, idempotency_key: str, call_before: int) -> Any:
         return await look_up(self, request, idempotency_key=f"{idempotency_key}-2", call_before=call_before)
 
-    monkeypatch.setattr(Gate, "look_up", elsewhere)
+    monkeypatch.setattr(Calling, "look_up", elsewhere)
     return make_crew()
 
 

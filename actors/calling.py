@@ -1,0 +1,261 @@
+"""The calls of tools: a call that was ruled on is made here, and here is found out what became of one nobody saw end.
+
+Only this file reaches a tool. What a tool raises, or that it takes too long, becomes a result.
+
+    a write ...                                    becomes
+    was not begun (time over, circuit open)        TIMEOUT, UNAVAILABLE: it did not happen
+    raised KnownFailure                            ERROR, UNAVAILABLE: it did not happen
+    returned, and `verify` says yes                its value
+    returned, but `verify` says no, or cannot say  UNKNOWN
+    took too long, or raised anything else         UNKNOWN
+
+It does not know who may call what, what a case does with a result, nor what a tool is for.
+"""
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
+
+import anyio
+from msgspec import Raw, Struct
+
+from casework.actors.bulkhead import Bulkhead
+from casework.actors.declared import decode_declared
+from casework.actors.errors import KnownFailure, UndeclaredFields
+from casework.actors.failures import classify, describe
+from casework.actors.guards import Circuits
+from casework.actors.policy import Policy
+from casework.actors.tools import Tool, ToolContext, ToolRegistry
+from casework.protocols.codec import pack, unpack
+from casework.protocols.errors import ProtocolError
+from casework.protocols.wire import NIL, Cost, FailureKind, RiskTier
+from casework.runtime.seams import MICROS, World
+from casework.runtime.staff import CallRequest, CallResult
+from casework.runtime.store.base import StoreReader
+from casework.runtime.timers import Timers
+
+
+class Tried(Struct, frozen=True, gc=False):
+    """How one try at a tool's body ended."""
+
+    value: object = None
+    failure: FailureKind | None = None
+    message: str = ""
+    begun: bool = True
+    """False: the body was not called."""
+    known: bool = True
+    """False: if it is a write, it may have happened."""
+    retryable: bool = False
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class Ground:
+    """What the gate stands on: the world, what may be read, this run's settings, and the alarms of its timeouts."""
+
+    world: World
+    reader: StoreReader
+    settings: Mapping[str, str]
+    timers: Timers
+
+
+@dataclass(slots=True, eq=False)
+class Calling:
+    """Makes calls; one for each staff, shared by all cases."""
+
+    tools: ToolRegistry
+    policy: Policy
+    ground: Ground
+    circuits: Circuits
+    _new_scope: type[anyio.CancelScope] | None = field(init=False, default=None)
+    _bulkheads: dict[str, Bulkhead] = field(init=False, default_factory=dict[str, Bulkhead])
+
+    async def perform(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
+        """Make an allowed call; `call_before` is in microseconds since the epoch, 0 for a call that may be made late.
+
+        Never raises for what the tool did. If cancelled, a write may have happened.
+        """
+        tool = self.tools.find(request.tool)
+        if tool is None:
+            return CallResult(failure=FailureKind.REFUSED, message=f"no tool {request.tool!r} is registered any more")
+        try:
+            arguments = decode_declared(request.arguments, tool.arguments, f"tool {tool.name}")
+        except (UndeclaredFields, ProtocolError) as error:
+            return CallResult(failure=FailureKind.INVALID, message=describe(error))
+        context = self._context(request, idempotency_key)
+        if tool.tier is RiskTier.READ_ONLY:
+            return await self._read(tool, arguments, context, call_before)
+        if request.undoes:
+            self.ground.world.point("undo.before")
+        tried = await self._try(tool, arguments, context, call_before)
+        if request.undoes:
+            self.ground.world.point("undo.after")
+        return await self._written(tool, arguments, context, tried)
+
+    async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
+        """Find out what became of a write: its value, a failure that says it did not happen, or UNKNOWN.
+
+        `call_before` is the intent's, 0 if it is not at hand; a key that is honoured for a limited time is then not
+        relied upon. If cancelled, ask again.
+        """
+        tool = self.tools.find(request.tool)
+        if tool is None:
+            return _unknown(f"no tool {request.tool!r} is registered any more")
+        try:
+            arguments = decode_declared(request.arguments, tool.arguments, f"tool {tool.name}")
+        except (UndeclaredFields, ProtocolError) as error:
+            return _unknown(describe(error))
+        context = self._context(request, idempotency_key)
+        found = Tried(failure=FailureKind.UNKNOWN, message=f"{tool.name} has no lookup", known=False)
+        if tool.lookup is not None:
+            self.ground.world.point("lookup.before")
+            found = await self._bounded(tool, tool.lookup(arguments, context))
+            self.ground.world.point("lookup.after")
+            if found.failure is None and found.value is not None:
+                return await self._written(tool, arguments, context, found)
+        if self._key_holds(tool, call_before):
+            again = await self._try(tool, arguments, context, 0)
+            if again.begun:
+                return await self._written(tool, arguments, context, again)
+        if found.failure is None and tool.lookup is not None:
+            return await self._settled(tool, arguments, context, call_before)
+        return _unknown(found.message)
+
+    def _context(self, request: CallRequest, idempotency_key: str) -> ToolContext:
+        ground, key = self.ground, request.key
+        return ToolContext(
+            idempotency_key=idempotency_key,
+            world=ground.world,
+            reader=ground.reader,
+            settings=ground.settings,
+            policy=self.policy.settings,
+            tenant=key.tenant,
+            case_id=key.case_id,
+        )
+
+    async def _read(self, tool: Tool, arguments: Struct, context: ToolContext, call_before: int) -> CallResult:
+        retries, tries = self.policy.retry.read_only, 1
+        tried = await self._try(tool, arguments, context, call_before)
+        while tried.failure is not None and tried.retryable and tries < retries.attempts:
+            await self.ground.world.clock.sleep(retries.delay_seconds(tries))
+            tries += 1
+            tried = await self._try(tool, arguments, context, call_before)
+        cost = _cost(tool, context, tries)
+        if tried.failure is not None:
+            return CallResult(failure=tried.failure, message=tried.message, cost=cost, tries=tries)
+        try:
+            return CallResult(value=_encoded(tool, tried.value), cost=cost, tries=tries)
+        except ProtocolError as error:
+            return CallResult(failure=FailureKind.INVALID, message=describe(error), cost=cost, tries=tries)
+
+    async def _written(self, tool: Tool, arguments: Struct, context: ToolContext, tried: Tried) -> CallResult:
+        """Say what became of a write, after `tried`; see the table above."""
+        cost = _cost(tool, context, 1) if tried.begun else Cost()
+        if tried.failure is not None and tried.known:
+            return CallResult(failure=tried.failure, message=tried.message, cost=cost)
+        if tried.failure is not None:
+            return _unknown(tried.message, cost)
+        assert tool.verify is not None, "a write is registered with `verify`"
+        verified = await self._bounded(tool, tool.verify(arguments, tried.value, context))
+        if verified.failure is not None or verified.value is not True:
+            why = verified.message or "what it left is not what it should have left"
+            return _unknown(f"{tool.name} was called, but is not verified: {why}", cost)
+        try:
+            return CallResult(value=_encoded(tool, tried.value), cost=cost)
+        except ProtocolError as error:
+            return _unknown(f"{tool.name} was called, but its value cannot be recorded: {describe(error)}", cost)
+
+    async def _settled(self, tool: Tool, arguments: Struct, context: ToolContext, call_before: int) -> CallResult:
+        """Believe a lookup's no only when nothing that was under way can still appear.
+
+        `call_before` is by the wall's clock of whoever wrote it, which may have been another's or have jumped: it can
+        make the wait longer, as far as it ever lets a call begin later, and never shorter.
+        """
+        clock = self.ground.world.clock
+        wait = tool.timeout_seconds + tool.settling_seconds
+        if call_before:
+            begins = call_before / MICROS - clock.wall_micros() / MICROS
+            wait += min(max(begins, 0.0), self.policy.timeouts.call_within_seconds)
+        if wait > 0:
+            await clock.sleep(wait)
+            assert tool.lookup is not None, "the caller has asked it"
+            found = await self._bounded(tool, tool.lookup(arguments, context))
+            if found.failure is not None:
+                return _unknown(found.message)
+            if found.value is not None:
+                return await self._written(tool, arguments, context, found)
+        return CallResult(failure=FailureKind.UNAVAILABLE, message=f"{tool.name} did not happen, says its lookup")
+
+    async def _try(self, tool: Tool, arguments: Struct, context: ToolContext, call_before: int) -> Tried:
+        """Call a tool's body once, if it may be called now; feeds its circuit."""
+        clock, circuit = self.ground.world.clock, self.circuits.of(tool.name)
+        async with self._bulkhead(tool):
+            if call_before and clock.wall_micros() >= call_before:
+                why = "not called: the time in which it could be is over"
+                return Tried(failure=FailureKind.TIMEOUT, message=why, begun=False)
+            if not circuit.admit(clock.monotonic()):
+                why = f"not called: the circuit of {tool.name} is open"
+                return Tried(failure=FailureKind.UNAVAILABLE, message=why, begun=False, retryable=True)
+            told = False
+            try:
+                self.ground.world.point("effect.before")
+                tried = await self._bounded(tool, tool.body(arguments, context))
+                self.ground.world.point("effect.after")
+                told = True
+            finally:
+                if not told:
+                    circuit.dropped()
+        if tried.failure is None or (tried.known and not tried.retryable):
+            circuit.succeeded()
+        else:
+            circuit.failed(clock.monotonic())
+        return tried
+
+    async def _bounded(self, tool: Tool, call: Awaitable[object]) -> Tried:
+        """Await what a tool does, no longer than it may take; the only place that catches what a tool raises."""
+        # `anyio.CancelScope()` asks each time which event loop runs; the answer does not change.
+        if self._new_scope is None:
+            self._new_scope = type(anyio.CancelScope())
+        with self._new_scope() as scope:
+            alarm = self.ground.timers.after(tool.timeout_seconds, scope.cancel)
+            try:
+                return Tried(await call)
+            except KnownFailure as error:
+                kind, retryable = classify(error)
+                return Tried(failure=kind, message=describe(error), retryable=retryable)
+            except Exception as error:  # noqa: BLE001 - a tool is somebody else's code; what it raises is a result
+                kind, retryable = classify(error)
+                return Tried(failure=kind, message=describe(error), known=False, retryable=retryable)
+            finally:
+                alarm.cancel()
+        why = f"no answer within {tool.timeout_seconds:g} s"
+        return Tried(failure=FailureKind.TIMEOUT, message=why, known=False, retryable=True)
+
+    def _bulkhead(self, tool: Tool) -> Bulkhead:
+        bulkhead = self._bulkheads.get(tool.name)
+        if bulkhead is None:
+            bulkhead = self._bulkheads[tool.name] = Bulkhead(tool.workers)
+        return bulkhead
+
+    def _key_holds(self, tool: Tool, call_before: int) -> bool:
+        """Tell whether the same key again would surely do the thing once."""
+        if not tool.keyed or tool.key_window_seconds == float("inf"):
+            return tool.keyed
+        if not call_before:
+            return False
+        begun = call_before / MICROS - self.policy.timeouts.call_within_seconds
+        return self.ground.world.clock.wall_micros() / MICROS < begun + tool.key_window_seconds
+
+
+def _encoded(tool: Tool, value: object) -> Raw:
+    """Encode what a tool returned, and hold it to what it declared."""
+    raw = pack(value)
+    unpack(raw, tool.returns)
+    return raw
+
+
+def _cost(tool: Tool, context: ToolContext, tries: int) -> Cost:
+    spent = context.micros_spent
+    return Cost(calls=tries, micros=tool.micros_max * tries if spent is None else spent)
+
+
+def _unknown(why: str, cost: Cost | None = None) -> CallResult:
+    return CallResult(value=NIL, failure=FailureKind.UNKNOWN, message=why, cost=cost or Cost())
