@@ -183,7 +183,7 @@ class CaseCell:
         if not self.parked or busy or not self._logbook.empty:
             return
         self._appending = True
-        append = self._logbook.release(self._incarnation.inbox_seen)
+        append = self._logbook.release(self._incarnation.mail.seen)
         self._context.start_soon(self._append, append)
 
     def _read(self) -> None:

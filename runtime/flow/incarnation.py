@@ -35,7 +35,8 @@ from casework.runtime.flow.callhistory import Ended
 from casework.runtime.flow.calls import Calls
 from casework.runtime.flow.chapters import OPERATOR_STEP, WARNING_STEP, ChapterLength, Length, full, warning
 from casework.runtime.flow.engine import Engine
-from casework.runtime.flow.messages import expired, message, read_message, readable
+from casework.runtime.flow.mail import Mail
+from casework.runtime.flow.messages import expired, message, readable
 from casework.runtime.flow.migration import MIGRATED_STEP, wish_key
 from casework.runtime.flow.operations import CallTool, Delegate, NextReport, Park, TakeBack
 from casework.runtime.flow.reckoning import reckon, request_for
@@ -73,9 +74,7 @@ class Incarnation:
         self._alarms = Alarms(services)
         # Reviews past their time: they end once the inbox was read since, for a decision may be in it.
         self._overdue: set[str] = set()
-        self._inbox: dict[str, tuple[InboxItem, Entry | None]] = {}
-        self._consumed: set[str] = set()
-        self.inbox_seen = 0  #: highest inbox position that was read
+        self.mail = Mail()  #: what is in its inbox, as far as it was read
         self._heard = False
         self._chapter = ChapterLength(chapter)
         self.halted = ""  #: why it goes no further, once it does not
@@ -110,7 +109,7 @@ class Incarnation:
             if engine.outputs or engine.abandoned:
                 self._take_outputs(engine)
                 self._drop_abandoned(engine)
-            moved = self._start_waiting(engine) or (bool(self._inbox) and self._match_inbox(engine))
+            moved = self._start_waiting(engine) or (bool(self.mail) and self._match_inbox(engine))
             moved = moved or bool(engine.outputs or engine.abandoned) or reckon(engine, self._calls.history, services)
         if engine.finished and self._going() and not self._calls.writing:
             if engine.turning is None:
@@ -145,15 +144,11 @@ class Incarnation:
 
         `complete` tells that nothing came since that somebody knew of when it was read.
         """
-        for item in items:
-            self.inbox_seen = max(self.inbox_seen, item.position)
-            if item.id not in self._consumed and item.id not in self._inbox:
-                entry = read_message(item)
-                self._inbox[item.id] = item, entry
-                # What came before this incarnation has had its try already.
-                self.anew = self.anew or (self._heard and self._tries_again(entry))
-                if isinstance(entry, Arrived) and entry.key == wish_key(self._services.key.case_id):
-                    self.wish = item, entry
+        for item, entry in self.mail.take_in(items):
+            # What came before this incarnation has had its try already.
+            self.anew = self.anew or (self._heard and self._tries_again(entry))
+            if isinstance(entry, Arrived) and entry.key == wish_key(self._services.key.case_id):
+                self.wish = item, entry
         self._heard = True
         self.settle()
         if complete:
@@ -324,7 +319,7 @@ class Incarnation:
 
     def _match_inbox(self, engine: Engine) -> bool:
         """Consume the first message that somebody waits for; tell whether there was one."""
-        return any(self._take_message(engine, item, entry) for item, entry in list(self._inbox.values()))
+        return any(self._take_message(engine, item, entry) for item, entry in self.mail.waiting())
 
     def _take_message(self, engine: Engine, item: InboxItem, entry: Entry | None) -> bool:
         match entry:
@@ -381,8 +376,7 @@ class Incarnation:
         self._late("a decision came when nothing waited for it any more")
 
     def _consume(self, item: InboxItem) -> None:
-        del self._inbox[item.id]
-        self._consumed.add(item.id)
+        self.mail.consume(item)
         self._services.logbook.consume(item.id)
 
     def _late(self, text: str) -> None:
@@ -393,8 +387,8 @@ class Incarnation:
         if isinstance(error, ForeignAwait) or (error is not None and not isinstance(error, FlowError)):
             self.halt(f"{type(error).__name__}: {error}")
             return
-        if self._inbox:
-            self._late(f"{len(self._inbox)} messages were not read before the case closed")
+        if self.mail:
+            self._late(f"{len(self.mail)} messages were not read before the case closed")
         self.closed = closing(engine.value, error)
         self._services.logbook.write("case", self.closed)
         self._calls.close()

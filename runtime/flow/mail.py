@@ -1,0 +1,52 @@
+"""What waits in a case's inbox, as far as one incarnation of it has read it, and what of that it has consumed.
+
+It does not know who waits for a message, nor what becomes of one.
+"""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from casework.protocols.records import Arrived, Entry
+from casework.runtime.flow.messages import read_message
+from casework.runtime.store.base import InboxItem
+
+#: An item, and what it says; None where it cannot be read.
+Message: TypeAlias = tuple[InboxItem, Entry | None]
+
+
+class Mail:
+    """The messages of one incarnation of a case."""
+
+    def __init__(self) -> None:
+        self.seen = 0  #: highest inbox position that was read
+        self._waiting: dict[str, Message] = {}
+        self._consumed: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def take_in(self, items: Sequence[InboxItem]) -> list[Message]:
+        """Hear what is in the inbox, and give what is new; what was consumed before is passed over."""
+        fresh: list[Message] = []
+        for item in items:
+            self.seen = max(self.seen, item.position)
+            if item.id not in self._consumed and item.id not in self._waiting:
+                read = self._waiting[item.id] = item, read_message(item)
+                fresh.append(read)
+        return fresh
+
+    def waiting(self) -> list[Message]:
+        """Give what nobody has consumed, in order."""
+        return list(self._waiting.values())
+
+    def consume(self, item: InboxItem) -> None:
+        """Take a message out."""
+        del self._waiting[item.id]
+        self._consumed.add(item.id)
+
+    def followed_by(self, item: InboxItem, key: str) -> bool:
+        """Say whether something arrived under a key after an item."""
+        return any(
+            isinstance(entry, Arrived) and entry.key == key and later.position > item.position
+            for later, entry in self._waiting.values()
+        )
