@@ -10,10 +10,11 @@ import inspect
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Generic, TypeAlias, TypeVar, cast
+from typing import Final, Generic, TypeVar, cast
 
 from msgspec import Struct
 
+from casework.actors.criteria import Criterion, Examination
 from casework.actors.declared import decode_declared
 from casework.actors.desk import Desk, InHand
 from casework.actors.errors import CallRefused, CrewInvalid, WorkFailed
@@ -23,6 +24,7 @@ from casework.protocols.codec import decode_call_answered, decode_task, encode, 
 from casework.protocols.errors import CaseworkError
 from casework.protocols.wire import (
     CallAsked,
+    Checked,
     Completed,
     Evidence,
     Failed,
@@ -41,9 +43,6 @@ T = TypeVar("T")
 
 #: Tasks that one agent does at the same moment, unless it says otherwise.
 WORKERS: Final = 8
-
-#: A named predicate over a task's value.
-Criterion: TypeAlias = Callable[..., bool]
 
 
 @dataclass(slots=True, frozen=True)
@@ -184,17 +183,21 @@ class AgentBehavior:
         for criterion in task.success_criteria:
             if criterion.name not in self.equipment.criteria:
                 return self._failed(work, FailureKind.REFUSED, f"the crew has no criterion {criterion.name!r}"), False
+        examination = Examination(self.equipment.criteria, task, work.attempt, work.case)
         try:
-            return await self._answer(known, work), False
+            return await self._answer(known, work, examination), False
         except BaseException as raised:
             error, passing = blame(raised)
             if error is None or passing is not None:
                 raise
             kind, retryable = classify(error)
-            failed = self._failed(work, kind, describe(error), retryable=retryable)
-            return failed, not isinstance(error, CaseworkError)
+            asking, message = examination.asking, describe(error)
+            if asking:
+                message = f"criterion {asking!r} cannot be told: {message}"
+            failed = self._failed(work, kind, message, retryable=retryable, checked=examination.verdict())
+            return failed, not (asking or isinstance(error, CaseworkError))
 
-    async def _answer(self, known: Skill, work: Work) -> Outcome:
+    async def _answer(self, known: Skill, work: Work, examination: Examination) -> Outcome:
         task = work.task
         inputs = decode_declared(task.inputs, known.inputs, f"skill {task.task}")
         given = await known.function(inputs, work)
@@ -203,9 +206,7 @@ class AgentBehavior:
             raise WorkFailed(f"confidence {answer.confidence} is not between 0 and 1", kind=FailureKind.INVALID)
         value = pack(answer.value)
         unpack(value, known.returns)
-        for criterion in task.success_criteria:
-            if not self.equipment.criteria[criterion.name](answer.value):
-                raise WorkFailed(f"criterion {criterion.name!r} is not met", kind=FailureKind.CRITERION)
+        await examination.hold(answer.value, inputs)
         return Completed(
             task_id=task.id,
             value=value,
@@ -213,9 +214,18 @@ class AgentBehavior:
             evidence=answer.evidence,
             agent=self.agent.title,
             attempt=work.attempt,
+            checked=examination.verdict(),
         )
 
-    def _failed(self, work: Work, kind: FailureKind, message: str, *, retryable: bool = False) -> Failed:
+    def _failed(
+        self,
+        work: Work,
+        kind: FailureKind,
+        message: str,
+        *,
+        retryable: bool = False,
+        checked: tuple[Checked, ...] = (),
+    ) -> Failed:
         return Failed(
             task_id=work.task.id,
             kind=kind,
@@ -223,4 +233,5 @@ class AgentBehavior:
             retryable=retryable,
             agent=self.agent.title,
             attempt=work.attempt,
+            checked=checked,
         )

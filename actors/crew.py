@@ -11,8 +11,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias, TypeVar, final
 
-from casework.actors.agent import Agent, AgentBehavior, Criterion, Equipment
+from casework.actors.agent import Agent, AgentBehavior, Equipment
 from casework.actors.calling import Calling, Ground
+from casework.actors.criteria import Criterion
 from casework.actors.declared import is_struct
 from casework.actors.desk import Desk
 from casework.actors.errors import CrewInvalid

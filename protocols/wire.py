@@ -70,6 +70,16 @@ class Criterion(Struct, frozen=True, kw_only=True, array_like=True):
     name: str
 
 
+class Checked(Struct, frozen=True, kw_only=True, array_like=True):
+    """What was found of one success criterion of a task."""
+
+    name: str
+    met: bool
+    """False as well where it could not be told."""
+    read: tuple[str, ...] = ()
+    """What was read again to tell: of each call its step and the SHA-256 of its value, with a space between them."""
+
+
 class Task(Struct, frozen=True, kw_only=True, tag="task", omit_defaults=True):
     """The handoff contract: the only way to give an agent work. A missing term means: not sent."""
 
@@ -130,6 +140,8 @@ class Completed(Struct, frozen=True, kw_only=True, tag="completed", omit_default
     agent: str = ""
     """Name and version of the agent that did it."""
     attempt: int = 1
+    checked: tuple[Checked, ...] = ()
+    """Its success criteria, in the order in which they were asked."""
 
 
 class Failed(Struct, frozen=True, kw_only=True, tag="failed", omit_defaults=True):
@@ -143,18 +155,22 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed", omit_defaults=True
     cost: Cost = Cost()
     agent: str = ""
     attempt: int = 1
+    checked: tuple[Checked, ...] = ()
+    """Those success criteria that were asked; the last is the one that was missed, if that is why it failed."""
 
 
 Outcome = Completed | Failed
 
 
-class CallAsked(Struct, frozen=True, kw_only=True, tag="call_asked"):
+class CallAsked(Struct, frozen=True, kw_only=True, tag="call_asked", omit_defaults=True):
     """An agent asks its case for one tool call inside the scope of its task."""
 
     task_id: str
     attempt: int
     tool: str
     arguments: Raw
+    criterion: str = ""
+    """The success criterion that wants to know, which may only read; empty for the agent's own work."""
 
 
 class CallAnswered(Struct, frozen=True, kw_only=True, tag="call_answered", omit_defaults=True):
@@ -163,6 +179,14 @@ class CallAnswered(Struct, frozen=True, kw_only=True, tag="call_answered", omit_
     value: Raw = NIL
     failure: FailureKind | None = None
     message: str = ""
+    step_id: str = ""
+    """The step that the call is, where it has a value."""
+
+
+def unmet(task: Task, outcome: Completed) -> tuple[str, ...]:
+    """Name the success criteria of a task that its outcome does not say were met."""
+    met = {checked.name for checked in outcome.checked if checked.met}
+    return tuple(criterion.name for criterion in task.success_criteria if criterion.name not in met)
 
 
 def missing_terms(task: Task) -> tuple[str, ...]:

@@ -29,7 +29,9 @@ from casework.protocols.wire import (
     FailureKind,
     OnStop,
     Outcome,
+    RiskTier,
     Task,
+    unmet,
 )
 from casework.runtime.flow.callhistory import Ended
 from casework.runtime.flow.calls import Calls
@@ -104,6 +106,11 @@ class Tasks:
         if work.unasked and isinstance(outcome, Completed):
             self._skipped(work, attempt)
             return
+        if isinstance(outcome, Completed):
+            unproven = unmet(work.task, outcome)
+            if unproven:
+                outcome = _unproven(outcome, unproven)
+                frame = encode(outcome)
         self._services.world.point("task.answered")
         self._still(work)
         route = self._services.staff.routed(work.task.id)
@@ -124,7 +131,7 @@ class Tasks:
         if work is None or work.idle or work.attempt != asked.attempt:
             answer(encode(CallAnswered(failure=FailureKind.REFUSED, message="the task has moved on")))
             return
-        step_id = work.inner(asked.tool)
+        step_id = work.inner(f"{asked.criterion}/{asked.tool}" if asked.criterion else asked.tool)
         # An attempt before may have made the same write, whether or not it lived to hear of it: it is that one.
         made = self._calls.history.made(work.earlier(step_id), bytes(asked.arguments))
         step_id = made or step_id
@@ -295,7 +302,8 @@ class Tasks:
         grant = Grant(
             caller=f"task:{task.task}",
             tools_allowed=task.tools_allowed,
-            risk_tier=task.risk_tier,
+            # What tells whether work is done changes nothing, whatever the work itself may.
+            risk_tier=RiskTier.READ_ONLY if asked.criterion else task.risk_tier,
             calls_left=task.budget.calls - len(work.spent.keys() - {step_id}),
             micros_left=task.budget.micros - self._bound(work, step_id),
             purpose=task.purpose,
@@ -318,7 +326,7 @@ class Tasks:
         if isinstance(ended, Call) and ended.failure is not None:
             answer(encode(CallAnswered(failure=ended.failure, message=ended.message)))
         else:
-            answer(encode(CallAnswered(value=ended.value)))
+            answer(encode(CallAnswered(value=ended.value, step_id=step_id)))
 
     def _suspend(self, work: TaskWork, step_id: str) -> None:
         self._still(work)
@@ -354,6 +362,19 @@ class Tasks:
             return
         self._services.staff.recall(work.task.id)
         self._locally(work, FailureKind.ERROR, f"the agent diverged: {what}", retryable=True)
+
+
+def _unproven(outcome: Completed, criteria: Sequence[str]) -> Failed:
+    """Make of a task that was handed in as done, but is not shown to be, one that failed."""
+    return Failed(
+        task_id=outcome.task_id,
+        kind=FailureKind.CRITERION,
+        message=f"handed in as done, but not shown to meet {', '.join(criteria)}",
+        cost=outcome.cost,
+        agent=outcome.agent,
+        attempt=outcome.attempt,
+        checked=outcome.checked,
+    )
 
 
 def _nobody(_step_id: str, _outcome: Outcome, _frame: bytes) -> None:

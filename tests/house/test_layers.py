@@ -32,8 +32,8 @@ FLOORS = {
     ),
     "casework.actors": (
         "errors", "failures", "declared", "policy", "permissions", "guards", "bulkhead", "tools", "intake", "gate",
-        "calling", "desk", "retry", "undoing", "review", "agent", "staff", "supervisor", "patterns", "crew", "timeline",
-        "trace", "simulation",
+        "calling", "desk", "retry", "undoing", "review", "criteria", "agent", "staff", "supervisor", "patterns", "crew",
+        "timeline", "trace", "simulation",
         "gateway", "console", "cli",
     ),
     "casework.actors.patterns": (

@@ -23,6 +23,7 @@ RECEIPT: Final = wire.Evidence(ref="input:receipts/bon-001.pdf", sha256="ab" * 3
 ALLOWED: Final = records.Verdict(allowed=True, rule="allowed", policy_hash="cd" * 16)
 CHANGED: Final = pack({"amount": "12.34", "reason": "mended"})
 BOOKING: Final = pack({"category": "travel", "vat": "6.70", "lines": [9, 21], "sure": True, "note": None})
+READ: Final = f"categorise:posted/read_receipt {'ab' * 32}"
 SPENT: Final = wire.Cost(calls=2, micros=1500)
 
 SAMPLES: Final[tuple[Struct, ...]] = (
@@ -64,6 +65,7 @@ SAMPLES: Final[tuple[Struct, ...]] = (
         cost=SPENT,
         agent="receipts/1",
         attempt=2,
+        checked=(wire.Checked(name="posted", met=True, read=(READ,)),),
     ),
     wire.Failed(
         task_id="t-1",
@@ -73,9 +75,15 @@ SAMPLES: Final[tuple[Struct, ...]] = (
         cost=SPENT,
         agent="receipts/1",
         attempt=3,
+        checked=(wire.Checked(name="posted", met=False, read=(READ,)),),
     ),
-    wire.CallAsked(task_id="t-1", attempt=1, tool="read_receipt", arguments=BOOKING),
-    wire.CallAnswered(value=BOOKING, failure=wire.FailureKind.REFUSED, message="the policy denies it"),
+    wire.CallAsked(task_id="t-1", attempt=1, tool="read_receipt", arguments=BOOKING, criterion="posted"),
+    wire.CallAnswered(
+        value=BOOKING,
+        failure=wire.FailureKind.REFUSED,
+        message="the policy denies it",
+        step_id="categorise:posted/read_receipt",
+    ),
     records.Call(
         tool="read_receipt",
         arguments=BOOKING,

@@ -16,6 +16,7 @@ from casework.protocols.codec import decode_call_answered, decode_task, encode, 
 from casework.protocols.records import Decision, Verdict
 from casework.protocols.wire import (
     CallAsked,
+    Checked,
     Completed,
     Failed,
     FailureKind,
@@ -107,7 +108,8 @@ class SmallStaff:
                 task_id=task.id, kind=FailureKind.ERROR, message=str(error), retryable=True, attempt=attempt
             )
         else:
-            outcome = Completed(task_id=task.id, value=pack(value), attempt=attempt, agent="doer/1")
+            checked = tuple(Checked(name=criterion.name, met=True) for criterion in task.success_criteria)
+            outcome = Completed(task_id=task.id, value=pack(value), attempt=attempt, agent="doer/1", checked=checked)
         case.outcome(encode(outcome), attempt=attempt)
 
     def recall(self, task_id: str) -> None:
