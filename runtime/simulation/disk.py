@@ -26,6 +26,7 @@ from casework.runtime.simulation.messages import Messages
 from casework.runtime.simulation.mischief import Mischief
 from casework.runtime.simulation.process import PROCESS, Phase, Process
 from casework.runtime.simulation.world import Machine, SimulatedClock, alive
+from casework.runtime.store.accounts import Draw
 from casework.runtime.store.base import (
     Append,
     AppendResult,
@@ -33,6 +34,8 @@ from casework.runtime.store.base import (
     CaseStatus,
     DecideResult,
     DeliverResult,
+    DrawResult,
+    LimitResult,
     Opening,
     OpenResult,
     Store,
@@ -202,6 +205,15 @@ class DiskView:
         return await self._answered(
             "decide", lambda: self._disk.inner.decide(review_id, proposal_hash, frame, now), review_id[:12]
         )
+
+    async def set_limit(self, name: str, limit_micros: int, *, by: str, at: int, only_new: bool = False) -> LimitResult:
+        """Set a limit; the answer may be that nobody knows."""
+        set_limit = partial(self._disk.inner.set_limit, name, limit_micros, by=by, at=at, only_new=only_new)
+        return await self._answered("set_limit", set_limit, name)
+
+    async def draw(self, draw: Draw) -> DrawResult:
+        """Draw; the answer may be that nobody knows."""
+        return await self._answered("draw", lambda: self._disk.inner.draw(draw), draw.id)
 
     async def _answered(
         self, name: str, call: Callable[[], Awaitable[T]], about: str = ""

@@ -122,15 +122,22 @@ class AccountReader(Protocol):
         ...
 
 
-class AccountKeeper(Protocol):
-    """What the owner of the store may do with accounts; settlements come with appends."""
+class LimitSetter(Protocol):
+    """What a person may do with accounts."""
 
-    async def set_limit(self, name: str, limit_micros: int, *, by: str, at: int) -> "Account | Unavailable | Unknown":
+    async def set_limit(
+        self, name: str, limit_micros: int, *, by: str, at: int, only_new: bool = False
+    ) -> "Account | Unavailable | Unknown":
         """Set an account's limit, which makes an account that is not there; gives the account as it stands then.
 
-        If cancelled, it may or may not have been set; to set it again is one more entry and does no harm.
+        With `only_new` an account that is there keeps the limit that it has. If cancelled, it may or may not have been
+        set; to set it again is one more entry and does no harm.
         """
         ...
+
+
+class AccountKeeper(LimitSetter, Protocol):
+    """What the owner of the store may do with accounts; settlements come with appends."""
 
     async def draw(self, draw: Draw) -> "Drawn | Overdrawn | DrawRefused | Unavailable | Unknown":
         """Reserve an amount of several accounts at once, all or none; durable when it returns `Drawn`.

@@ -21,6 +21,7 @@ from casework.runtime.store.accounts import (
     AccountReader,
     Drawn,
     DrawRefused,
+    LimitSetter,
     Overdrawn,
     Settlement,
 )
@@ -311,7 +312,7 @@ class StoreReader(AccountReader, Protocol):
         ...
 
 
-class StoreDoor(Protocol):
+class StoreDoor(LimitSetter, Protocol):
     """What somebody who does not own the case may write."""
 
     async def deliver(self, tenant: str, target: str, item_id: str, frame: bytes) -> DeliverResult:
@@ -325,8 +326,8 @@ class StoreDoor(Protocol):
     async def decide(self, review_id: str, proposal_hash: str, frame: bytes, now: int) -> DecideResult:
         """Decide an open review by compare-and-set: `frame` is the `Decided` record, `proposal_hash` what was seen.
 
-        The review must be open, not expired at `now`, and its proposal hash equal. The decision goes into the
-        case's inbox in the same transaction, under the id `decided:<review id>`.
+        It must be open, not expired at `now`, its hash equal. In the same transaction the decision goes into the inbox
+        of the case, under the id `decided:<review id>`.
         """
         ...
 
@@ -374,10 +375,7 @@ class Store(StoreReader, StoreDoor, AccountKeeper, Taker, Protocol):
         ...
 
     async def append(self, append: Append) -> AppendResult:
-        """Append to one case; durable when it returns `Appended`.
-
-        Concurrent appends of many cases share one commit. If cancelled, treat it as `Unknown`.
-        """
+        """Append to one case, many in one commit; durable when it returns `Appended`. If cancelled: `Unknown`."""
         ...
 
     async def inbox(self, key: CaseKey) -> Sequence[InboxItem]:

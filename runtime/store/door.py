@@ -18,6 +18,7 @@ from anyio.abc import SocketListener, SocketStream, TaskStatus
 
 from casework.protocols.errors import FrameInvalid, ProtocolError
 from casework.runtime.errors import StoreError, StoreUnavailable
+from casework.runtime.store import ledger_rules
 from casework.runtime.store.base import StoreDoor
 from casework.runtime.store.door_wire import (
     MAKING,
@@ -28,6 +29,7 @@ from casework.runtime.store.door_wire import (
     Failing,
     Invalid,
     Kept,
+    LimitAsked,
     Reply,
     Request,
     SettleAsked,
@@ -158,6 +160,11 @@ class DoorServer:
             case ArtifactAsked():
                 await self._store.put_artifact(request.sha256, request.data)
                 return Kept()
+            case LimitAsked(name=name, limit_micros=micros, by=by, at=at, only_new=only_new):
+                fault = ledger_rules.limit_fault(name, micros, by, at)
+                if fault:
+                    return Invalid(expected="limit", why=fault)
+                return answer(await self._store.set_limit(name, micros, by=by, at=at, only_new=only_new))
             case SettleAsked():
                 return Settled(idle=await self._settle(request.timeout_seconds))
 

@@ -13,6 +13,7 @@ from anyio.abc import SocketStream
 
 from casework.protocols.errors import FrameInvalid, FrameTooLarge
 from casework.runtime.errors import StoreUnavailable
+from casework.runtime.store.accounts import Account
 from casework.runtime.store.base import (
     DecideResult,
     DecisionRefused,
@@ -20,6 +21,7 @@ from casework.runtime.store.base import (
     Delivered,
     DeliverResult,
     Duplicate,
+    LimitResult,
     Nobody,
     Unavailable,
     Unknown,
@@ -34,6 +36,7 @@ from casework.runtime.store.door_wire import (
     Failing,
     Invalid,
     Kept,
+    LimitAsked,
     Reply,
     Request,
     Result,
@@ -115,6 +118,21 @@ class DoorClient:
         reply = await self._ask(ArtifactAsked(sha256=sha256, data=data), ANSWER_SECONDS_MAX)
         if not isinstance(reply, Kept):
             raise StoreUnavailable(self._url, _why(reply))
+
+    async def set_limit(self, name: str, limit_micros: int, *, by: str, at: int, only_new: bool = False) -> LimitResult:
+        """Set an account's limit.
+
+        Raises:
+            StoreUnavailable: there is no owner; nothing happened.
+            FrameInvalid: it is no limit.
+
+        If cancelled, it may or may not have been set; to set it again does no harm.
+        """
+        asked = LimitAsked(name=name, limit_micros=limit_micros, by=by, at=at, only_new=only_new)
+        result = await self._write(asked)
+        if not isinstance(result, Account | Unavailable | Unknown):
+            raise FrameInvalid("answer to a limit", type(result).__name__)
+        return result
 
     async def settle(self, timeout_seconds: float) -> bool:
         """Wait until the owner's runtime has nothing to do; False if it still had when the time was over.

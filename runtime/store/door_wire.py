@@ -28,6 +28,7 @@ from msgspec import Raw, Struct
 from casework.protocols.codec import FRAME_DEPTH_MAX, check_frame
 from casework.protocols.depth import deeper_than
 from casework.protocols.errors import FrameInvalid, FrameTooDeep, FrameTooLarge
+from casework.runtime.store.accounts import Account
 from casework.runtime.store.base import (
     DecideResult,
     DecisionRefused,
@@ -35,6 +36,7 @@ from casework.runtime.store.base import (
     Delivered,
     DeliverResult,
     Duplicate,
+    LimitResult,
     Nobody,
     Unavailable,
     Unknown,
@@ -79,6 +81,16 @@ class ArtifactAsked(Struct, frozen=True, kw_only=True, tag="put_artifact"):
     data: bytes
 
 
+class LimitAsked(Struct, frozen=True, kw_only=True, tag="set_limit"):
+    """Set an account's limit."""
+
+    name: str
+    limit_micros: int
+    by: str
+    at: int
+    only_new: bool = False
+
+
 class SettleAsked(Struct, frozen=True, kw_only=True, tag="settle"):
     """Say when the owner's runtime has nothing to do any more."""
 
@@ -116,13 +128,13 @@ class Failing(Struct, frozen=True, kw_only=True, tag="failing"):
     certain: bool
 
 
-Request = DeliverAsked | DecideAsked | ArtifactAsked | SettleAsked
+Request = DeliverAsked | DecideAsked | ArtifactAsked | LimitAsked | SettleAsked
 Reply = Answer | Kept | Settled | Invalid | Failing
-Result = DeliverResult | DecideResult
+Result = DeliverResult | DecideResult | LimitResult
 
 _RESULTS: Final[dict[str, type[Result]]] = {
     type_.__name__: type_
-    for type_ in (Delivered, Duplicate, Nobody, DecisionTaken, DecisionRefused, Unavailable, Unknown)
+    for type_ in (Delivered, Duplicate, Nobody, DecisionTaken, DecisionRefused, Account, Unavailable, Unknown)
 }
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _REQUEST: Final = msgspec.msgpack.Decoder[Request](Request)

@@ -32,13 +32,22 @@ MICROS_MAX: Final = 10**15
 ACCOUNTS_MAX: Final = 8
 
 
+def limit_fault(name: str, limit_micros: int, by: str, at: int) -> str:
+    """Say why something is no limit, or nothing."""
+    checks = (
+        (bool(name), "an account has a name"),
+        (storable(name + by), "a name is a text"),
+        (0 <= limit_micros <= MICROS_MAX, "a limit is an amount"),
+        (bool(by), "somebody sets a limit"),
+        (0 <= at <= INTEGER_MAX, "the moment of an entry is not before the epoch"),
+    )
+    return next((why for fine, why in checks if not fine), "")
+
+
 def assert_limit(name: str, limit_micros: int, by: str, at: int) -> None:
     """Assert that a limit is what its maker promised."""
-    assert name, "an account has a name"
-    assert storable(name + by), "a name is a text"
-    assert 0 <= limit_micros <= MICROS_MAX, "a limit is an amount"
-    assert by, "somebody sets a limit"
-    assert 0 <= at <= INTEGER_MAX, "the moment of an entry is not before the epoch"
+    fault = limit_fault(name, limit_micros, by, at)
+    assert not fault, fault
 
 
 def assert_draw(draw: Draw) -> None:

@@ -37,11 +37,13 @@ class MemoryAccounts:
         await anyio.lowlevel.checkpoint()
         return list(self._ledgers.get(name, ()))
 
-    async def set_limit(self, name: str, limit_micros: int, *, by: str, at: int) -> Account:
+    async def set_limit(self, name: str, limit_micros: int, *, by: str, at: int, only_new: bool = False) -> Account:
         """Set an account's limit, which makes an account that is not there."""
         ledger_rules.assert_limit(name, limit_micros, by, at)
         await anyio.lowlevel.checkpoint()
         account = self._accounts.get(name, Account(name))
+        if only_new and account.next_seq:
+            return account
         return self._enter(*ledger_rules.with_limit(account, limit_micros, by=by, at=at))
 
     async def draw(self, draw: Draw) -> Drawn | Overdrawn | DrawRefused:

@@ -281,10 +281,10 @@ class PostgresStore:
         assert isinstance(answer, AppendResult), "each call has its own kinds of answers"
         return answer
 
-    async def set_limit(self, name: str, limit_micros: int, *, by: str, at: int) -> LimitResult:
+    async def set_limit(self, name: str, limit_micros: int, *, by: str, at: int, only_new: bool = False) -> LimitResult:
         """Set an account's limit; if cancelled, it may or may not have been set."""
         ledger_rules.assert_limit(name, limit_micros, by, at)
-        answer = await self._ask(Limit(name, limit_micros, by, at))
+        answer = await self._ask(Limit(name, limit_micros, by, at, only_new))
         assert isinstance(answer, LimitResult), "each call has its own kinds of answers"
         return answer
 

@@ -138,6 +138,8 @@ class Books:
     def set_limit(self, limit: Limit) -> Account:
         """Enter a limit."""
         account = self._accounts[limit.name]
+        if limit.only_new and account.next_seq:
+            return account
         return self._enter(*ledger_rules.with_limit(account, limit.micros, by=limit.by, at=limit.at))
 
     def draw(self, draw: Draw) -> object:

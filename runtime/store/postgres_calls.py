@@ -91,12 +91,13 @@ class Retain:
 
 @dataclass(slots=True, frozen=True)
 class Limit:
-    """Set an account's limit."""
+    """Set an account's limit; with `only_new` one that is there keeps its own."""
 
     name: str
     micros: int
     by: str
     at: int
+    only_new: bool = False
 
 
 Asked: TypeAlias = (

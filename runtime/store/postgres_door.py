@@ -13,7 +13,7 @@ import anyio
 
 from casework.runtime.errors import StoreUnavailable
 from casework.runtime.seams import World
-from casework.runtime.store.base import DecideResult, DeliverResult
+from casework.runtime.store.base import DecideResult, DeliverResult, LimitResult
 from casework.runtime.store.postgres import PostgresStore
 from casework.runtime.store.postgres_url import PostgresAddress
 
@@ -55,6 +55,11 @@ class PostgresDoor:
         """Decide an open review by compare-and-set; as the store does it."""
         async with self._opened() as store:
             return await store.decide(review_id, proposal_hash, frame, now)
+
+    async def set_limit(self, name: str, limit_micros: int, *, by: str, at: int, only_new: bool = False) -> LimitResult:
+        """Set an account's limit; as the store does it."""
+        async with self._opened() as store:
+            return await store.set_limit(name, limit_micros, by=by, at=at, only_new=only_new)
 
     async def put_artifact(self, sha256: str, data: bytes) -> None:
         """Keep bytes under their content hash; as the store does it."""

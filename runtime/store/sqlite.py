@@ -266,10 +266,11 @@ class SqliteStore:
         except StoreUnavailable as error:
             return Unavailable(error.why)
 
-    async def set_limit(self, name: str, limit_micros: int, *, by: str, at: int) -> LimitResult:
+    async def set_limit(self, name: str, limit_micros: int, *, by: str, at: int, only_new: bool = False) -> LimitResult:
         """Set an account's limit; if cancelled, it may or may not have been set."""
         ledger_rules.assert_limit(name, limit_micros, by, at)
-        return await self._typed(lambda link, _: sqlite_accounts.set_limit(link, name, limit_micros, by, at))
+        set_limit = partial(sqlite_accounts.set_limit, by=by, at=at, only_new=only_new)
+        return await self._typed(lambda link, _: set_limit(link, name, limit_micros))
 
     async def draw(self, draw: Draw) -> DrawResult:
         """Reserve an amount of several accounts at once, all or none; if cancelled, it may or may not be drawn."""

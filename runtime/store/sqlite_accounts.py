@@ -60,9 +60,13 @@ def ledger(connection: sqlite3.Connection, name: str) -> Sequence[LedgerEntry]:
     return [LedgerEntry(seq, EntryKind(str(kind)), *rest) for seq, kind, *rest in rows]
 
 
-def set_limit(connection: sqlite3.Connection, name: str, limit_micros: int, by: str, at: int) -> Account:
+def set_limit(
+    connection: sqlite3.Connection, name: str, limit_micros: int, *, by: str, at: int, only_new: bool
+) -> Account:
     """Set an account's limit, which makes an account that is not there."""
     there = account(connection, name) or Account(name)
+    if only_new and there.next_seq:
+        return there
     return _enter(connection, *ledger_rules.with_limit(there, limit_micros, by=by, at=at))
 
 

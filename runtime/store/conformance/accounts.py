@@ -91,6 +91,15 @@ class AccountConformance:
         assert await store.draw(drawing("d2", 1)) == Drawn("d2")
         assert [entry.by for entry in await store.ledger(TENANT_ACCOUNT)] == [WHO, "", "bob", "bob", ""]
 
+    async def test_a_limit_for_new_accounts_leaves_one_that_is_there_as_it_is(self, store: Store) -> None:
+        made = await store.set_limit(TENANT_ACCOUNT, 100, by="policy", at=NOW, only_new=True)
+        assert isinstance(made, Account)
+        assert (made.limit_micros, made.next_seq) == (100, 1)
+        assert await store.set_limit(TENANT_ACCOUNT, 7, by="policy", at=NOW, only_new=True) == made
+        raised = await store.set_limit(TENANT_ACCOUNT, 200, by=WHO, at=NOW)
+        assert await store.set_limit(TENANT_ACCOUNT, 7, by="policy", at=NOW, only_new=True) == raised
+        assert [entry.by for entry in await store.ledger(TENANT_ACCOUNT)] == ["policy", WHO]
+
     async def test_accounts_come_by_name(self, store: Store) -> None:
         for name in ("b", "a/x", "a"):
             await store.set_limit(name, 1, by=WHO, at=NOW)

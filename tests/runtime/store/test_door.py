@@ -17,6 +17,7 @@ from casework.protocols.errors import FrameInvalid, FrameTooDeep, FrameTooLarge
 from casework.runtime.errors import StoreUnavailable
 from casework.runtime.seams import World
 from casework.runtime.store import door
+from casework.runtime.store.accounts import Account
 from casework.runtime.store.base import (
     DecisionRefused,
     DecisionTaken,
@@ -118,6 +119,25 @@ async def test_artifacts_of_many_megabytes_go_through_the_door(store: Store, cli
             await client.put_artifact(digest(data).hex(), b"other")
         with pytest.raises(FrameTooLarge):
             await client.put_artifact("00", bytes(ARTIFACT_BYTES_MAX + 1))
+
+
+async def test_limits_are_set_through_the_door_and_say_who_set_them(store: Store, client: DoorClient) -> None:
+    with anyio.fail_after(5):
+        account = await client.set_limit("tenant/acme", 100, by="ann", at=NOW)
+        assert account == await store.account("tenant/acme")
+        assert isinstance(account, Account)
+        assert (account.limit_micros, (await store.ledger("tenant/acme"))[0].by) == (100, "ann")
+        assert await client.set_limit("tenant/acme", 7, by="policy", at=NOW, only_new=True) == account
+
+
+@pytest.mark.parametrize(
+    ("name", "micros", "by"), [("", 1, "ann"), ("a", -1, "ann"), ("a", 10**16, "ann"), ("a", 1, "")]
+)
+async def test_what_is_no_limit_is_refused_through_the_door(
+    client: DoorClient, name: str, micros: int, by: str
+) -> None:
+    with anyio.fail_after(5), pytest.raises(FrameInvalid, match="limit"):
+        await client.set_limit(name, micros, by=by, at=NOW)
 
 
 async def test_a_frame_that_is_no_delivery_is_refused_through_the_door(store: Store, client: DoorClient) -> None:
