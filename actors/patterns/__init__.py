@@ -4,6 +4,8 @@ from casework.actors.patterns.base import Assignment as Assignment
 from casework.actors.patterns.base import Code as Code
 from casework.actors.patterns.base import Edge as Edge
 from casework.actors.patterns.base import Pattern as Pattern
+from casework.actors.patterns.flows import declaring as declaring
+from casework.actors.patterns.flows import pattern_flow as pattern_flow
 from casework.actors.patterns.terms import Terms as Terms
 
-__all__ = ["Assignment", "Code", "Edge", "Pattern", "Terms"]
+__all__ = ["Assignment", "Code", "Edge", "Pattern", "Terms", "declaring", "pattern_flow"]

@@ -326,6 +326,8 @@ class Flow:
     source_hash: str
     tools: tuple[str, ...] = ()
     """Tools that the flow may call itself."""
+    declaration: object = field(default=None, compare=False, repr=False)
+    """What it says of itself, to whoever made it; the runtime does not look at it."""
 
     @classmethod
     def of(

@@ -37,7 +37,7 @@ FLOORS = {
         "gateway", "console", "cli",
     ),
     "casework.actors.patterns": (
-        "terms", "base",
+        "terms", "base", "walk", "description", "flows",
     ),
     "casework.actors.simulation": (
         "effects", "report", "finished", "scenario", "builtin", "wired", "people", "run", "points", "sources",
