@@ -14,6 +14,7 @@ from typing import Final
 from msgspec import Raw
 
 from casework.protocols.codec import decode_entry, plain
+from casework.protocols.effects import Effect
 from casework.protocols.errors import FrameUnknown, ProtocolError
 from casework.protocols.records import (
     Arrived,
@@ -26,7 +27,6 @@ from casework.protocols.records import (
     Decision,
     Done,
     Drawn,
-    Effect,
     Fired,
     Halted,
     Intent,

@@ -11,7 +11,7 @@ from typing import Final, TypeGuard, get_args
 
 from msgspec import Raw, Struct
 
-from casework.protocols.records import Effect
+from casework.protocols.effects import Effect
 from casework.protocols.wire import Evidence, OnStop, RiskTier
 
 

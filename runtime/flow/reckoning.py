@@ -10,7 +10,8 @@ from typing import Final
 from msgspec import Raw
 from msgspec.structs import replace
 
-from casework.protocols.records import Done, Intent, Reckoned, Standing, Undone, Write
+from casework.protocols.effects import Standing, Write
+from casework.protocols.records import Done, Intent, Reckoned, Undone
 from casework.protocols.wire import RiskTier
 from casework.runtime.flow.callhistory import CallHistory
 from casework.runtime.flow.engine import Engine

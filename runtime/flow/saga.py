@@ -20,7 +20,8 @@ from typing import Final, Self, cast, final
 from msgspec import Raw
 
 from casework.protocols.codec import pack
-from casework.protocols.records import Decided, Effect, Partial, Reckoned, ReviewAction, Standing, Write
+from casework.protocols.effects import Effect, Standing, Write
+from casework.protocols.records import Decided, Partial, Reckoned, ReviewAction
 from casework.protocols.wire import Completed, FailureKind, RiskTier
 from casework.runtime.errors import CallFailed, CaseCancelled, FlowError, ReviewRejected
 from casework.runtime.flow.operations import (

@@ -5,6 +5,7 @@ import pytest
 
 from casework.actors.timeline import VALUE_CHARS_MAX, timeline
 from casework.protocols.codec import encode, kind_of, pack
+from casework.protocols.effects import Effect, Standing, Write
 from casework.protocols.records import (
     Arrived,
     Call,
@@ -17,7 +18,6 @@ from casework.protocols.records import (
     Decision,
     Done,
     Drawn,
-    Effect,
     Entry,
     Fired,
     Halted,
@@ -32,7 +32,6 @@ from casework.protocols.records import (
     Review,
     ReviewAction,
     Sent,
-    Standing,
     Stopped,
     Timer,
     Undone,
@@ -40,7 +39,6 @@ from casework.protocols.records import (
     Verdict,
     Withdrawn,
     Won,
-    Write,
 )
 from casework.protocols.wire import Budget, Completed, Evidence, Failed, FailureKind, OnStop, RiskTier, Task
 from casework.runtime.store.base import Record

@@ -8,7 +8,7 @@ from sources import HOME, HOUSES, files, imports, module_name, shown
 #: Rooms of each floor from the top down. A floor is a package; a room is a module or package directly in it.
 #: A room that is not listed may stand anywhere, but may close no circle.
 FLOORS = {
-    "casework.protocols": ("errors", "wire", "records", "codec", "jsonrpc", "sse", "auth", "a2a", "mcp"),
+    "casework.protocols": ("errors", "wire", "effects", "records", "codec", "jsonrpc", "sse", "auth", "a2a", "mcp"),
     "casework.runtime": (
         "errors", "seams", "parking", "wakeup", "timers", "traceparent", "telemetry_table", "telemetry_sdk",
         "telemetry_export", "telemetry_spans", "telemetry", "lifecycle", "supervision", "reply", "mailbox", "deadlines",

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from casework.actors.calling import Calling
 from casework.actors.desk import Desk
 from casework.actors.gate import Gate
-from casework.protocols.records import Decided, Fired, ReviewAction, Standing, Write
+from casework.protocols.effects import Standing, Write
+from casework.protocols.records import Decided, Fired, ReviewAction
 from casework.protocols.wire import FailureKind
 from casework.runtime.flow import replay, saga
 from casework.runtime.flow.alarms import Alarms
@@ -39,7 +40,6 @@ from casework.runtime.store.base import (
     InboxItem,
     Unavailable,
 )
-from casework.runtime.store.memory import MemoryStore
 from tests.support.simulated_office_run import bombs_run, crowd_run, desk_run, trips_run
 from tests.support.simulated_service import bank_run
 
@@ -77,7 +77,7 @@ def nothing_is_fenced(patch: Patch) -> None:
 
 
 def a_claim_raises_no_epoch(patch: Patch) -> None:
-    claim = MemoryStore.claim
+    claim = memory.MemoryStore.claim
 
     async def same(self: Any, node: str, **terms: Any) -> Any:
         given = await claim(self, node, **terms)
@@ -86,11 +86,11 @@ def a_claim_raises_no_epoch(patch: Patch) -> None:
             case.row = replace(case.row, epoch=max(1, case.row.epoch - 1))
         return replace(given, cases=[replace(each, row=self._cases[each.row.key].row) for each in given.cases])
 
-    patch.setattr(MemoryStore, "claim", same)
+    patch.setattr(memory.MemoryStore, "claim", same)
 
 
 def leases_of_others_count_for_nothing(patch: Patch) -> None:
-    claimable = MemoryStore._claimable
+    claimable = memory.MemoryStore._claimable
 
     def everything(self: Any, node: str, limit: int, now: int) -> Any:
         leases, self._leases = self._leases, {}
@@ -99,7 +99,7 @@ def leases_of_others_count_for_nothing(patch: Patch) -> None:
         finally:
             self._leases = leases
 
-    patch.setattr(MemoryStore, "_claimable", everything)
+    patch.setattr(memory.MemoryStore, "_claimable", everything)
 
 
 def messages_come_again(patch: Patch) -> None:
@@ -112,7 +112,7 @@ def messages_come_again(patch: Patch) -> None:
         case.had[item.id] = target
         return True
 
-    patch.setattr(MemoryStore, "_put", put)
+    patch.setattr(memory.MemoryStore, "_put", put)
 
 
 def what_is_read_is_taken_out_at_once(patch: Patch) -> None:
@@ -128,7 +128,7 @@ def what_is_read_is_taken_out_at_once(patch: Patch) -> None:
         return given
 
     hand_out = memory._claimed
-    patch.setattr(MemoryStore, "inbox", inbox)
+    patch.setattr(memory.MemoryStore, "inbox", inbox)
     patch.setattr(memory, "_claimed", claimed)
 
 

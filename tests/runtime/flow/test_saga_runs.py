@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from casework.protocols.codec import decode_entry, plain
-from casework.protocols.records import Closed, Done, Effect, Intent, Partial, ReviewAction, Standing, Write
+from casework.protocols.effects import Effect, Standing, Write
+from casework.protocols.records import Closed, Done, Intent, Partial, ReviewAction
 from casework.protocols.wire import RiskTier
 from casework.runtime.errors import CallFailed
 from casework.runtime.flow.case import Case
