@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from anyio.abc import TaskStatus
 
 from casework.runtime.errors import StoreInvalid, StoreUnavailable
-from casework.runtime.seams import World
-from casework.runtime.store.base import Store, StoreDoor, StoreReader
+from casework.runtime.seams import MICROS, World
+from casework.runtime.store.base import CaseStatus, Store, StoreDoor, StoreReader, WaitKind
 from casework.runtime.store.memory import MemoryStore
 from casework.runtime.store.postgres_url import POSTGRES, PostgresAddress, masked, postgres_address
 
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 MEMORY: Final = "memory:"
 SQLITE: Final = "sqlite:///"
-#: Seconds between two looks at whether a store that others work on has come to rest.
+#: Seconds between two looks at whether a store has come to rest.
 LOOK_SECONDS: Final = 0.2
+#: Seconds for which short waits of cases are waited for in all: another try at an undo, a pause of a flow.
+SHORT_SECONDS: Final = 5.0
 
 
 class StoreService(Protocol):
@@ -124,14 +126,16 @@ def door_server(store: Store) -> StoreService | None:
 async def wait_settled(store: Store, idle: Callable[[], Awaitable[None]], world: World) -> None:
     """Wait until no case of a store can go on without something from outside, whoever holds it.
 
-    `idle` waits for the runtime of this process, which is all there is unless others may work on the store as well:
-    they may be at it, or have been killed and hold their cases until their lease is over.
+    A case that goes on within `SHORT_SECONDS` by itself is waited for, one that sleeps for longer is not. `idle` waits
+    for the runtime of this process, which is all there is unless others may work on the store as well: they may be at
+    it, or have been killed and hold their cases until their lease is over.
     A store that cannot be asked just now is waited for.
     """
-    shared = _shared(store)
+    shared, clock = _shared(store), world.clock
+    soon = clock.wall_micros() + int(SHORT_SECONDS * MICROS)
     await idle()
-    while shared is not None and await _unsettled(shared):
-        await world.clock.sleep(LOOK_SECONDS)
+    while (shared is not None and await _unsettled(shared)) or await _resting(store, soon):
+        await clock.sleep(LOOK_SECONDS)
         await idle()
 
 
@@ -166,6 +170,15 @@ async def _unsettled(store: "PostgresStore") -> bool:
         return await store.unsettled()
     except StoreUnavailable:
         return True
+
+
+async def _resting(reader: StoreReader, soon: int) -> bool:
+    """Tell whether a case rests that goes on by itself before a moment."""
+    try:
+        rows = await reader.cases(status=CaseStatus.PARKED)
+    except StoreUnavailable:
+        return False
+    return any(wait.kind is WaitKind.TIMER and wait.due < soon for row in rows for wait in row.waits)
 
 
 async def _open_postgres(url: str, world: World) -> Store:
