@@ -44,6 +44,10 @@ class Opened(Struct, frozen=True, kw_only=True, tag="opened", omit_defaults=True
     trace: str = ""
     """W3C traceparent that the whole case belongs to."""
     purpose: str = ""
+    project: str = ""
+    """Whose budget its calls draw from, beside those of agent, case and tenant; empty: of no project."""
+    user: str = ""
+    """For whom it works; empty: for nobody who has a budget."""
 
 
 class Verdict(Struct, frozen=True, kw_only=True, array_like=True):
@@ -84,6 +88,10 @@ class Intent(Struct, frozen=True, kw_only=True, tag="intent", omit_defaults=True
     """A person changed the arguments before approving them."""
     undoes: str = ""
     """Step of the write that this one undoes; empty for any other."""
+    accounts: tuple[str, ...] = ()
+    """The budgets from which it draws `micros` right before it is made, under the id that `draw_id` gives its step."""
+    micros: int = 0
+    """The most that it can cost, in millionths."""
 
 
 class Done(Struct, frozen=True, kw_only=True, tag="done", omit_defaults=True):
@@ -102,6 +110,8 @@ class Undone(Struct, frozen=True, kw_only=True, tag="undone", omit_defaults=True
     tool: str
     kind: FailureKind
     message: str
+    cost: Cost = Cost()
+    """What it cost all the same."""
 
 
 class Review(Struct, frozen=True, kw_only=True, tag="review", omit_defaults=True):
@@ -290,6 +300,8 @@ class Chapter(Struct, frozen=True, kw_only=True, tag="chapter", omit_defaults=Tr
     parent: str = ""
     trace: str = ""
     purpose: str = ""
+    project: str = ""
+    user: str = ""
 
 
 class Migrated(Struct, frozen=True, kw_only=True, tag="migrated", omit_defaults=True):

@@ -19,7 +19,7 @@ import anyio
 import msgspec
 
 from casework.protocols.codec import encode, pack, plain
-from casework.protocols.records import Arrived, Cancel, Closed, Decided, Opened, ReviewAction
+from casework.protocols.records import Arrived, Cancel, Closed, Decided, ReviewAction
 from casework.protocols.wire import NIL, Evidence
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.delivery import awaited_key
@@ -27,7 +27,7 @@ from casework.runtime.errors import FlowUnknown, MigrationRefused, Stopping, Sto
 from casework.runtime.flow.case import CASE_ID, Flow
 from casework.runtime.flow.household import household
 from casework.runtime.flow.migration import difference, flow_of_version, wish_key, write_wish
-from casework.runtime.flow.opening import opening
+from casework.runtime.flow.opening import About, first_entry, opening
 from casework.runtime.flow.reading import Reader
 from casework.runtime.node import Node, NodeStatistics
 from casework.runtime.retention import ended_with
@@ -201,8 +201,12 @@ class Runtime:
             raise Stopping
         return self._telemetry
 
-    async def open(self, flow: str, case_id: str, inputs: msgspec.Struct, *, purpose: str = "") -> CaseKey:
+    async def open(
+        self, flow: str, case_id: str, inputs: msgspec.Struct, *, purpose: str = "", project: str = "", user: str = ""
+    ) -> CaseKey:
         """Open a case; it is durable when this returns. Opening it again changes nothing.
+
+        Its calls draw from the budgets of `project` and `user` too, where they are named.
 
         Raises:
             FlowUnknown: the crew has no such flow.
@@ -220,16 +224,9 @@ class Runtime:
             raise ValueError(f"flow {flow!r} takes {known.inputs.__name__}, not {type(inputs).__name__}")
         assert self._staff is not None, "an entered runtime has its staff"
         world, key = self._world, CaseKey(self._tenant, case_id)
-        opened = Opened(
-            flow=known.name,
-            version=known.version,
-            source_hash=known.source_hash,
-            crew=self._crew.name,
-            inputs=pack(inputs),
-            policy_hash=self._staff.policy_hash,
-            trace=self.telemetry.case_opened(known.name, case_id, world.ids.new()),
-            purpose=purpose or known.name,
-        )
+        about, policy_hash = About(purpose or known.name, project, user), self._staff.policy_hash
+        trace = self.telemetry.case_opened(known.name, case_id, world.ids.new())
+        opened = first_entry(known, pack(inputs), about, crew=self._crew.name, policy_hash=policy_hash, trace=trace)
         result = await self.node.open(opening(key, opened, world.clock.wall_micros()))
         if isinstance(result, Unavailable | Unknown):
             raise StoreUnavailable(self.store.url, result.why)

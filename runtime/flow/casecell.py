@@ -27,7 +27,7 @@ from casework.runtime.flow.incarnation import Incarnation
 from casework.runtime.flow.logbook import Logbook
 from casework.runtime.flow.messages import report
 from casework.runtime.flow.migration import weigh
-from casework.runtime.flow.opening import opening
+from casework.runtime.flow.opening import About, first_entry, opening
 from casework.runtime.flow.reading import Reader, Reading, next_chapter, unread
 from casework.runtime.flow.services import Services
 from casework.runtime.mailbox import Envelope
@@ -246,21 +246,19 @@ class CaseCell:
                 self._end()
 
     def _opening(self, child: Child, parent: Opened) -> Opening:
-        """Make the opening of a child case; it belongs to its parent's trace and purpose."""
+        """Make the opening of a child case; it is for what its parent is for."""
         flow = self._house.flows.get(child.flow)
         if flow is None:
             raise FlowUnknown(child.flow, "", "the crew has no flow of that name")
         unpack(child.inputs, flow.inputs)
-        opened = Opened(
-            flow=flow.name,
-            version=flow.version,
-            source_hash=flow.source_hash,
+        opened = first_entry(
+            flow,
+            child.inputs,
+            About(parent.purpose, parent.project, parent.user),
             crew=self._house.crew,
-            inputs=child.inputs,
             policy_hash=self._house.staff.policy_hash,
             parent=self.key.case_id,
             trace=parent.trace,
-            purpose=parent.purpose,
         )
         return opening(self.key._replace(case_id=child.case_id), opened, self._house.world.clock.wall_micros())
 

@@ -3,9 +3,41 @@
 It does not know who opens it.
 """
 
+from typing import NamedTuple
+
+from msgspec import Raw
+
 from casework.protocols.codec import encode, kind_of
 from casework.protocols.records import Opened
+from casework.runtime.flow.case import Flow
 from casework.runtime.store.base import CaseKey, Opening, Record
+
+
+class About(NamedTuple):
+    """What a case is for: why data may be looked at, and whose budgets its calls draw from."""
+
+    purpose: str
+    project: str
+    user: str
+
+
+def first_entry(
+    flow: Flow, inputs: Raw, about: About, *, crew: str, policy_hash: str, trace: str, parent: str = ""
+) -> Opened:
+    """Make the first entry of a case of a flow, in the version that the crew has now."""
+    return Opened(
+        flow=flow.name,
+        version=flow.version,
+        source_hash=flow.source_hash,
+        crew=crew,
+        inputs=inputs,
+        policy_hash=policy_hash,
+        parent=parent,
+        trace=trace,
+        purpose=about.purpose,
+        project=about.project,
+        user=about.user,
+    )
 
 
 def opening(key: CaseKey, opened: Opened, at: int) -> Opening:

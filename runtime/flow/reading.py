@@ -117,6 +117,8 @@ def next_chapter(reading: Reading, row: CaseRow, state: Raw, inputs: type[object
         parent=opened.parent,
         trace=opened.trace,
         purpose=opened.purpose,
+        project=opened.project,
+        user=opened.user,
     )
 
 
@@ -132,6 +134,8 @@ def reopened(chapter: Chapter) -> Opened:
         parent=chapter.parent,
         trace=chapter.trace,
         purpose=chapter.purpose,
+        project=chapter.project,
+        user=chapter.user,
     )
 
 

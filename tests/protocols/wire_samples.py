@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from casework.protocols import records, wire
+from casework.protocols import effects, records, wire
 from casework.protocols.codec import encode, kind_of, pack, plain_entry
 
 FOLDER: Final = Path(__file__).parent.parent / "fixtures" / "wire"
@@ -37,6 +37,8 @@ SAMPLES: Final[tuple[Struct, ...]] = (
         parent="2026Q2",
         trace=TRACE,
         purpose="bookkeeping",
+        project="2026-q3",
+        user="ann",
     ),
     wire.Task(
         id="t-1",
@@ -104,9 +106,11 @@ SAMPLES: Final[tuple[Struct, ...]] = (
         verdict=ALLOWED,
         edited=True,
         undoes="pay",
+        accounts=("agent/acme/clerk", "tenant/acme"),
+        micros=2500,
     ),
     records.Done(tool="write_overview", value=BOOKING, cost=SPENT, found_by="lookup"),
-    records.Undone(tool="write_overview", kind=wire.FailureKind.UNKNOWN, message="no answer"),
+    records.Undone(tool="write_overview", kind=wire.FailureKind.UNKNOWN, message="no answer", cost=SPENT),
     records.Review(
         id="r-1",
         title="What is this?",
@@ -173,6 +177,8 @@ SAMPLES: Final[tuple[Struct, ...]] = (
         parent="2026",
         trace="00-" + "1" * 32 + "-" + "2" * 16 + "-01",
         purpose="bookkeeping",
+        project="2026-q3",
+        user="ann",
     ),
     records.Migrated(
         version="2",
@@ -184,21 +190,21 @@ SAMPLES: Final[tuple[Struct, ...]] = (
     ),
     records.Reckoned(
         writes=(
-            records.Write(
+            effects.Write(
                 step_id="saga/label.buy",
                 tool="label.buy",
                 key="56" * 16,
                 why="the undo was not called",
-                standing=records.Standing.DONE,
+                standing=effects.Standing.DONE,
                 undo="label.cancel",
                 delays=(0.2, 0.4),
             ),
         )
     ),
     records.Partial(
-        done=(records.Effect(step_id="saga/pay", tool="pay", key="78" * 16, why="no tool undoes pay"),),
-        undone=(records.Effect(step_id="saga/label.buy", tool="label.buy", key="56" * 16),),
-        unknown=(records.Effect(step_id="saga/mail", tool="mail", key="90" * 16, why="nobody knows"),),
+        done=(effects.Effect(step_id="saga/pay", tool="pay", key="78" * 16, why="no tool undoes pay"),),
+        undone=(effects.Effect(step_id="saga/label.buy", tool="label.buy", key="56" * 16),),
+        unknown=(effects.Effect(step_id="saga/mail", tool="mail", key="90" * 16, why="nobody knows"),),
     ),
     records.Closed(result=records.CaseResult.PARTIAL, value=BOOKING, error="write_overview is unknown"),
 )
