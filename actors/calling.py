@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 import anyio
 from msgspec import Raw, Struct
 
+from casework.actors.breaker import Circuits
 from casework.actors.bulkhead import Bulkhead
 from casework.actors.declared import decode_declared
 from casework.actors.errors import KnownFailure, UndeclaredFields
 from casework.actors.failures import classify, describe
-from casework.actors.guards import Circuits
 from casework.actors.policy import Policy
 from casework.actors.tools import Tool, ToolContext, ToolRegistry
 from casework.protocols.codec import pack, unpack
@@ -186,27 +186,38 @@ class Calling:
 
     async def _try(self, tool: Tool, arguments: Struct, context: ToolContext, call_before: int) -> Tried:
         """Call a tool's body once, if it may be called now; feeds its circuit."""
+        bulkhead = self._bulkhead(tool)
+        if not bulkhead.enter_nowait():
+            await bulkhead.enter(context.tenant)
+        try:
+            return await self._admitted(tool, arguments, context, call_before)
+        finally:
+            bulkhead.leave()
+
+    async def _admitted(self, tool: Tool, arguments: Struct, context: ToolContext, call_before: int) -> Tried:
         clock, circuit = self.ground.world.clock, self.circuits.of(tool.name)
-        async with self._bulkhead(tool):
-            if call_before and clock.wall_micros() >= call_before:
-                why = "not called: the time in which it could be is over"
-                return Tried(failure=FailureKind.TIMEOUT, message=why, begun=False)
-            if not circuit.admit(clock.monotonic()):
-                why = f"not called: the circuit of {tool.name} is open"
-                return Tried(failure=FailureKind.UNAVAILABLE, message=why, begun=False, retryable=True)
-            told = False
-            try:
-                self.ground.world.point("effect.before")
-                tried = await self._bounded(tool, tool.body(arguments, context))
-                self.ground.world.point("effect.after")
-                told = True
-            finally:
-                if not told:
-                    circuit.dropped()
+        if call_before and clock.wall_micros() >= call_before:
+            why = "not called: the time in which it could be is over"
+            return Tried(failure=FailureKind.TIMEOUT, message=why, begun=False)
+        begun, spent = clock.monotonic(), context.micros_spent
+        if not circuit.admit(begun):
+            why = f"not called: the circuit of {tool.name} is open"
+            return Tried(failure=FailureKind.UNAVAILABLE, message=why, begun=False, retryable=True)
+        told = False
+        try:
+            self.ground.world.point("effect.before")
+            tried = await self._bounded(tool, tool.body(arguments, context))
+            self.ground.world.point("effect.after")
+            told = True
+        finally:
+            if not told:
+                circuit.dropped()
+        now = clock.monotonic() if circuit.timed or tried.failure is not None else begun
+        micros = _micros(tool, spent, context.micros_spent) if tool.micros_max else 0
         if tried.failure is None or (tried.known and not tried.retryable):
-            circuit.succeeded()
+            circuit.succeeded(now, now - begun, micros)
         else:
-            circuit.failed(clock.monotonic())
+            circuit.failed(now, now - begun, micros)
         return tried
 
     async def _bounded(self, tool: Tool, call: Awaitable[object]) -> Tried:
@@ -255,6 +266,11 @@ def _encoded(tool: Tool, value: object) -> Raw:
 def _cost(tool: Tool, context: ToolContext, tries: int) -> Cost:
     spent = context.micros_spent
     return Cost(calls=tries, micros=tool.micros_max * tries if spent is None else spent)
+
+
+def _micros(tool: Tool, before: int | None, after: int | None) -> int:
+    """Say what one try cost, from what its context had spent before and after."""
+    return tool.micros_max if after == before else (after or 0) - (before or 0)
 
 
 def _unknown(why: str, cost: Cost | None = None) -> CallResult:

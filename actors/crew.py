@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeAlias, TypeVar, final
 
 from casework.actors.agent import Agent, AgentBehavior, Equipment
+from casework.actors.breaker import Circuits
 from casework.actors.calling import Calling, Ground
 from casework.actors.criteria import Criterion
 from casework.actors.declared import is_struct
@@ -19,10 +20,10 @@ from casework.actors.desk import Desk
 from casework.actors.errors import CrewInvalid
 from casework.actors.failures import describe
 from casework.actors.gate import Gate
-from casework.actors.guards import Circuits
 from casework.actors.intake import Intake
 from casework.actors.permissions import Permission, Permissions
-from casework.actors.policy import Limits, Policy, load_policy
+from casework.actors.policy import Limits, Policy, load_policy, of_kind
+from casework.actors.repeats import Bounces
 from casework.actors.staff import CrewStaff
 from casework.actors.supervisor import Freed, Roster, SupervisorBehavior
 from casework.actors.tools import Tool, ToolRegistry
@@ -112,12 +113,17 @@ class Crew:
     @asynccontextmanager
     async def _staffed(self, system: System, ground: Ground, telemetry: Telemetry) -> AsyncGenerator[CrewStaff, None]:
         policy, clock = self.policy, ground.world.clock
-        agent_circuits = Circuits(policy.breaker)
+        agent_circuits = Circuits(policy.breaker, of_kind("agent", policy.breakers))
         desk = Desk(agent_circuits)
         equipment = Equipment(self.criteria, ground.settings, policy.settings, desk)
         workers = {agent.name: _spawn_workers(system, agent, equipment) for agent in self.agents.values()}
         gate = Gate(tools=self.tools, policy=policy, permissions=self._permissions())
-        calling = Calling(tools=self.tools, policy=policy, ground=ground, circuits=Circuits(policy.breaker))
+        calling = Calling(
+            tools=self.tools,
+            policy=policy,
+            ground=ground,
+            circuits=Circuits(policy.breaker, of_kind("tool", policy.breakers)),
+        )
         roster = Roster(self.skills, workers, policy.bounds.pending_max)
         supervisor = system.spawn(
             "supervisor",
@@ -128,7 +134,7 @@ class Crew:
         telemetry.before_expose(lambda: telemetry.mailbox_depth("supervisor", desk.statistics().waiting))
         refs = [supervisor, *(ref for group in workers.values() for ref in group.values())]
         try:
-            yield CrewStaff(gate, calling, desk, supervisor, clock, agent_circuits)
+            yield CrewStaff(gate, calling, desk, supervisor, clock, agent_circuits, Bounces(policy.bounds.bounces_max))
         finally:
             desk.recall_all()
             for ref in refs:

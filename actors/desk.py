@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import anyio
 
-from casework.actors.guards import Circuits
+from casework.actors.breaker import Circuits
 from casework.protocols.records import Decision
 from casework.protocols.wire import Completed, Failed, FailureKind, Task
 from casework.runtime.staff import CaseRef
@@ -38,6 +38,8 @@ class InHand:
     agent: str = ""
     """The agent it was routed to, empty while it waits."""
     worker: str = ""
+    since: float = 0.0
+    """When it was given to a worker, in monotonic seconds."""
     begun: bool = False
     recalled: bool = False
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
@@ -74,6 +76,8 @@ class Desk:
         self._busy: dict[str, InHand] = {}
         self._routes: OrderedDict[str, Routed] = OrderedDict()
         self._done = self._failed = 0
+        self.stale = 0
+        """Attempts that were dropped while they waited, and wait still; whoever lets them go sets it to 0."""
         self.freed: Callable[[str], None] = _nobody
         """Called with the agent's name when one of its workers becomes free while something waits."""
 
@@ -103,10 +107,11 @@ class Desk:
         assert worker not in self._busy, "a worker does one task at a time"
         in_hand.worker = worker
         self._busy[worker] = in_hand
-        self._routes[in_hand.task.id] = Routed(in_hand.agent, in_hand.due, decision)
-        self._routes.move_to_end(in_hand.task.id)
-        if len(self._routes) > ROUTES_MAX:
-            self._routes.popitem(last=False)
+        self._remember(in_hand.task.id, Routed(in_hand.agent, in_hand.due, decision))
+
+    def refused(self, task_id: str, decision: Decision) -> None:
+        """Hear that nobody was given a task, and why."""
+        self._remember(task_id, Routed("", -math.inf, decision))
 
     def begun(self, frame: bytes, attempt: int, worker: str) -> InHand | None:
         """Give the attempt that a worker may begin, or None when nobody wants it any more."""
@@ -122,15 +127,16 @@ class Desk:
         if fault is None and not in_hand.recalled:
             circuit.dropped()
         elif fault:
-            circuit.failed(now)
+            circuit.failed(now, now - in_hand.since)
         elif fault is False:
-            circuit.succeeded()
+            circuit.succeeded(now, now - in_hand.since)
         self._forget(in_hand)
         self._free(in_hand)
 
     def drop(self, in_hand: InHand) -> None:
         """Hear that an attempt will not be worked on."""
         in_hand.recalled = True
+        self.stale += not in_hand.worker
         self._forget(in_hand)
 
     def recall(self, task_id: str) -> None:
@@ -170,6 +176,12 @@ class Desk:
     def statistics(self) -> DeskStatistics:
         """Give what lies on the desk."""
         return DeskStatistics(len(self.unrouted()), len(self._busy), self._done, self._failed)
+
+    def _remember(self, task_id: str, routed: Routed) -> None:
+        self._routes[task_id] = routed
+        self._routes.move_to_end(task_id)
+        if len(self._routes) > ROUTES_MAX:
+            self._routes.popitem(last=False)
 
     def _forget(self, in_hand: InHand) -> None:
         if self._in_hand.get((in_hand.frame, in_hand.attempt)) is in_hand:

@@ -12,14 +12,14 @@ from msgspec import Raw
 from casework.actors.declared import decode_declared
 from casework.actors.errors import UndeclaredFields
 from casework.actors.failures import describe
-from casework.actors.guards import Repeats
 from casework.actors.permissions import Permission, Permissions
 from casework.actors.policy import Policy, policy_hash
+from casework.actors.repeats import Repeats
 from casework.actors.tools import Tool, ToolRegistry
-from casework.protocols.codec import Plain, digest, plain
+from casework.protocols.codec import Plain, plain
 from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Verdict
-from casework.runtime.staff import CallRequest, Ruling
+from casework.runtime.staff import CallRequest, CallResult, Ruling
 
 #: The rule of a call that nothing speaks against.
 ALLOWED: Final = "allowed"
@@ -67,6 +67,13 @@ class Gate:
             call_within_seconds=self.policy.timeouts.call_within_seconds,
         )
 
+    def heard(self, request: CallRequest, result: CallResult) -> None:
+        """Hear what a call gave that was let through: one that gives something new is no loop."""
+        step_id, inner, _ = request.step_id.partition(":")
+        if inner:
+            given = hash((result.failure, bytes(result.value)))
+            self._repeats.ended((*request.key, step_id), _call(request), request.step_id, given)
+
     def _denial(self, request: CallRequest, tool: Tool | None) -> Denial | None:
         """Give the first rule that says no, in the order in which they are asked."""
         name, grant = request.tool, request.grant
@@ -94,12 +101,16 @@ class Gate:
         step_id, inner, _ = request.step_id.partition(":")
         if not inner:
             return None
-        scope = f"{request.key.tenant}/{request.key.case_id}/{step_id}"
-        call = f"{request.tool}/{digest(request.arguments).hex()}"
         most = self.policy.bounds.repeats_max
-        if self._repeats.count(scope, call, request.step_id) > most:
-            return Denial("loop", f"the same call was asked for more than {most} times in one task")
+        if self._repeats.count((*request.key, step_id), _call(request), request.step_id) > most:
+            return Denial(
+                "loop", f"the same call, with the same result, was asked for more than {most} times in one task"
+            )
         return None
+
+
+def _call(request: CallRequest) -> tuple[str, int]:
+    return request.tool, hash(bytes(request.arguments))
 
 
 def _permitted(tool: Tool, permission: Permission, request: CallRequest) -> Denial | None:

@@ -6,9 +6,10 @@ at that moment. It does not know which tools and agents there are; the crew chec
 
 import hashlib
 import tomllib
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct, field
@@ -25,6 +26,11 @@ SettingValue: TypeAlias = (
 FILE_BYTES_MAX: Final = 1 << 20
 #: Digits of a policy's hash.
 HASH_DIGITS: Final = 32
+#: What a circuit may stand before.
+KINDS: Final = ("agent", "tool", "model")
+BY_KIND: Final = f"name it {', '.join(f'{kind}:NAME' for kind in KINDS[:-1])} or {KINDS[-1]}:NAME"
+
+T = TypeVar("T")
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,7 +99,17 @@ class Breaking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When a circuit opens, and for how long."""
 
     failures: int = 5
-    """So many failures within the window open it."""
+    """So many failures within the window open it, ..."""
+    failure_rate: float = 0.5
+    """... if they are at least this part of the calls within it."""
+    slow_seconds: float = 0.0
+    """A call that takes so long is slow; 0: none is."""
+    slow_rate: float = 0.5
+    """This part of the calls being slow opens it, ..."""
+    micros_max: int = 0
+    """... and so does a window in which they cost more, in millionths; 0: whatever they cost ..."""
+    calls_min: int = 10
+    """... once there were so many calls."""
     window_seconds: float = 60.0
     open_seconds: float = 30.0
     probes: int = 1
@@ -104,7 +120,9 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Bounds on what may pile up or go round in circles."""
 
     repeats_max: int = 3
-    """Calls of one tool with the same arguments within one task, or by one flow."""
+    """Calls of one tool with the same arguments and the same result within one task."""
+    bounces_max: int = 3
+    """Times that a case may send the same two things in turn to the same two skills, with the same outcomes."""
     pending_max: int = 1000
     """Tasks that wait for a free agent; more are refused."""
 
@@ -122,6 +140,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     retry: RetryTable = RetryTable()
     timeouts: Timeouts = Timeouts()
     breaker: Breaking = Breaking()
+    breakers: dict[str, Breaking] = field(default_factory=dict[str, Breaking])
+    """Circuits with settings of their own, by `agent:NAME`, `tool:NAME` or `model:NAME`."""
     bounds: Bounds = Bounds()
     settings: dict[str, SettingValue] = field(default_factory=dict[str, SettingValue])
     """Figures that the crew's own rules use, such as warning levels."""
@@ -175,16 +195,37 @@ def parse_policy(text: str, *, file: str = "policy") -> Policy:
     return policy
 
 
+def of_kind(kind: str, named: Mapping[str, T]) -> dict[str, T]:
+    """Give what is named `kind:NAME`, by its name."""
+    return {name.partition(":")[2]: each for name, each in named.items() if _kind(name) == kind}
+
+
+def _kind(name: str) -> str:
+    kind, _, rest = name.partition(":")
+    return kind if rest else ""
+
+
+def _breaking(each: Breaking) -> list[tuple[bool, str]]:
+    whole = min(each.failures, each.probes, each.calls_min) >= 1 and min(each.window_seconds, each.open_seconds) > 0
+    return [
+        (whole, "failures, calls_min, probes, window_seconds and open_seconds must be above 0"),
+        (min(each.slow_seconds, each.micros_max) >= 0, "slow_seconds and micros_max must not be negative"),
+        (0 <= each.failure_rate <= 1 and 0 < each.slow_rate <= 1, "its rates must be from 0 to 1"),
+    ]
+
+
 def _check(policy: Policy, file: str) -> None:
     retries = (("retry.read_only", policy.retry.read_only), ("retry.reversible", policy.retry.reversible))
     times = (("timeouts.default_seconds", policy.timeouts.default_seconds), *policy.timeouts.tasks.items())
-    breaker, bounds = policy.breaker, policy.bounds
-    breaking = min(breaker.failures, breaker.probes) >= 1 and min(breaker.window_seconds, breaker.open_seconds) > 0
+    bounds = policy.bounds
+    bounded = min(bounds.repeats_max, bounds.bounces_max, bounds.pending_max) >= 1
+    circuits = {"breaker": policy.breaker, **{f"breakers.{name}": each for name, each in policy.breakers.items()}}
     checks = [
         ("name", bool(policy.name), "a policy needs a name"),
         ("timeouts.call_within_seconds", policy.timeouts.call_within_seconds > 0, "must be above 0"),
-        ("breaker", breaking, "all its numbers must be above 0"),
-        ("bounds", min(bounds.repeats_max, bounds.pending_max) >= 1, "all its numbers must be at least 1"),
+        *((place, fine, why) for place, each in circuits.items() for fine, why in _breaking(each)),
+        *((f"breakers.{name}", _kind(name) in KINDS, BY_KIND) for name in policy.breakers),
+        ("bounds", bounded, "all its numbers must be at least 1"),
         *((place, seconds > 0, "must be above 0 seconds") for place, seconds in times),
         *((place, each.attempts >= 1, "attempts must be at least 1") for place, each in retries),
         *((place, min(each.backoff_seconds, each.factor) >= 0, "must not be negative") for place, each in retries),

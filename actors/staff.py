@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from msgspec import Raw
 
+from casework.actors.breaker import Circuits, CircuitStatistics
 from casework.actors.calling import Calling
 from casework.actors.desk import Desk, DeskStatistics, InHand
 from casework.actors.gate import Gate
-from casework.actors.guards import Circuits, CircuitStatistics
+from casework.actors.repeats import Bounces, Handed
 from casework.actors.retry import decide_retry
 from casework.actors.undoing import decide_undo
 from casework.protocols.records import Decision
@@ -44,6 +45,7 @@ class CrewStaff:
     supervisor: Ref
     clock: Clock
     agent_circuits: Circuits
+    bounces: Bounces
 
     @property
     def policy_hash(self) -> str:
@@ -52,6 +54,10 @@ class CrewStaff:
 
     def dispatch(self, frame: bytes, task: Task, attempt: int, case: CaseRef) -> Failed | None:
         """Send a task's frame to the supervisor; never waits. A refusal comes back at once."""
+        case_key = (task.tenant, task.case_id)
+        partner = self.bounces.partner(case_key, task.task, hash(bytes(task.inputs)))
+        if partner:
+            return self._bounced(task, attempt, partner)
         left = (task.deadline - self.clock.wall_micros()) / MICROS
         due = self.clock.monotonic() + min(left, self.attempt_seconds(task))
         in_hand = InHand(frame, task, attempt, case, due)
@@ -76,6 +82,8 @@ class CrewStaff:
     def judge(self, task: Task, outcome: Completed | Failed) -> None:
         """Hear how a task ended, for breakers and statistics."""
         self.desk.judge(task, outcome, self.clock.monotonic())
+        told = bytes(outcome.value) if isinstance(outcome, Completed) else outcome.kind
+        self.bounces.ended((task.tenant, task.case_id), Handed(task.task, hash(bytes(task.inputs)), hash(told)))
 
     def attempt_seconds(self, task: Task) -> float:
         """Say how long one attempt at a task may take."""
@@ -99,7 +107,9 @@ class CrewStaff:
 
         If cancelled, a write may have happened.
         """
-        return await self.calling.perform(request, idempotency_key=idempotency_key, call_before=call_before)
+        result = await self.calling.perform(request, idempotency_key=idempotency_key, call_before=call_before)
+        self.gate.heard(request, result)
+        return result
 
     async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
         """Find out what became of a write; if cancelled, ask again."""
@@ -108,6 +118,22 @@ class CrewStaff:
     def routed(self, task_id: str) -> Decision | None:
         """Give the last decision about who does a task."""
         return self.desk.routed(task_id)
+
+    def _bounced(self, task: Task, attempt: int, partner: str) -> Failed:
+        most = self.gate.policy.bounds.bounces_max
+        why = f"{task.task} and {partner} were given the same in turn {most} times, and nothing new came of it"
+        decision = Decision(
+            subject=f"route {task.task}",
+            options=(task.task,),
+            chosen="",
+            rule="route.bounced",
+            why=why,
+            policy_hash=self.policy_hash,
+        )
+        self.desk.refused(task.id, decision)
+        return Failed(
+            task_id=task.id, kind=FailureKind.REFUSED, message=f"{decision.rule}: {why}", attempt=attempt
+        )  # fmt: skip
 
     def statistics(self) -> StaffStatistics:
         """Give how the staff stands."""

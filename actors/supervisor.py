@@ -1,20 +1,23 @@
 """The supervisor: the actor that decides who does a task.
 
 It never awaits. A task's frame is sent on, byte for byte, to a free worker of the agent that has the skill; while
-none is free it waits in a bounded list, and beyond that it is refused. An agent whose circuit is open gets nothing.
+none is free it waits in a bounded list in which tenants take turns; beyond that it is refused, or whoever came last of
+the tenant of whom most wait. An agent whose circuit is open gets nothing; another one does its work, if the policy
+names one.
 Answers never pass through here: they go from the agent straight to the case.
 It does not know what a task is about, nor whether it will be tried again.
 """
 
-from collections import deque
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from msgspec import Struct
 
+from casework.actors.breaker import Circuits
 from casework.actors.desk import Desk, InHand
-from casework.actors.guards import Circuits
+from casework.actors.fairness import FairQueue
 from casework.protocols.codec import encode
 from casework.protocols.records import Decision
 from casework.protocols.wire import Failed, FailureKind
@@ -62,6 +65,8 @@ class Roster:
     workers: Mapping[str, Mapping[str, Ref]]
     pending_max: int
     """Tasks that may wait for a free worker."""
+    fallbacks: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Who does the work of an agent whose circuit is open."""
 
 
 @dataclass(slots=True, eq=False)
@@ -73,7 +78,7 @@ class SupervisorBehavior:
     circuits: Circuits
     timers: Timers
     policy_hash: str
-    pending: dict[str, deque[InHand]] = field(default_factory=dict[str, "deque[InHand]"])
+    pending: dict[str, FairQueue[InHand]] = field(default_factory=dict[str, "FairQueue[InHand]"])
     """Waiting tasks by agent; those that were recalled leave when their turn comes."""
 
     async def started(self, context: Context) -> None:
@@ -95,26 +100,40 @@ class SupervisorBehavior:
     def _take(self, context: Context, in_hand: InHand) -> None:
         skill = in_hand.task.task
         agent = self.roster.agents.get(skill, "")
+        agent, instead = self._standing_in(agent, context.clock.monotonic())
         workers = self.roster.workers.get(agent, {})
-        queue = self.pending.setdefault(agent, deque())
+        queue = self.pending.get(agent)
+        if queue is None:
+            queue = self.pending[agent] = FairQueue()
         # Whoever waits goes first: a worker that became free just now is not for the newcomer.
         busy = [bool(queue) or self.desk.busy(worker) for worker in workers]
-        route = choose_route(skill, agent, tuple(workers), busy, room=self._room())
+        room = not busy or not all(busy) or self._room(in_hand.task.tenant)
+        route = choose_route(skill, agent, tuple(workers), busy, room=room)
+        if instead and route.worker:
+            route = route._replace(rule="route.fallback", why=instead)
         if route.refused:
             self._refuse(in_hand, route)
         elif route.worker:
             self._send(context, in_hand, route)
         else:
             in_hand.agent = agent
-            queue.append(in_hand)
+            queue.put(in_hand.task.tenant, in_hand)
             self._next(context, agent)
+
+    def _standing_in(self, agent: str, now: float) -> tuple[str, str]:
+        """Give who does an agent's work now and, if that is another one, why."""
+        why, fallbacks = "", self.roster.fallbacks
+        while agent in fallbacks and not self.circuits.of(agent).lets(now):
+            why = f"the circuit of {agent} is open, and the policy names {fallbacks[agent]} in its place"
+            agent = fallbacks[agent]
+        return agent, why
 
     def _next(self, context: Context, agent: str) -> None:
         queue = self.pending.get(agent)
         workers = self.roster.workers.get(agent, {})
         free = [worker for worker in workers if not self.desk.busy(worker)]
         while queue and free:
-            in_hand = queue.popleft()
+            in_hand = queue.take()
             if in_hand.recalled:
                 continue
             why = f"{len(free)} of {len(workers)} workers are free"
@@ -123,11 +142,18 @@ class SupervisorBehavior:
 
     def _send(self, context: Context, in_hand: InHand, route: Route) -> bool:
         """Send a task on; tells whether the worker has it."""
-        if not self.circuits.of(route.agent).admit(context.clock.monotonic()):
-            closed = Route(route.agent, "", "route.circuit", f"the circuit of {route.agent} is open", refused=True)
-            self._refuse(in_hand, closed)
+        now = context.clock.monotonic()
+        circuit = self.circuits.of(route.agent)
+        if not circuit.admit(now):
+            if self._standing_in(route.agent, now)[1]:
+                # It waited while the circuit opened: somebody else is to do it.
+                in_hand.agent = ""
+                self._take(context, in_hand)
+                return False
+            why = f"the circuit of {route.agent} is open"
+            self._refuse(in_hand, Route(route.agent, "", "route.circuit", why, refused=True))
             return False
-        in_hand.agent = route.agent
+        in_hand.agent, in_hand.since = route.agent, now
         workers = self.roster.workers[route.agent]
         self.desk.route(in_hand, route.worker, self._decision(in_hand, route, tuple(workers)))
         try:
@@ -141,6 +167,8 @@ class SupervisorBehavior:
         return True
 
     def _refuse(self, in_hand: InHand, route: Route) -> None:
+        workers = tuple(self.roster.workers.get(route.agent, ()))
+        self.desk.refused(in_hand.task.id, self._decision(in_hand, route, workers))
         self.desk.drop(in_hand)
         failed = Failed(
             task_id=in_hand.task.id,
@@ -151,13 +179,28 @@ class SupervisorBehavior:
         )
         in_hand.case.outcome(encode(failed), attempt=in_hand.attempt)
 
-    def _room(self) -> bool:
-        waiting = sum(map(len, self.pending.values()))
-        if waiting >= self.roster.pending_max:
-            for agent, queue in self.pending.items():
-                self.pending[agent] = deque(each for each in queue if not each.recalled)
-            waiting = sum(map(len, self.pending.values()))
-        return waiting < self.roster.pending_max
+    def _room(self, tenant: str) -> bool:
+        """Say whether one more of a tenant may wait; if need be, the tenant of whom most wait makes room."""
+        queues = self.pending.values()
+        if sum(map(len, queues)) < self.roster.pending_max:
+            return True
+        if self.desk.stale:
+            self.desk.stale = 0
+            for queue in queues:
+                queue.keep(_wanted)
+            if sum(map(len, queues)) < self.roster.pending_max:
+                return True
+        waiting = Counter[str]()
+        for queue in queues:
+            waiting.update(queue.tenants())
+        crowd, most = waiting.most_common(1)[0]
+        if most <= waiting[tenant] + 1:
+            return False
+        longest = max(queues, key=lambda queue: queue.tenants().get(crowd, 0))
+        why = f"the waiting list is full, and {most} of it are of tenant {crowd}"
+        shed = longest.shed(crowd)
+        self._refuse(shed, Route(shed.agent, "", "route.crowd", why, refused=True))
+        return True
 
     def _decision(self, in_hand: InHand, route: Route, workers: tuple[str, ...]) -> Decision:
         return Decision(
@@ -168,3 +211,7 @@ class SupervisorBehavior:
             why=route.why,
             policy_hash=self.policy_hash,
         )
+
+
+def _wanted(in_hand: InHand) -> bool:
+    return not in_hand.recalled

@@ -1,7 +1,6 @@
-"""A bulkhead has so many places, gives them in order, and loses none to a cancellation."""
+"""A bulkhead has so many places, gives them in turn to whoever waits, and loses none to a cancellation."""
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from casework.actors.bulkhead import Bulkhead
@@ -14,12 +13,13 @@ async def test_no_more_go_in_than_there_are_places_and_who_came_first_goes_first
 
     async def call(number: int) -> None:
         nonlocal most
-        async with bulkhead:
-            inside.append(number)
-            order.append(number)
-            most = max(most, len(inside))
-            await leave[number].wait()
-            inside.remove(number)
+        await bulkhead.enter("ann")
+        inside.append(number)
+        order.append(number)
+        most = max(most, len(inside))
+        await leave[number].wait()
+        inside.remove(number)
+        bulkhead.leave()
 
     async with anyio.create_task_group() as group:
         for number in range(5):
@@ -38,25 +38,39 @@ async def test_who_is_cancelled_takes_no_place_with_it(given: bool) -> None:
 
     async def gives_up() -> None:
         with scope:
-            async with bulkhead:
-                await anyio.sleep_forever()
+            await bulkhead.enter("ann")
+            await anyio.sleep_forever()
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as group:
-            async with bulkhead:
-                group.start_soon(gives_up)
+            assert bulkhead.enter_nowait()
+            group.start_soon(gives_up)
+            await anyio.wait_all_tasks_blocked()
+            assert bulkhead.waiting == 1
+            if not given:
+                scope.cancel()
                 await anyio.wait_all_tasks_blocked()
-                if not given:
-                    scope.cancel()
-                    await anyio.wait_all_tasks_blocked()
+            bulkhead.leave()
             scope.cancel()
-        async with bulkhead:
-            await anyio.lowlevel.checkpoint()
+        assert bulkhead.waiting == 0
+        if given:
+            bulkhead.leave()
+        assert bulkhead.enter_nowait()
 
 
-async def test_a_call_that_raises_gives_its_place_back() -> None:
-    bulkhead = Bulkhead(1)
-    for _ in range(2):
-        with pytest.raises(ValueError, match="boom"):
-            async with bulkhead:
-                raise ValueError("boom")
+async def test_tenants_take_turns_and_each_has_its_own_order() -> None:
+    bulkhead, order = Bulkhead(1), list[str]()
+
+    async def call(name: str) -> None:
+        await bulkhead.enter(name[0])
+        order.append(name)
+        bulkhead.leave()
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            assert bulkhead.enter_nowait()
+            for name in ("a1", "a2", "a3", "b1", "c1", "b2"):
+                group.start_soon(call, name)
+                await anyio.wait_all_tasks_blocked()
+            bulkhead.leave()
+    assert order == ["a1", "b1", "c1", "a2", "b2", "a3"]

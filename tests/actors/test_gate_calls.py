@@ -6,8 +6,8 @@ import anyio
 import pytest
 from msgspec import Struct
 
+from casework.actors.breaker import CircuitState
 from casework.actors.errors import KnownFailure
-from casework.actors.guards import CircuitState
 from casework.actors.tools import TIMEOUT_SECONDS, WORKERS, Tool, ToolContext, tool
 from casework.protocols.codec import unpack
 from casework.protocols.wire import FailureKind, RiskTier

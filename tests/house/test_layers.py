@@ -31,13 +31,13 @@ FLOORS = {
         "reckoning", "tasks", "incarnation", "casecell",
     ),
     "casework.actors": (
-        "errors", "failures", "declared", "policy", "permissions", "guards", "bulkhead", "tools", "intake", "gate",
-        "calling", "desk", "retry", "undoing", "review", "criteria", "agent", "staff", "supervisor", "patterns", "crew",
-        "timeline", "trace", "simulation",
+        "errors", "failures", "declared", "policy", "permissions", "breaker", "repeats", "fairness", "bulkhead",
+        "tools", "intake", "gate", "calling", "desk", "retry", "undoing", "review", "criteria", "agent", "staff",
+        "supervisor", "patterns", "crew", "timeline", "trace", "simulation",
         "gateway", "console", "cli",
     ),
     "casework.actors.patterns": (
-        "terms", "base", "walk", "description", "flows",
+        "errors", "terms", "base", "walk", "description", "flows", "shape", "pipeline",
     ),
     "casework.actors.simulation": (
         "effects", "report", "finished", "scenario", "builtin", "wired", "people", "run", "points", "sources",

@@ -8,10 +8,10 @@ import anyio.lowlevel
 from msgspec import Raw, Struct
 
 from casework.actors.agent import Agent
+from casework.actors.breaker import Circuits
 from casework.actors.calling import Calling, Ground
 from casework.actors.crew import Crew
 from casework.actors.gate import Gate
-from casework.actors.guards import Circuits
 from casework.actors.permissions import Permission, Permissions
 from casework.actors.policy import Policy, parse_policy
 from casework.actors.staff import CrewStaff
