@@ -4,8 +4,22 @@ from casework.actors.patterns.base import Assignment as Assignment
 from casework.actors.patterns.base import Code as Code
 from casework.actors.patterns.base import Edge as Edge
 from casework.actors.patterns.base import Pattern as Pattern
+from casework.actors.patterns.base import Use as Use
+from casework.actors.patterns.errors import PatternFailed as PatternFailed
 from casework.actors.patterns.flows import declaring as declaring
 from casework.actors.patterns.flows import pattern_flow as pattern_flow
+from casework.actors.patterns.pipeline import Pipeline as Pipeline
 from casework.actors.patterns.terms import Terms as Terms
 
-__all__ = ["Assignment", "Code", "Edge", "Pattern", "Terms", "declaring", "pattern_flow"]
+__all__ = [
+    "Assignment",
+    "Code",
+    "Edge",
+    "Pattern",
+    "PatternFailed",
+    "Pipeline",
+    "Terms",
+    "Use",
+    "declaring",
+    "pattern_flow",
+]

@@ -130,6 +130,8 @@ class Code:
     function: Callable[[Case, Any, Terms], Awaitable[Any]]
     tools: tuple[str, ...] = ()
     """Tools that it calls itself; they need to be among the flow's."""
+    tier: RiskTier = RiskTier.READ_ONLY
+    """The riskiest of them."""
     kind: str = field(default="code", init=False)
     parts: Sequence[Edge] = field(default=(), init=False)
 
@@ -138,5 +140,42 @@ class Code:
         return ()
 
     async def __call__(self, case: Case, given: object, terms: Terms, /) -> Result[Any]:
-        """Run the function; its value counts as sure."""
-        return Result(await self.function(case, given, terms), 1.0, (), "")
+        """Run the function; its value counts as sure.
+
+        Raises:
+            Widened: it names a tool or a tier that the terms do not allow.
+        """
+        within = terms.narrowed(self.name, tools=self.tools, tier=self.tier)
+        return Result(await self.function(case, given, within), 1.0, (), "")
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class Use:
+    """A leaf: one call of a tool, made by the flow itself; it needs to be among the flow's tools."""
+
+    name: str
+    """The tool."""
+    takes: Any
+    gives: Any
+    tier: RiskTier = RiskTier.READ_ONLY
+    tools: tuple[str, ...] = field(init=False)
+    """The tool alone."""
+    kind: str = field(default="tool", init=False)
+    parts: Sequence[Edge] = field(default=(), init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tools", (self.name,))
+
+    def flaws(self) -> Sequence[str]:
+        """Find nothing: a crew checks the tool against what it has."""
+        return ()
+
+    async def __call__(self, case: Case, given: Any, terms: Terms, /) -> Result[Any]:
+        """Call it; what it returned counts as sure.
+
+        Raises:
+            Widened: the terms do not allow the tool or its tier, or leave no call.
+            CallFailed, ReviewRejected: it has no value, as `Case.call` says.
+        """
+        terms.narrowed(self.name, calls=1, tools=self.tools, tier=self.tier)
+        return Result(await case.call(self.name, given, returns=self.gives), 1.0, (), "")

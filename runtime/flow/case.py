@@ -61,6 +61,8 @@ class Result(Generic[T]):
     confidence: float
     evidence: tuple[Evidence, ...]
     agent: str
+    task: str = ""
+    """Id of the task whose outcome this is, by which the log has it; empty for what is made of several."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -132,7 +134,7 @@ class Case:
         )
         outcome = await self._accounts.delegate(operation)
         value = unpack(outcome.value, returns)
-        return Result(value, outcome.confidence, outcome.evidence, outcome.agent)
+        return Result(value, outcome.confidence, outcome.evidence, outcome.agent, outcome.task_id)
 
     async def call(self, tool: str, arguments: Mapping[str, object] | msgspec.Struct, *, returns: type[T]) -> T:
         """Call a tool as the flow itself, through the gate.

@@ -93,6 +93,8 @@ class Saga:
         self._accounts = accounts
         self._seconds = seconds
         self._scope = ""
+        self.stands = False
+        """Whether something of what was written in it stands, although it failed: a person has accepted that."""
 
     async def __aenter__(self) -> Self:
         """Begin the block.
@@ -117,6 +119,7 @@ class Saga:
         cancelled = None
         if error is not None:
             cancelled = await _unwind((self._scope,), self._accounts, self._seconds)
+            self.stands = any(step.startswith(self._scope) for step in self._accounts.accepted)
         await perform(Leave())
         if cancelled is not None:
             raise cancelled from error

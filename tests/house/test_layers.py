@@ -37,7 +37,7 @@ FLOORS = {
         "gateway", "console", "cli",
     ),
     "casework.actors.patterns": (
-        "errors", "terms", "base", "walk", "description", "flows", "shape", "pipeline",
+        "errors", "errors", "terms", "base", "walk", "description", "flows", "shape", "pipeline", "shape", "pipeline",
     ),
     "casework.actors.simulation": (
         "effects", "report", "finished", "scenario", "builtin", "wired", "people", "run", "points", "sources",
