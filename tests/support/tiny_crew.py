@@ -1,17 +1,23 @@
 """A small real crew for tests of the command: each text file of the input folder says what its case does.
 
 `ok` is read by an agent and closes, `wait` parks for `paper:<name>`, `ask` asks a person, `bad` tells of bad input;
-`slow` waits longer than any test. Run it as `tiny_crew:crew` from this folder.
+`slow` waits longer than any test, and the agent of `hold` until somebody writes to the pipe beside the folder. Run it as `tiny_crew:crew` from this folder.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
 from msgspec import Struct
 
 from casework.actors import Agent, Crew, Intake, OpenCase, Policy, Work, skill
 from casework.actors.intake import Problem
 from casework.runtime import Case, Flow
+
+
+#: Name of the pipe that holds an agent up.
+PIPE = "hold"
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -31,6 +37,9 @@ class Amount(Struct, frozen=True, kw_only=True):
 @skill
 async def read(inputs: Line, work: Work) -> str:
     """Read a line aloud."""
+    if inputs.text == "hold":
+        pipe = Path(work.settings["input"]).parent / PIPE
+        return await anyio.to_thread.run_sync(pipe.read_text, abandon_on_cancel=True)
     return inputs.text.upper()
 
 

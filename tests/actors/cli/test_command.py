@@ -10,11 +10,11 @@ import socket
 import sqlite3
 import subprocess
 import urllib.request
-from contextlib import suppress
 
 import pytest
 
 from tests.support.command_desk import COMMAND, SUPPORT, Desk, until_closed_brace
+from tests.support.tiny_crew import PIPE
 
 
 def test_run_closes_what_it_can_and_says_what_waits_and_why(desk: Desk) -> None:
@@ -196,19 +196,19 @@ def test_serve_shows_numbers_and_health_and_ends_in_order(desk: Desk) -> None:
 
 
 def test_the_first_interrupt_drains_and_the_next_run_goes_on(desk: Desk) -> None:
-    desk.put(fine="ok")
-    fifo = desk.folder / "hold"
-    os.mkfifo(fifo)
-    (desk.input / "held.txt").symlink_to(fifo)
+    desk.put(fine="ok", held="hold")
+    os.mkfifo(desk.folder / PIPE)
     with desk.start("run", "tiny_crew:crew", desk.input, "--out", desk.folder / "out") as process:
-        # A run that was quick to end does not read any more.
-        with suppress(BrokenPipeError), fifo.open("w") as writer:  # opens once the run reads it: its listener is there
+        with (desk.folder / PIPE).open("w") as writer:  # opens once an agent reads it
             process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            assert "stopping: " in process.stderr.readline()
             writer.write("ok")
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in errors
-    (desk.input / "held.txt").unlink()
+    (desk.folder / PIPE).unlink()
+    (desk.folder / PIPE).write_text("ok")
     assert desk.run().returncode == 0
     assert "all as written" in desk("verify").stdout
 
