@@ -1,7 +1,8 @@
 """A small real crew for tests of the command: each text file of the input folder says what its case does.
 
 `ok` is read by an agent and closes, `wait` parks for `paper:<name>`, `ask` asks a person, `bad` tells of bad input;
-`slow` waits longer than any test, and the agent of `hold` until somebody writes to the pipe beside the folder. Run it as `tiny_crew:crew` from this folder.
+`slow` waits longer than any test, and the agent of `hold` until somebody writes to the pipe beside the folder. Run it
+as `tiny_crew:crew` from this folder.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,6 @@ from msgspec import Struct
 from casework.actors import Agent, Crew, Intake, OpenCase, Policy, Work, skill
 from casework.actors.intake import Problem
 from casework.runtime import Case, Flow
-
 
 #: Name of the pipe that holds an agent up.
 PIPE = "hold"
