@@ -27,18 +27,17 @@ from casework.runtime.flow.tasks import Tasks
 from casework.runtime.flow.taskwork import TaskWork
 from casework.runtime.poison import Poison
 from casework.runtime.simulation import FaultPlan, Simulation, draw_plan
-from casework.runtime.simulation.disk import DiskView
 from casework.runtime.staff import CallResult
-from casework.runtime.store import memory, rules
-from casework.runtime.store.base import (
-    Append,
-    Appended,
-    AppendResult,
-    CaseKey,
-    CaseStatus,
-    Delivered,
-    InboxItem,
-    Unavailable,
+from casework.runtime.store.base import Append, Appended, AppendResult, Unavailable
+from tests.support.simulated_mutants_of_stores import (
+    a_claim_raises_no_epoch,
+    a_sender_is_told_before_it_is_stored,
+    leases_of_others_count_for_nothing,
+    messages_come_again,
+    nothing_is_fenced,
+    two_decisions_both_count,
+    what_goes_out_is_a_second_transaction,
+    what_is_read_is_taken_out_at_once,
 )
 from tests.support.simulated_office_run import bombs_run, crowd_run, desk_run, trips_run
 from tests.support.simulated_service import bank_run
@@ -67,108 +66,6 @@ class Mutant(NamedTuple):
     @property
     def name(self) -> str:
         return self.take_away.__name__
-
-
-# The store.
-
-
-def nothing_is_fenced(patch: Patch) -> None:
-    patch.setattr(rules, "append_refusal", lambda append, **there: None)
-
-
-def a_claim_raises_no_epoch(patch: Patch) -> None:
-    claim = memory.MemoryStore.claim
-
-    async def same(self: Any, node: str, **terms: Any) -> Any:
-        given = await claim(self, node, **terms)
-        for claimed in given.cases:
-            case = self._cases[claimed.row.key]
-            case.row = replace(case.row, epoch=max(1, case.row.epoch - 1))
-        return replace(given, cases=[replace(each, row=self._cases[each.row.key].row) for each in given.cases])
-
-    patch.setattr(memory.MemoryStore, "claim", same)
-
-
-def leases_of_others_count_for_nothing(patch: Patch) -> None:
-    claimable = memory.MemoryStore._claimable
-
-    def everything(self: Any, node: str, limit: int, now: int) -> Any:
-        leases, self._leases = self._leases, {}
-        try:
-            return claimable(self, node, limit, now)
-        finally:
-            self._leases = leases
-
-    patch.setattr(memory.MemoryStore, "_claimable", everything)
-
-
-def messages_come_again(patch: Patch) -> None:
-    def put(self: Any, item: InboxItem, *, target: str = "") -> bool:
-        case = self._cases.get(item.key)
-        if case is None or case.row.status is CaseStatus.CLOSED:
-            return False
-        self._position += 1
-        case.unread[f"{item.id}/{self._position}"] = replace(item, position=self._position)
-        case.had[item.id] = target
-        return True
-
-    patch.setattr(memory.MemoryStore, "_put", put)
-
-
-def what_is_read_is_taken_out_at_once(patch: Patch) -> None:
-    async def inbox(self: Any, key: CaseKey) -> Sequence[InboxItem]:
-        case = self._cases[key]
-        items = list(case.unread.values())
-        case.unread.clear()
-        return items
-
-    def claimed(case: Any) -> Any:
-        given = hand_out(case)
-        case.unread.clear()
-        return given
-
-    hand_out = memory._claimed
-    patch.setattr(memory.MemoryStore, "inbox", inbox)
-    patch.setattr(memory, "_claimed", claimed)
-
-
-def a_sender_is_told_before_it_is_stored(patch: Patch) -> None:
-    deliver = DiskView.deliver
-
-    async def early(self: Any, tenant: str, target: str, item_id: str, frame: bytes) -> Any:
-        self._process.spawn(deliver(self, tenant, target, item_id, frame), "deliver later")
-        return Delivered((CaseKey(tenant, target),))
-
-    patch.setattr(DiskView, "deliver", early)
-
-
-def what_goes_out_is_a_second_transaction(patch: Patch) -> None:
-    append = DiskView.append
-
-    async def twice(self: Any, whole: Append) -> AppendResult:
-        given = await append(self, replace(whole, sends=(), opens=()))
-        if isinstance(given, Appended) and (whole.sends or whole.opens):
-            inner = self._disk.inner
-
-            async def rest() -> None:
-                inner._announce([each.key for each in whole.opens if inner._open(each)])
-                inner._announce([each.key for each in whole.sends if inner._put(each)])
-
-            await self._do("outbox", rest)
-        return given
-
-    patch.setattr(DiskView, "append", twice)
-
-
-def two_decisions_both_count(patch: Patch) -> None:
-    settled = rules.settled_decision
-
-    def any_time(review: Any, decision: Decided, **facts: Any) -> Any:
-        if review is not None and review.state == rules.DECIDED:
-            review = replace(review, state=rules.OPEN)
-        return settled(review, decision, **facts)
-
-    patch.setattr(rules, "settled_decision", any_time)
 
 
 # The log and its replay.
@@ -365,6 +262,10 @@ def a_task_that_wrote_is_tried_again(patch: Patch) -> None:
     patch.setattr(CallHistory, "wrote", lambda self, step_id: False)
 
 
+def what_a_stopped_task_wrote_is_written_again(patch: Patch) -> None:
+    patch.setattr(CallHistory, "made", lambda self, steps, arguments: "")
+
+
 MUTANTS = (
     Mutant(nothing_is_fenced, crowd_run),
     Mutant(a_claim_raises_no_epoch, crowd_run, zombies),
@@ -397,4 +298,5 @@ MUTANTS = (
     Mutant(nobody_is_asked_to_approve, desk_run),
     Mutant(an_attempt_that_was_given_up_counts, desk_run),
     Mutant(a_task_that_wrote_is_tried_again, desk_run),
+    Mutant(what_a_stopped_task_wrote_is_written_again, desk_run),
 )

@@ -31,6 +31,8 @@ STAMPS = 2
 STAMP_MICROS = 10
 #: Seconds that an attempt at a draft may take: fewer than a slow model does.
 DRAFT_SECONDS = 5.0
+#: Seconds that the task of a ticket may take: fewer than people need to say what became of a purchase.
+TICKET_SECONDS = 40
 #: Times that a flow asks again after a call that is known not to have happened.
 TRIES = 40
 
@@ -69,7 +71,7 @@ def office_tools(office: Office, simulation: Simulation) -> tuple[Tool, ...]:
     async def reach(name: str, effect: Callable[[], T]) -> T:
         return await simulation.outside.reach(name, effect)
 
-    def write(name: str, *, undo: str = "", keyed: bool = True, micros_max: int = 0) -> Tool:
+    def write(name: str, *, undo: str = "", keyed: bool = True, asked: bool = True, micros_max: int = 0) -> Tool:
         async def verify(arguments: Errand, value: object, context: ToolContext) -> bool:
             return await reach("office.read", lambda: office.find(name, context.idempotency_key)) is not None
 
@@ -80,7 +82,7 @@ def office_tools(office: Office, simulation: Simulation) -> tuple[Tool, ...]:
             return await reach(name, lambda: office.do(name, context, honours_key=keyed))
 
         options: dict[str, Any] = {"undo": undo, "keyed": keyed, "micros_max": micros_max, "timeout_seconds": 8}
-        if not keyed:
+        if asked and not keyed:
             options["lookup"] = lookup
         return tool(name=name, tier=REVERSIBLE if undo else IRREVERSIBLE, verify=verify, **options)(run)
 
@@ -96,6 +98,7 @@ def office_tools(office: Office, simulation: Simulation) -> tuple[Tool, ...]:
         write("card.pay", keyed=False),
         write("card.large", keyed=False),
         write("seat.book", undo="flight.cancel", keyed=False),
+        write("ticket.buy", keyed=False, asked=False),
         write("stamp", micros_max=STAMP_MICROS),
         write("wire"),
         model,
@@ -131,11 +134,22 @@ async def draft(inputs: Errand, work: Work) -> str:
 
 @skill
 async def seat(inputs: Errand, work: Work) -> object:
-    """Book a seat, then have a model write, and fail if that is of no use."""
-    booked = await work.call("seat.book", inputs, returns=object)
+    """Book a seat, another one in each attempt, then have a model write, and fail if that is of no use."""
+    row = Errand(f"{inputs.name}, row {work.attempt}")
+    booked = await work.call("seat.book", row, returns=object)
     if await work.call("model.draft", inputs, returns=str) != "Dear customer":
         raise WorkFailed("nonsense", kind=FailureKind.UNAVAILABLE, retryable=True)
     return booked
+
+
+@skill
+async def ticket(inputs: Errand, work: Work) -> str:
+    """Buy a ticket, of which only a person can say whether it was, then have a model write."""
+    await work.call("ticket.buy", inputs, returns=object)
+    answer = await work.call("model.draft", inputs, returns=str)
+    if answer != "Dear customer":
+        raise WorkFailed("nonsense", kind=FailureKind.UNAVAILABLE, retryable=True)
+    return answer
 
 
 async def trip(case: Case, inputs: Errand) -> str:
@@ -221,6 +235,15 @@ async def seats(case: Case, inputs: Errand) -> object:
     return await task(case, "seat", inputs, object, tools=["seat.book", "model.draft"], tier=REVERSIBLE, attempts=3)
 
 
+async def tickets(case: Case, inputs: Errand) -> str:
+    """Have an agent buy a ticket; where its task is stopped, an operator has it tried again."""
+    tools, seconds = ["ticket.buy", "model.draft"], TICKET_SECONDS
+    given = await case.delegate(
+        "ticket", inputs, returns=str, goal="Buy", tools=tools, tier=IRREVERSIBLE, deadline_seconds=seconds
+    )
+    return given.value
+
+
 async def bomb(case: Case, inputs: Errand) -> str:
     """End the process that works on it."""
     process = PROCESS.get()
@@ -264,9 +287,9 @@ def office_crew(office: Office, simulation: Simulation) -> Crew:
         await case.sleep(20)
         return whim
 
-    functions = (trip, errand, tour, hasty, pay, ask, large, stamps, letters, seats, bomb, careless)
+    functions = (trip, errand, tour, hasty, pay, ask, large, stamps, letters, seats, tickets, bomb, careless)
     flows = [Flow.of(each, inputs=Errand, tools=names) for each in functions]
-    skills = {"stamp": stamp, "draft": draft, "seat": seat}
+    skills = {"stamp": stamp, "draft": draft, "seat": seat, "ticket": ticket}
     agents = [Agent(name, {name: known}, tools=names, tier_max=IRREVERSIBLE) for name, known in skills.items()]
     everything = Limits(tools=tuple(name for name in names if name != "wire"), tier_max=IRREVERSIBLE)
     policy = Policy(

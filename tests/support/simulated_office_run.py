@@ -69,6 +69,8 @@ DESK: list[Opened] = [
     ("letters", "letters-1", Errand("d1")),
     ("seats", "seats-0", Errand("e0")),
     ("seats", "seats-1", Errand("e1")),
+    ("tickets", "tickets-0", Errand("k0")),
+    ("tickets", "tickets-1", Errand("k1")),
 ]
 CROWD: list[Opened] = [
     *(("pay", f"pay-{number}", Errand(f"p{number}")) for number in range(16)),
@@ -120,6 +122,16 @@ class People:
             self.told.setdefault(review.id, set()).add(action)
         else:
             assert not isinstance(given, DecisionRefused) or given.why != "absent", "what is open is there"
+
+    async def let_go_on(self, row: CaseRow) -> None:
+        """Have a stopped task tried again, once nobody is asked any more what became of its writes."""
+        asked = await self.simulation.disk.inner.reviews(state="open")
+        stopped = [wait.key for wait in row.waits if wait.key.startswith(STOPPED_TASK)]
+        if stopped and not any(review.key == row.key for review in asked):
+            message_id = f"again:{stopped[0]}:{row.next_seq}"
+            await self.outsiders.insist(
+                lambda runtime: runtime.deliver(row.key.case_id, by="operator", key=stopped[0], message_id=message_id)
+            )
 
     async def cancel(self, opened: Sequence[Opened]) -> None:
         """Cancel what is to be cancelled, at some moment, until it was taken or comes too late."""
@@ -274,6 +286,10 @@ def _seats(case_id: str, closed: Closed, steps: list[tuple[str, Entry]], done: l
     assert len(done) <= 1, f"it wrote, and was tried again: {done}"
 
 
+def _tickets(case_id: str, closed: Closed, steps: list[tuple[str, Entry]], done: list[str]) -> None:
+    assert done == ["ticket.buy"], f"it wrote, and an operator had it tried again: {done}"
+
+
 def _careless(case_id: str, closed: Closed, steps: list[tuple[str, Entry]], done: list[str]) -> None:
     noted, *_ = [entry for _, entry in steps if isinstance(entry, Noted)]
     assert noted.text == f"whim {unpack(closed.value, int)}", f"{noted.text}, and it ended with {closed.value!r}"
@@ -293,8 +309,11 @@ CHECKS = {
     "stamps": _stamps,
     "letters": _letters,
     "seats": _seats,
+    "tickets": _tickets,
     "careless": _careless,
 }
+#: How the key begins under which a stopped task is tried again.
+STOPPED_TASK = "retry:"
 #: What a case waits for an operator for when it has misbehaved as it should.
 MISBEHAVED = {"careless-0": "ReplayMismatch", "bomb-0": "poison"}
 
@@ -311,11 +330,14 @@ async def _ended(simulation: Simulation, people: People, opened: list[Opened]) -
     while True:
         rows = list(await simulation.disk.inner.cases())
         unended = [row for row in rows if not _has_ended(row)]
+        for row in unended:
+            await people.let_go_on(row)
         if simulation.mischief.healed:
             if {case_id for _, case_id, _ in opened} <= {row.key.case_id for row in rows} and not unended:
                 return rows
             for row in unended:
-                await people.outsiders.release(row)
+                if not any(wait.key.startswith(STOPPED_TASK) for wait in row.waits):
+                    await people.outsiders.release(row)
         stuck.look(unended)
         await anyio.sleep(20.0)
 
