@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from casework.actors.criteria import Criterion, Examination
 from casework.actors.declared import decode_declared
@@ -36,6 +37,7 @@ from casework.protocols.wire import (
 from casework.runtime.behavior import Context
 from casework.runtime.blame import blame
 from casework.runtime.mailbox import Envelope
+from casework.runtime.seams import MICROS
 from casework.runtime.staff import CaseRef
 
 Inputs = TypeVar("Inputs", bound=Struct)
@@ -161,15 +163,18 @@ class AgentBehavior:
         in_hand = desk.begun(envelope.frame, envelope.attempt, self.worker)
         if in_hand is None:
             return
+        began = context.clock.monotonic()
         outcome: Outcome | None = None
         fault: bool | None = None
         try:
             with in_hand.scope:
                 outcome, fault = await self._work(context, envelope, in_hand)
         finally:
-            desk.finished(in_hand, fault=fault, now=context.clock.monotonic())
+            ended = context.clock.monotonic()
+            desk.finished(in_hand, fault=fault, now=ended)
         if outcome is not None and not in_hand.recalled:
-            in_hand.case.outcome(encode(outcome), attempt=envelope.attempt)
+            timed = replace(outcome, queued=_micros(in_hand.put, began), worked=_micros(began, ended))
+            in_hand.case.outcome(encode(timed), attempt=envelope.attempt)
 
     async def _work(self, context: Context, envelope: Envelope, in_hand: InHand) -> tuple[Outcome, bool]:
         """Give the outcome, and whether it is a fault that speaks against the agent itself."""
@@ -235,3 +240,8 @@ class AgentBehavior:
             attempt=work.attempt,
             checked=checked,
         )
+
+
+def _micros(since: float, until: float) -> int:
+    """Give the microseconds between two moments in seconds."""
+    return int((until - since) * MICROS)

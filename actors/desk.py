@@ -35,6 +35,8 @@ class InHand:
     case: CaseRef
     due: float = math.inf
     """When its time is over, in monotonic seconds."""
+    put: float = 0.0
+    """When its case gave it out, in monotonic seconds."""
     agent: str = ""
     """The agent it was routed to, empty while it waits."""
     worker: str = ""

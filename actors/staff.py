@@ -59,8 +59,8 @@ class CrewStaff:
         if partner:
             return self._bounced(task, attempt, partner)
         left = (task.deadline - self.clock.wall_micros()) / MICROS
-        due = self.clock.monotonic() + min(left, self.attempt_seconds(task))
-        in_hand = InHand(frame, task, attempt, case, due)
+        now = self.clock.monotonic()
+        in_hand = InHand(frame, task, attempt, case, now + min(left, self.attempt_seconds(task)), now)
         self.desk.put(in_hand)
         try:
             self.supervisor.tell_nowait(frame, sender=case.address, attempt=attempt, trace=task.trace)

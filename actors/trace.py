@@ -130,10 +130,12 @@ class _Fold:
                 self.root.end = record.at
                 _result(self.root, "" if entry.result == "completed" else entry.result)
             case Call():
-                span = self._new(record.step_id, f"execute_tool {entry.tool}", self._since(record))
+                began = record.at - entry.took if entry.took else self._since(record)
+                span = self._new(record.step_id, f"execute_tool {entry.tool}", began)
                 span.end = record.at
                 span.tags |= _tool_tags(entry.tool, entry.verdict.rule, "read_only")
-                span.tags["casework.start"] = "from the record before it"
+                if not entry.took:
+                    span.tags["casework.start"] = "from the record before it"
                 _result(span, entry.failure or "")
             case Child():
                 span = self._new(record.step_id, f"open {entry.case_id}", record.at)

@@ -72,6 +72,8 @@ class Call(Struct, frozen=True, kw_only=True, tag="call", omit_defaults=True):
     tries: int = 1
     edited: bool = False
     """A person changed the arguments before approving them."""
+    took: int = 0
+    """Microseconds of a call inside a task; one of the flow itself takes from the end of the step before it."""
 
 
 class Intent(Struct, frozen=True, kw_only=True, tag="intent", omit_defaults=True):

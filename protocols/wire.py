@@ -142,6 +142,10 @@ class Completed(Struct, frozen=True, kw_only=True, tag="completed", omit_default
     attempt: int = 1
     checked: tuple[Checked, ...] = ()
     """Its success criteria, in the order in which they were asked."""
+    queued: int = 0
+    """Microseconds from when its case gave it out to when an agent began."""
+    worked: int = 0
+    """Microseconds from then to when the agent handed it in."""
 
 
 class Failed(Struct, frozen=True, kw_only=True, tag="failed", omit_defaults=True):
@@ -157,6 +161,8 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed", omit_defaults=True
     attempt: int = 1
     checked: tuple[Checked, ...] = ()
     """Those success criteria that were asked; the last is the one that was missed, if that is why it failed."""
+    queued: int = 0
+    worked: int = 0
 
 
 Outcome = Completed | Failed

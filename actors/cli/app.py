@@ -25,7 +25,7 @@ _COMMANDS: Final = (
         "Open a crew's cases on an input folder and work until nothing can go on by itself.",
     ),
     ("cases", "casework.actors.cli.reading:cases", "List cases, where they stand and what they wait for."),
-    ("show", "casework.actors.cli.reading:show", "Tell the story of one case, from its log alone."),
+    ("show", "casework.actors.cli.showing:show", "Tell the story of one case, from its log alone."),
     (
         "deliver",
         "casework.actors.cli.writing:deliver",

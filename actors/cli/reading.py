@@ -1,4 +1,4 @@
-"""Sub-commands that only look: cases, show, verify, trace.
+"""Sub-commands that only look: cases, verify, trace; and what other such commands need for it.
 
 They open the store for reading, whoever owns it. They do not know whether anything runs.
 """
@@ -13,8 +13,7 @@ from cyclopts import Parameter
 
 from casework.actors.cli.exits import Exit, Quit
 from casework.actors.cli.options import STORE, TENANT, JsonOption, StoreOption, TenantOption
-from casework.actors.cli.output import moment, say, say_columns, say_json, tell
-from casework.actors.timeline import TimelineLine, timeline
+from casework.actors.cli.output import say, say_columns, say_json, tell
 from casework.actors.trace import jaeger_json
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, Record, StoreReader, WaitKind
@@ -35,41 +34,13 @@ Alone = Annotated[bool, Parameter(name="--alone", negative="", help="Without the
 
 def cases(*, store: StoreOption = STORE, status: Status = None, json_: JsonOption = False) -> int:
     """List cases, where they stand and what they wait for."""
-    rows = _read(store, lambda reader: reader.cases(status=status))
+    rows = read_store(store, lambda reader: reader.cases(status=status))
     if json_:
         say_json([case_json(row) for row in rows])
     elif rows:
-        say_columns([(row.key.case_id, row.flow, _standing(row), _waits(row)) for row in rows])
+        say_columns([(row.key.case_id, row.flow, standing_of(row), _waits(row)) for row in rows])
     else:
         tell("note", f"{store} has no such case")
-    return Exit.OK
-
-
-def show(case: str, *, store: StoreOption = STORE, tenant: TenantOption = TENANT, json_: JsonOption = False) -> int:
-    """Tell the story of one case, from its log alone.
-
-    Parameters
-    ----------
-    case
-        Id of the case.
-    """
-
-    async def read(reader: StoreReader) -> tuple[CaseRow, list[TimelineLine]]:
-        row = await find_case(reader, CaseKey(tenant, case))
-        return row, timeline(await reader.records(row.key))
-
-    row, lines = _read(store, read)
-    if json_:
-        say_json({**case_json(row), "timeline": lines})
-        return Exit.OK
-    say(f"{row.key.case_id}: flow {row.flow} version {row.version}, {_standing(row)}")
-    for line in lines:
-        step = f"[{line.step}] " if line.step not in {"", "case"} else ""
-        say(f"{line.seq:>5}  {moment(line.at)}  {step}{line.text}")
-        for name, text in line.details:
-            say(f"{'':>32}{name}: {text}")
-    for wait in row.waits:
-        say(f"it waits for {wait.key} ({wait.kind}): {wait.reason}")
     return Exit.OK
 
 
@@ -80,7 +51,7 @@ def verify(*, store: StoreOption = STORE, json_: JsonOption = False) -> int:
         findings = await verify_store(reader)
         return len(await reader.cases()), findings
 
-    count, findings = _read(store, read)
+    count, findings = read_store(store, read)
     if json_:
         shown = [
             {"account": each.account, "seq": each.seq, "why": each.why}
@@ -128,7 +99,7 @@ def trace(
                 rows.extend(below[: TRACE_CASES_MAX - len(rows)])
         return [(row, list(await reader.records(row.key))) for row in rows]
 
-    logs = _read(store, read)
+    logs = read_store(store, read)
     made = jaeger_json(logs, contents=contents)
     output.write_text(json.dumps(made), encoding="utf-8")
     said = {"file": str(output.resolve()), "cases": len(logs), "records": sum(len(records) for _, records in logs)}
@@ -169,7 +140,8 @@ def case_json(row: CaseRow) -> dict[str, object]:
     }
 
 
-def _standing(row: CaseRow) -> str:
+def standing_of(row: CaseRow) -> str:
+    """Say in a word or two where a case stands."""
     return f"{row.status} ({row.result})" if row.result else row.status.value
 
 
@@ -178,7 +150,9 @@ def _waits(row: CaseRow) -> str:
     return "; ".join(f"{wait.key}: {wait.reason}" if wait.reason else wait.key for wait in told)
 
 
-def _read(url: str, look: Callable[[StoreReader], Awaitable[T]]) -> T:
+def read_store(url: str, look: Callable[[StoreReader], Awaitable[T]]) -> T:
+    """Open a store for reading, look, and close it again."""
+
     async def read() -> T:
         reader = await open_reader(url, World())
         try:

@@ -33,7 +33,7 @@ FLOORS = {
     "casework.actors": (
         "errors", "failures", "declared", "policy", "permissions", "breaker", "repeats", "fairness", "bulkhead",
         "tools", "intake", "gate", "calling", "desk", "retry", "undoing", "review", "criteria", "agent", "staff",
-        "supervisor", "patterns", "crew", "timeline", "trace", "simulation",
+        "supervisor", "patterns", "crew", "timeline", "timing", "trace", "simulation",
         "gateway", "console", "cli",
     ),
     "casework.actors.patterns": (

@@ -68,6 +68,8 @@ SAMPLES: Final[tuple[Struct, ...]] = (
         agent="receipts/1",
         attempt=2,
         checked=(wire.Checked(name="posted", met=True, read=(READ,)),),
+        queued=150,
+        worked=70_000,
     ),
     wire.Failed(
         task_id="t-1",
@@ -78,6 +80,8 @@ SAMPLES: Final[tuple[Struct, ...]] = (
         agent="receipts/1",
         attempt=3,
         checked=(wire.Checked(name="posted", met=False, read=(READ,)),),
+        queued=150,
+        worked=70_000,
     ),
     wire.CallAsked(task_id="t-1", attempt=1, tool="read_receipt", arguments=BOOKING, criterion="posted"),
     wire.CallAnswered(
@@ -96,6 +100,7 @@ SAMPLES: Final[tuple[Struct, ...]] = (
         cost=SPENT,
         tries=3,
         edited=True,
+        took=70_000,
     ),
     records.Intent(
         tool="write_overview",

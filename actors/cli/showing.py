@@ -1,0 +1,105 @@
+"""The sub-command `show`: one case's story, and where its time went, from its log alone.
+
+It does not know whether the case is at work.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+
+from casework.actors.cli.exits import Exit
+from casework.actors.cli.options import STORE, TENANT, JsonOption, StoreOption, TenantOption
+from casework.actors.cli.output import moment, say, say_columns, say_json
+from casework.actors.cli.reading import case_json, find_case, read_store, standing_of
+from casework.actors.timeline import timeline
+from casework.actors.timing import CaseTimes, Gap, StepTimes, timing
+from casework.runtime.seams import MICROS
+from casework.runtime.store.base import CaseKey, CaseRow, Record, StoreReader
+
+Times = Annotated[bool, Parameter(name="--times", negative="", help="Where its time went, and the critical path.")]
+
+#: Parts of a step's time in the order in which they are shown.
+_SHOWN: Final = ("queue", "working", "tools", "people", "waiting")
+
+
+def show(
+    case: str,
+    *,
+    store: StoreOption = STORE,
+    tenant: TenantOption = TENANT,
+    times: Times = False,
+    json_: JsonOption = False,
+) -> int:
+    """Tell the story of one case, from its log alone.
+
+    Parameters
+    ----------
+    case
+        Id of the case.
+    """
+
+    async def read(reader: StoreReader) -> tuple[CaseRow, Sequence[Record]]:
+        row = await find_case(reader, CaseKey(tenant, case))
+        return row, await reader.records(row.key)
+
+    row, records = read_store(store, read)
+    if times:
+        _show_times(row, timing(records), json_=json_)
+    else:
+        _show_story(row, records, json_=json_)
+    return Exit.OK
+
+
+def _show_story(row: CaseRow, records: Sequence[Record], *, json_: bool) -> None:
+    lines = timeline(records)
+    if json_:
+        say_json({**case_json(row), "timeline": lines})
+        return
+    _say_title(row)
+    for line in lines:
+        step = f"[{line.step}] " if line.step not in {"", "case"} else ""
+        say(f"{line.seq:>5}  {moment(line.at)}  {step}{line.text}")
+        for name, text in line.details:
+            say(f"{'':>32}{name}: {text}")
+    for wait in row.waits:
+        say(f"it waits for {wait.key} ({wait.kind}): {wait.reason}")
+
+
+def _show_times(row: CaseRow, times: CaseTimes, *, json_: bool) -> None:
+    if json_:
+        said = {"micros": times.micros, "path_micros": _on_path(times), "steps": times.steps, "chain": times.chain}
+        say_json({**case_json(row), "times": said})
+        return
+    _say_title(row)
+    head = ("step", "seconds", *_SHOWN)
+    say_columns([head, *((_named(each), *_parts(each)) for each in times.steps)])
+    say("", f"{_seconds(times.micros)} s in all, {_seconds(_on_path(times))} s of it in steps of the critical path:")
+    say_columns([_link(each) for each in times.chain] or [("  no step",)])
+
+
+def _say_title(row: CaseRow) -> None:
+    say(f"{row.key.case_id}: flow {row.flow} version {row.version}, {standing_of(row)}")
+
+
+def _on_path(times: CaseTimes) -> int:
+    return sum(each.spent.total for each in times.path)
+
+
+def _named(step: StepTimes) -> str:
+    return step.step if step.over else f"{step.step} (not over)"
+
+
+def _parts(step: StepTimes) -> list[str]:
+    spent = [getattr(step.spent, part) for part in _SHOWN]
+    return [_seconds(step.spent.total), *(_seconds(each) if each else "" for each in spent)]
+
+
+def _link(each: StepTimes | Gap) -> tuple[str, str]:
+    if isinstance(each, Gap):
+        return f"  ({each.why})", _seconds(each.micros)
+    return f"  {_named(each)}", _seconds(each.spent.total)
+
+
+def _seconds(micros: int) -> str:
+    return f"{micros / MICROS:.3f}"
