@@ -9,15 +9,21 @@ from casework.actors.patterns.errors import PatternFailed as PatternFailed
 from casework.actors.patterns.flows import declaring as declaring
 from casework.actors.patterns.flows import pattern_flow as pattern_flow
 from casework.actors.patterns.pipeline import Pipeline as Pipeline
+from casework.actors.patterns.router import Choice as Choice
+from casework.actors.patterns.router import Handoff as Handoff
+from casework.actors.patterns.router import Router as Router
 from casework.actors.patterns.terms import Terms as Terms
 
 __all__ = [
     "Assignment",
+    "Choice",
     "Code",
     "Edge",
+    "Handoff",
     "Pattern",
     "PatternFailed",
     "Pipeline",
+    "Router",
     "Terms",
     "Use",
     "declaring",

@@ -37,7 +37,7 @@ FLOORS = {
         "gateway", "console", "cli",
     ),
     "casework.actors.patterns": (
-        "errors", "errors", "terms", "base", "walk", "description", "flows", "shape", "pipeline", "shape", "pipeline",
+        "errors", "terms", "base", "walk", "description", "flows", "shape", "pipeline", "fitting", "router",
     ),
     "casework.actors.simulation": (
         "effects", "report", "finished", "scenario", "builtin", "wired", "people", "run", "points", "sources",
