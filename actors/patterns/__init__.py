@@ -5,9 +5,12 @@ from casework.actors.patterns.base import Code as Code
 from casework.actors.patterns.base import Edge as Edge
 from casework.actors.patterns.base import Pattern as Pattern
 from casework.actors.patterns.base import Use as Use
+from casework.actors.patterns.bounds import Bounds as Bounds
 from casework.actors.patterns.errors import PatternFailed as PatternFailed
 from casework.actors.patterns.flows import declaring as declaring
 from casework.actors.patterns.flows import pattern_flow as pattern_flow
+from casework.actors.patterns.manager import Manager as Manager
+from casework.actors.patterns.manager import Subtask as Subtask
 from casework.actors.patterns.pipeline import Pipeline as Pipeline
 from casework.actors.patterns.router import Choice as Choice
 from casework.actors.patterns.router import Handoff as Handoff
@@ -16,14 +19,17 @@ from casework.actors.patterns.terms import Terms as Terms
 
 __all__ = [
     "Assignment",
+    "Bounds",
     "Choice",
     "Code",
     "Edge",
     "Handoff",
+    "Manager",
     "Pattern",
     "PatternFailed",
     "Pipeline",
     "Router",
+    "Subtask",
     "Terms",
     "Use",
     "declaring",

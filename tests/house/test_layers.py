@@ -37,7 +37,8 @@ FLOORS = {
         "gateway", "console", "cli",
     ),
     "casework.actors.patterns": (
-        "errors", "terms", "base", "walk", "description", "flows", "shape", "pipeline", "fitting", "router",
+        "errors", "terms", "base", "walk", "description", "flows", "shape", "pipeline", "fitting", "router", "bounds",
+        "manager",
     ),
     "casework.actors.simulation": (
         "effects", "report", "finished", "scenario", "builtin", "wired", "people", "run", "points", "sources",
