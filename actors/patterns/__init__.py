@@ -1,5 +1,6 @@
 """Patterns of orchestration: see `casework.actors.patterns.base`."""
 
+from casework.actors.patterns.approval import HumanGate as HumanGate
 from casework.actors.patterns.base import Assignment as Assignment
 from casework.actors.patterns.base import Code as Code
 from casework.actors.patterns.base import Edge as Edge
@@ -7,6 +8,8 @@ from casework.actors.patterns.base import Pattern as Pattern
 from casework.actors.patterns.base import Use as Use
 from casework.actors.patterns.bounds import Bounds as Bounds
 from casework.actors.patterns.errors import PatternFailed as PatternFailed
+from casework.actors.patterns.evidence import EvidenceGate as EvidenceGate
+from casework.actors.patterns.evidence import Need as Need
 from casework.actors.patterns.flows import declaring as declaring
 from casework.actors.patterns.flows import pattern_flow as pattern_flow
 from casework.actors.patterns.manager import Manager as Manager
@@ -23,8 +26,11 @@ __all__ = [
     "Choice",
     "Code",
     "Edge",
+    "EvidenceGate",
     "Handoff",
+    "HumanGate",
     "Manager",
+    "Need",
     "Pattern",
     "PatternFailed",
     "Pipeline",
