@@ -19,6 +19,8 @@ from casework.actors.patterns.router import Choice as Choice
 from casework.actors.patterns.router import Handoff as Handoff
 from casework.actors.patterns.router import Router as Router
 from casework.actors.patterns.terms import Terms as Terms
+from casework.actors.patterns.verified import Proof as Proof
+from casework.actors.patterns.verified import Verified as Verified
 
 __all__ = [
     "Assignment",
@@ -34,10 +36,12 @@ __all__ = [
     "Pattern",
     "PatternFailed",
     "Pipeline",
+    "Proof",
     "Router",
     "Subtask",
     "Terms",
     "Use",
+    "Verified",
     "declaring",
     "pattern_flow",
 ]
