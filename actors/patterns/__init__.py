@@ -18,7 +18,13 @@ from casework.actors.patterns.pipeline import Pipeline as Pipeline
 from casework.actors.patterns.router import Choice as Choice
 from casework.actors.patterns.router import Handoff as Handoff
 from casework.actors.patterns.router import Router as Router
+from casework.actors.patterns.subscription import Cursor as Cursor
+from casework.actors.patterns.subscription import Subscription as Subscription
 from casework.actors.patterns.terms import Terms as Terms
+from casework.actors.patterns.topic import TOPIC as TOPIC
+from casework.actors.patterns.topic import Topic as Topic
+from casework.actors.patterns.topic import announce as announce
+from casework.actors.patterns.topic import publish as publish
 from casework.actors.patterns.verified import Proof as Proof
 from casework.actors.patterns.verified import Verified as Verified
 
@@ -27,6 +33,7 @@ __all__ = [
     "Bounds",
     "Choice",
     "Code",
+    "Cursor",
     "Edge",
     "EvidenceGate",
     "Handoff",
@@ -38,10 +45,15 @@ __all__ = [
     "Pipeline",
     "Proof",
     "Router",
+    "Subscription",
     "Subtask",
+    "TOPIC",
     "Terms",
+    "Topic",
     "Use",
     "Verified",
+    "announce",
     "declaring",
     "pattern_flow",
+    "publish",
 ]

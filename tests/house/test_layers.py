@@ -38,7 +38,7 @@ FLOORS = {
     ),
     "casework.actors.patterns": (
         "errors", "terms", "base", "walk", "description", "flows", "shape", "pipeline", "fitting", "router", "bounds",
-        "manager", "approval", "evidence", "verified",
+        "manager", "approval", "evidence", "verified", "topic", "subscription",
     ),
     "casework.actors.simulation": (
         "effects", "report", "finished", "scenario", "builtin", "wired", "people", "run", "points", "sources",
