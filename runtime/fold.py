@@ -23,7 +23,7 @@ from casework.runtime.store.rules import DECIDED, OPEN, WITHDRAWN
 COLUMNS: Final = (
     "next_seq", "head", "flow", "version", "source_hash", "crew", "parent", "opened_at", "result", "chapter",
 )  # fmt: skip
-#: Columns that the first record says.
+#: Columns that the first record says, and that of each chapter again.
 _OPENED: Final = ("flow", "version", "source_hash", "crew", "parent")
 
 
@@ -65,17 +65,16 @@ def fold(key: CaseKey, records: Sequence[Record]) -> Fold:
         changed_at=last.at,
         epoch_min=last.epoch,
         closed=last.kind == "closed",
+        chapter=max((record.seq for record in records if record.kind == "chapter"), default=0),
     )
     reviews: dict[str, ReviewRow] = {}
     for record in records:
         entry = _entry(record)
-        if isinstance(entry, Opened):
+        if isinstance(entry, Opened | Chapter):
             said = {name: getattr(entry, name) for name in _OPENED}
             folded = msgspec.structs.replace(folded, **said)
         elif isinstance(entry, Migrated):
             folded = msgspec.structs.replace(folded, version=entry.version, source_hash=entry.source_hash)
-        elif isinstance(entry, Chapter):
-            folded = msgspec.structs.replace(folded, chapter=record.seq)
         elif isinstance(entry, Closed):
             folded = msgspec.structs.replace(folded, result=entry.result.value)
         else:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from casework.protocols.codec import Plain, decode_entry, encode, pack, plain
+from casework.protocols.errors import FrameInvalid, ProtocolError
 from casework.protocols.records import Decided, Review, ReviewAction
 from casework.protocols.wire import NIL, Evidence
 from casework.runtime.errors import DecisionInvalid, ReviewUnknown
@@ -59,7 +60,7 @@ class DecisionFrame:
 
 async def open_reviews(reader: StoreReader) -> Sequence[ReviewView]:
     """Give the open reviews, oldest first."""
-    return [view_of(row) for row in await reader.reviews(state="open")]
+    return [_listed(row) for row in await reader.reviews(state="open")]
 
 
 async def review_of(reader: StoreReader, review_id: str) -> ReviewView:
@@ -80,10 +81,14 @@ async def review_of(reader: StoreReader, review_id: str) -> ReviewView:
 
 
 def view_of(row: ReviewRow) -> ReviewView:
-    """Make a review readable."""
+    """Make a review readable.
+
+    Raises:
+        FrameInvalid: its row is damaged; `casework verify` says more.
+    """
     review, decision = decode_entry(row.frame), decode_entry(row.decision) if row.decision else None
-    assert isinstance(review, Review), "a review's row holds a review's frame"
-    assert decision is None or isinstance(decision, Decided), "a decision's frame holds a decision"
+    if not isinstance(review, Review) or not isinstance(decision, Decided | None):
+        raise FrameInvalid("review", f"the row of review {row.id} holds frames of other kinds")
     return ReviewView(
         id=row.id,
         tenant=row.key.tenant,
@@ -101,6 +106,16 @@ def view_of(row: ReviewRow) -> ReviewView:
         consequences=review.consequences,
         decision=decision,
     )
+
+
+def _listed(row: ReviewRow) -> ReviewView:
+    """Make a review readable, as far as it is: one that is damaged must not hide the others."""
+    try:
+        return view_of(row)
+    except ProtocolError as error:
+        told = f"its row in the store cannot be read ({error}); see `casework verify`"
+        named = (row.id, *row.key, row.step_id, row.title, told)
+        return ReviewView(*named, "", row.state, row.opened_at, row.expires, None, row.proposal_hash, (), ())
 
 
 def decision_frame(

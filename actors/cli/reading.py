@@ -18,7 +18,7 @@ from casework.actors.trace import jaeger_json
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, Record, StoreReader, WaitKind
 from casework.runtime.store.urls import open_reader
-from casework.runtime.store.verify import Finding
+from casework.runtime.store.verify import NOBODY, Finding
 from casework.runtime.store.verify import verify as verify_store
 
 T = TypeVar("T")
@@ -53,23 +53,30 @@ def verify(*, store: StoreOption = STORE, json_: JsonOption = False) -> int:
 
     count, findings = read_store(store, read)
     if json_:
-        shown = [
-            {"account": each.account, "seq": each.seq, "why": each.why}
-            if each.account
-            else {"tenant": each.key.tenant, "case": each.key.case_id, "seq": each.seq, "why": each.why}
-            for each in findings
-        ]
-        say_json({"cases": count, "findings": shown})
+        say_json({"cases": count, "findings": list(map(_finding_json, findings))})
     else:
         say(*map(_told, findings))
-        wrong = sum(not each.account for each in findings)
+        wrong = len({each.key for each in findings} - {NOBODY})
         say(f"{count} cases, {wrong} of them not as written" if findings else f"{count} cases, all as written")
     return Exit.WRONG if findings else Exit.OK
+
+
+def _finding_json(finding: Finding) -> dict[str, object]:
+    said = {"seq": finding.seq, "why": finding.why}
+    if finding.account:
+        return {"account": finding.account, **said}
+    return (
+        {"why": finding.why}
+        if finding.key == NOBODY
+        else {"tenant": finding.key.tenant, "case": finding.key.case_id, **said}
+    )
 
 
 def _told(finding: Finding) -> str:
     if finding.account:
         return f"account {finding.account} entry {finding.seq}: {finding.why}"
+    if finding.key == NOBODY:
+        return f"the store: {finding.why}"
     return f"case {finding.key.case_id} record {finding.seq}: {finding.why}"
 
 

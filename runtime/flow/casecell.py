@@ -115,6 +115,7 @@ class CaseCell:
         self._began = True
         # What was given with the claim need not be asked for, unless more came since.
         self._reading = True
+        self._incarnation.mail.seen = claimed.seen
         self._guarded(lambda: self._have_read(claimed.inbox))
         self._guarded(self._incarnation.settle)
         self._flush()
@@ -219,6 +220,8 @@ class CaseCell:
             step_in=self._step_in,
             when_durable=lambda seq, run: self._held.append((seq, run)),
             entitled=self._entitled,
+            draw=self._store.draw,
+            left=self._store.left,
             chapter=lambda state: next_chapter(reading, self._row, state, inputs),
             look=self._read,
             halt=self._halt,
@@ -372,11 +375,13 @@ class CaseCell:
         self._context.stop()
 
     async def _read_inbox(self) -> None:
-        items = await self._store.inbox()
-        self._step_in(lambda: self._have_read(items))
+        items, unreadable = await self._store.inbox()
+        self._step_in(lambda: self._have_read(items, unreadable))
 
-    def _have_read(self, items: Sequence[InboxItem]) -> None:
+    def _have_read(self, items: Sequence[InboxItem], unreadable: str = "") -> None:
         self._reading = False
+        if unreadable:
+            self._incarnation.halt(unreadable)
         self._incarnation.arrived(items, complete=not self._read_again)
         if self._read_again:
             self._read_again = False

@@ -5,11 +5,22 @@ It does not know what the answers mean to the case.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, TypeVar, final
 
 from casework.runtime.errors import StoreInvalid, StoreUnavailable
 from casework.runtime.flow.household import Household
-from casework.runtime.store.base import Append, AppendResult, CaseRow, InboxItem, Record, Unavailable
+from casework.runtime.store.accounts import Account, Draw, Drawn, DrawRefused, Overdrawn, draw_id
+from casework.runtime.store.base import (
+    Append,
+    AppendResult,
+    CaseRow,
+    InboxItem,
+    LimitResult,
+    Record,
+    Unavailable,
+    Unknown,
+)
 
 T = TypeVar("T")
 
@@ -44,12 +55,15 @@ class CaseStore:
                 return result
             delay = await self._pause(delay)
 
-    async def inbox(self) -> Sequence[InboxItem]:
-        """Give what waits for the case."""
+    async def inbox(self) -> tuple[Sequence[InboxItem], str]:
+        """Give what waits for the case, and why it cannot be read, if so."""
         self._house.world.point("inbox.before")
-        items = await self._asked(lambda: self._house.store.inbox(self._row.key))
+        try:
+            items, why = await self._asked(lambda: self._house.store.inbox(self._row.key)), ""
+        except StoreInvalid as error:
+            items, why = (), f"its inbox cannot be read: {error.why}"
         self._house.world.point("inbox.after")
-        return items
+        return items, why
 
     async def records(self) -> Sequence[Record]:
         """Give its log from its chapter on; nothing where it cannot be read."""
@@ -57,6 +71,24 @@ class CaseStore:
             return await self._asked(lambda: self._house.store.records(self._row.key, self._row.chapter))
         except StoreInvalid:
             return ()
+
+    async def draw(self, step_id: str, accounts: tuple[str, ...], micros: int) -> Drawn | Overdrawn | DrawRefused:
+        """Reserve what a call may cost; the same again gives the same. If cancelled, ask again."""
+        house, key = self._house, self._row.key
+        draw = Draw(draw_id(key, step_id), accounts, micros, self._row.epoch, house.world.clock.wall_micros())
+        house.world.point("reserve.before")
+        while True:
+            drawn: Drawn | Overdrawn | DrawRefused = await self._done(lambda: house.store.draw(draw))
+            if not isinstance(drawn, Overdrawn) or await self._account(drawn.account) is not None:
+                house.world.point("reserve.after")
+                return drawn
+            for name in accounts:
+                await self._done(partial(self._open_account, name, draw.at))
+
+    async def left(self, account: str) -> int:
+        """Give what is left of an account, in millionths."""
+        found = await self._account(account)
+        return found.left_micros if found is not None else 0
 
     async def entitled(self) -> bool:
         """Wait until the case may have an effect; after a lease that may have been over, look who has it now."""
@@ -68,6 +100,24 @@ class CaseStore:
             self._term = term
             term = await self._house.lease.wait_fresh()
         return True
+
+    async def _account(self, name: str) -> Account | None:
+        return await self._asked(lambda: self._house.store.account(name))
+
+    async def _open_account(self, name: str, at: int) -> LimitResult:
+        """Give an account that nobody has set a limit for the one of the policy."""
+        staff = self._house.staff
+        limit, by = staff.budgets.limit(name), f"policy:{staff.policy_hash}"
+        return await self._house.store.set_limit(name, limit, by=by, at=at, only_new=True)
+
+    async def _done(self, change: Callable[[], Awaitable[T | Unavailable | Unknown]]) -> T:
+        """Make a change that does no harm twice, again until it is known to be made."""
+        delay = RETRY_SECONDS_MIN
+        while True:
+            changed = await self._asked(change)
+            if not isinstance(changed, Unavailable | Unknown):
+                return changed
+            delay = await self._pause(delay)
 
     async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
         delay = RETRY_SECONDS_MIN

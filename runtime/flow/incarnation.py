@@ -323,9 +323,12 @@ class Incarnation:
 
     def _take_message(self, engine: Engine, item: InboxItem, entry: Entry | None) -> bool:
         match entry:
-            case None:
+            case None if self.mail.followed_by(item, self._operator):
                 self._consume(item)
-                self._late(f"a message of kind {item.kind} could not be read")
+                self._late(f"a message of kind {item.kind} could not be read and was left out, as an operator wished")
+            case None:
+                # Somebody may wait for it, and a newer version may be able to read it.
+                self.halt(f"a message of kind {item.kind} in its inbox cannot be read: {item.id}")
             case Cancel() if engine.turning is not None:
                 return False  # The next chapter hears it.
             case Cancel():
@@ -354,6 +357,9 @@ class Incarnation:
         if step_id is not None:
             self._consume(item)
             self._feed(step_id, entry, item.frame)
+            return True
+        if self._calls.arrived(entry):
+            self._consume(item)
             return True
         resumed = self._tasks.arrived(key)
         # That an operator's message came has had a halted case tried again.

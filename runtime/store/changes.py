@@ -131,7 +131,7 @@ def deliver(
 def decide(
     connection: sqlite3.Connection, review_id: str, proposal_hash: str, frame: bytes, now: int, arrived: list[CaseKey]
 ) -> DecisionTaken | DecisionRefused:
-    """Decide an open review by compare-and-set, and tell its case."""
+    """Decide an open review by compare-and-set, and tell its case; raises ValueError for damaged rows."""
     decision = rules.decision_of(review_id, frame)
     review = queries.review(connection, review_id)
     row = queries.case(connection, review.key) if review else None
@@ -140,9 +140,10 @@ def decide(
     if settled is not None:
         return settled
     assert review is not None, "an absent review is settled"
-    connection.execute("UPDATE review SET state = 'decided', decision = ? WHERE id = ?", (frame, review_id))
     number = queries.case_number(connection, review.key)
-    assert number is not None, "a review has a case"
+    if number is None:
+        raise ValueError(f"the case of review {review_id} is not found under its name")
+    connection.execute("UPDATE review SET state = 'decided', decision = ? WHERE id = ?", (frame, review_id))
     _put(connection, number, "", (rules.decision_item_id(review_id), rules.DECIDED, frame))
     arrived.append(review.key)
     return DecisionTaken(msgspec.structs.replace(review, state=rules.DECIDED, decision=frame))

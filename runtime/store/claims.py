@@ -22,13 +22,15 @@ class Claimed(Struct, frozen=True):
     inbox: Sequence[InboxItem] = ()
     """What waits for it, in order of insertion."""
     broken: str = ""
-    """Why its log or its inbox cannot be read, and both are empty; nothing where they can."""
+    """Why it must not go on: something that is kept of it cannot be read, which is left out; nothing where all can."""
+    seen: int = 0
+    """Position up to which its inbox counts as read, though it could not be."""
 
 
 def damage(claimed: Claimed) -> str:
-    """Say why a case's log must not be replayed; nothing where it is what was written."""
+    """Say why a case must not be replayed; nothing where all that is kept of it is what was written."""
     if claimed.broken:
-        return f"its log cannot be read: {claimed.broken}"
+        return claimed.broken
     broken = broken_at(claimed.row, claimed.records, from_seq=claimed.row.chapter)
     return f"its log is not what was written: record {broken[0]}: {broken[1]}" if broken is not None else ""
 

@@ -30,9 +30,17 @@ _REVIEW: Final = (
     "SELECT r.id, c.tenant, c.case_id, r.step_id, r.title, r.state, r.opened_at, r.expires, r.proposal_hash, "
     'r.frame, r.decision FROM review r JOIN "case" c ON c.no = r.case_no'
 )
+#: Whether what a case has seen of its inbox is a position, or that of one which is set aside; anything else is damage.
+FITTING: Final = """
+    typeof({0}) = 'integer' AND {0} >= 0 AND (
+        {0} <= coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'inbox'), 0) OR {0} = 9223372036854775807
+    )
+"""
 _UNREAD: Final = "SELECT id, kind, frame, position FROM inbox WHERE case_no = ? AND consumed = 0 ORDER BY position"
 #: Numbers of cases are given as one text like "[1, 2]", so each of these is one statement for however many there are.
-_CASES_BY_NUMBER: Final = " ".join((_CASE, "WHERE no IN (SELECT value FROM json_each(?))"))
+_CASES_BY_NUMBER: Final = " ".join(
+    (_CASE.replace(" FROM", ", ({}) FROM"), "WHERE no IN (SELECT value FROM json_each(?))")
+).format(FITTING.format("seen"))
 _WAITS_OF: Final = """
     SELECT case_no, key, kind, reason, due FROM wait
     WHERE case_no IN (SELECT value FROM json_each(?)) ORDER BY case_no, place
@@ -50,7 +58,8 @@ _INBOXES: Final = """
 #: timers are looked at in their order, until the first that counts.
 _DUE: Final = """
     SELECT w.due FROM wait w CROSS JOIN "case" c ON c.no = w.case_no
-    WHERE w.kind = 'timer' AND c.status = 'parked' AND c.node NOT IN (SELECT name FROM node UNION ALL SELECT ?)
+    WHERE w.kind = 'timer' AND typeof(w.due) = 'integer' AND c.status = 'parked'
+        AND c.node NOT IN (SELECT name FROM node UNION ALL SELECT ?)
     ORDER BY w.due LIMIT 1
 """
 
@@ -74,13 +83,19 @@ def case(connection: sqlite3.Connection, key: CaseKey) -> CaseRow | None:
     return None if found is None else _shown(found, _waits(connection, found[0]))
 
 
-def cases_by_number(connection: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, CaseRow]:
-    """Give cases that are there, by their numbers."""
+def cases_by_number(connection: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, tuple[CaseRow, bool]]:
+    """Give cases that are there, by their numbers, and whether what each has seen of its inbox can be read."""
     waits: dict[int, list[Wait]] = {}
     for number, *wait in connection.execute(_WAITS_OF, (str(numbers),)).fetchall():
         waits.setdefault(number, []).append(_wait(wait))
     rows = connection.execute(_CASES_BY_NUMBER, (str(numbers),)).fetchall()
-    return {row[0]: _shown(row, tuple(waits.get(row[0], ()))) for row in rows}
+    return {row[0]: (_shown(row[:-1], tuple(waits.get(row[0], ()))), bool(row[-1])) for row in rows}
+
+
+def case_alone(connection: sqlite3.Connection, number: int) -> CaseRow:
+    """Give a case that is there, by its number, without its waits."""
+    (row,) = connection.execute(_CASES_BY_NUMBER, (str([number]),)).fetchall()
+    return _shown(row[:-1], ())
 
 
 def logs(connection: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, list[Record]]:
@@ -95,7 +110,7 @@ def inboxes(connection: sqlite3.Connection, keys: Mapping[int, CaseKey]) -> dict
     """Give what waits for cases by their numbers, in order of insertion."""
     found: dict[int, list[InboxItem]] = {}
     for number, *row in connection.execute(_INBOXES, (str(list(keys)),)).fetchall():
-        found.setdefault(number, []).append(InboxItem(keys[number], *row))
+        found.setdefault(number, []).append(_item(keys[number], *row))
     return found
 
 
@@ -132,7 +147,7 @@ def reviews(connection: sqlite3.Connection, state: str | None) -> Sequence[Revie
     rows = connection.execute(
         f"{_REVIEW} WHERE :state IS NULL OR r.state = :state ORDER BY r.opened_at, r.id", {"state": state}
     )
-    return [_review_row(row) for row in rows.fetchall()]
+    return [_listed(row) for row in rows.fetchall()]
 
 
 def reviews_of(connection: sqlite3.Connection, number: int) -> Sequence[ReviewRow]:
@@ -166,7 +181,13 @@ def setting(connection: sqlite3.Connection, name: str) -> str | None:
 def inbox(connection: sqlite3.Connection, key: CaseKey) -> Sequence[InboxItem]:
     """Give what waits for a case, in order of insertion."""
     rows = connection.execute(_UNREAD, (case_number(connection, key),)).fetchall()
-    return [InboxItem(key, *row) for row in rows]
+    return [_item(key, *row) for row in rows]
+
+
+def last_position(connection: sqlite3.Connection) -> int:
+    """Give the position of the item that came last to any inbox."""
+    found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'inbox'").fetchone()
+    return int(found[0]) if found else 0
 
 
 def held(connection: sqlite3.Connection, node: str) -> Sequence[CaseKey]:
@@ -189,6 +210,13 @@ def _without_frame(seq: int, epoch: int, kind: str, step_id: str, at: int, kept:
         # Retention dropped the frame, and left its hash in its place.
         return Record(seq, epoch, kind, step_id, at, b"", hash_, bytes.fromhex(kept))
     return Record(seq, epoch, kind, step_id, at, cast("bytes", kept), hash_)
+
+
+def _item(key: CaseKey, item_id: object, kind: object, frame: object, position: int) -> InboxItem:
+    """Give an item; of one that is damaged what is left of it, which its case cannot read and says so."""
+    if type(frame) is bytes and type(kind) is str:
+        return InboxItem(key, text(item_id), kind, frame, position)
+    return InboxItem(key, text(item_id), str(kind), b"", position)
 
 
 def _waits(connection: sqlite3.Connection, number: int) -> tuple[Wait, ...]:
@@ -254,6 +282,17 @@ def _review_row(row: tuple[object, ...]) -> ReviewRow:
     )
 
 
+def _listed(row: tuple[object, ...]) -> ReviewRow:
+    """Give a review of a list; of one whose row cannot be read what is left, so that it hides no other."""
+    try:
+        return _review_row(row)
+    except ValueError as error:
+        review_id, tenant, case_id, step_id, _, state, *_ = row
+        key = CaseKey(str(tenant), str(case_id))
+        title = f"its row in the store cannot be read: {error}"
+        return ReviewRow(str(review_id), key, str(step_id), title, str(state), 0, 0, "", b"")
+
+
 # SQLite keeps any value in any column, and a file can be changed by others: what is not of its type is the file's
 # fault, and is said as ValueError.
 
@@ -262,6 +301,13 @@ def integer(value: object) -> int:
     """Give a number; raises ValueError for anything else."""
     if not isinstance(value, int):
         raise ValueError(f"a number is kept as {type(value).__name__}")
+    return value
+
+
+def text(value: object) -> str:
+    """Give a text; raises ValueError for anything else."""
+    if not isinstance(value, str):
+        raise ValueError(f"a text is kept as {type(value).__name__}")
     return value
 
 

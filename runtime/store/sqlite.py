@@ -311,6 +311,8 @@ class SqliteStore:
             return Unknown(error.why)
         except StoreUnavailable as error:
             return Unavailable(error.why)
+        except ValueError as error:
+            raise StoreInvalid(self._url, f"a value in it is not ours ({error})") from error
 
     def _announce(self, keys: Sequence[CaseKey]) -> None:
         if self._heard is not None:

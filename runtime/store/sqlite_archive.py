@@ -143,5 +143,7 @@ def _kept(frame_hash: bytes) -> str | bytes:
     return frame_hash.hex() if frame_hash else b""
 
 
-def _entry(item_id: str, target: str, kind: str, frame: bytes, seen: int, consumed: int) -> InboxEntry:
-    return InboxEntry(item_id, target) if consumed else InboxEntry(item_id, target, kind, frame, seen=bool(seen))
+def _entry(item_id: str, target: str, kind: object, frame: object, seen: int, consumed: int) -> InboxEntry:
+    if consumed:
+        return InboxEntry(item_id, target)
+    return InboxEntry(item_id, target, queries.text(kind), queries.octets(frame), seen=bool(seen))

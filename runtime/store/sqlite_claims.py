@@ -18,6 +18,8 @@ from casework.runtime.store.claims import Claimed, Claims
 from casework.runtime.store.connections import store_error
 from casework.runtime.store.taking import Delivery
 
+#: Why a case rests whose row does not say which messages it has read.
+SEEN_DAMAGED: Final = "its row in the store does not say any more what it has seen of its inbox"
 #: Three ways to be wanted, each found by its own index, so that parked cases cost nothing.
 _CLAIMABLE: Final = """
     SELECT no, claims FROM (
@@ -30,12 +32,12 @@ _CLAIMABLE: Final = """
         UNION ALL
         SELECT no, claims, opened_at FROM "case" WHERE status = 'parked' AND no IN (
             SELECT i.case_no FROM inbox i JOIN "case" p ON p.no = i.case_no
-            WHERE i.consumed = 0 AND p.status = 'parked' AND i.position > p.seen
+            WHERE i.consumed = 0 AND p.status = 'parked' AND (i.position > p.seen OR NOT ({fitting}))
             UNION
             SELECT w.case_no FROM wait w WHERE w.kind = 'timer' AND w.due <= ?1
         ) AND node NOT IN (SELECT name FROM node UNION ALL SELECT ?5) AND claims BETWEEN ?2 AND ?3
     ) ORDER BY opened_at, no LIMIT ?4
-"""
+""".replace("{fitting}", queries.FITTING.format("p.seen"))
 _SIZES: Final = """
     SELECT c.no, sum(length(r.frame)) FROM "case" c JOIN record r ON r.case_no = c.no AND r.seq >= c.chapter
     WHERE c.no IN (SELECT value FROM json_each(?)) GROUP BY c.no
@@ -49,7 +51,6 @@ _FREE: Final = """
     SELECT no FROM "case" WHERE tenant = ? AND case_id = ? AND claims = 0 AND status IN ('open', 'parked') AND seen < ?
         AND node <> ? AND node NOT IN (SELECT name FROM node WHERE until > ?)
 """
-_TAKE_ONE: Final = 'UPDATE "case" SET epoch = epoch + 1, node = ?, changed_at = ?, claims = claims + 1 WHERE no = ?'
 _SET_ASIDE: Final = """UPDATE "case" SET node = '', status = 'parked', seen = ? WHERE no = ?"""
 #: The index of suspects is used where its own condition is repeated.
 _SUSPECTS: Final = 'SELECT 1 FROM "case" WHERE claims >= 2 LIMIT 1'
@@ -65,9 +66,7 @@ def claim(connection: sqlite3.Connection, node: str, limit: int, now: int) -> Cl
     """
     connection.execute("DELETE FROM node WHERE until <= ?", (now,))
     found, alone = _suspects_or_others(connection, node, limit, now)
-    numbers = _fitting(connection, found)
-    if numbers:
-        connection.execute(_TAKE, (node, now, str(numbers)))
+    numbers = _taken_numbers(connection, node, now, _fitting(connection, found))
     more = bool(numbers) and not alone and (len(found) == limit or len(numbers) < len(found))
     return Claims(_taken(connection, numbers), more, None if more else queries.next_due(connection, node))
 
@@ -75,7 +74,13 @@ def claim(connection: sqlite3.Connection, node: str, limit: int, now: int) -> Cl
 def reclaim(connection: sqlite3.Connection, node: str, key: CaseKey) -> Claimed | None:
     """Take a case again that a node holds, with epoch + 1; None if it holds it not."""
     number = queries.case_number(connection, key)
-    if number is None or not connection.execute(_RECLAIM, (*key, node)).rowcount:
+    if number is None:
+        return None
+    try:
+        if not connection.execute(_RECLAIM, (*key, node)).rowcount:
+            return None
+    except sqlite3.IntegrityError:
+        _set_aside(connection, number)
         return None
     return next(iter(_taken(connection, [number])), None)
 
@@ -98,10 +103,8 @@ def _take_woken(connection: sqlite3.Connection, node: str, key: CaseKey, now: in
     if _watched(connection, node, now - rules.ALONE_MICROS):
         return None
     found = connection.execute(_FREE, (*key, rules.INTEGER_MAX, node, now)).fetchone()
-    if found is None:
-        return None
-    connection.execute(_TAKE_ONE, (node, now, found[0]))
-    return next(iter(_taken(connection, [found[0]])), None)
+    numbers = [] if found is None else _taken_numbers(connection, node, now, [found[0]])
+    return next(iter(_taken(connection, numbers)), None)
 
 
 def _suspects_or_others(connection: sqlite3.Connection, node: str, limit: int, now: int) -> tuple[list[int], bool]:
@@ -151,6 +154,20 @@ def _fitting(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[int
     return list(numbers[: rules.fitting([sizes.get(number, 0) for number in numbers])])
 
 
+def _taken_numbers(connection: sqlite3.Connection, node: str, now: int, numbers: list[int]) -> list[int]:
+    """Take cases for a node, and give their numbers; those whose row cannot even be counted up are set aside."""
+    if not numbers:
+        return numbers
+    try:
+        connection.execute(_TAKE, (node, now, str(numbers)))
+    except sqlite3.IntegrityError:
+        if len(numbers) > 1:
+            return [taken for number in numbers for taken in _taken_numbers(connection, node, now, [number])]
+        _set_aside(connection, numbers[0])
+        return []
+    return numbers
+
+
 def _taken(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[Claimed]:
     """Read cases that were just claimed, in this order."""
     if not numbers:
@@ -164,17 +181,21 @@ def _taken(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[Claim
 
 def _read(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[Claimed]:
     rows = queries.cases_by_number(connection, numbers)
-    keys = {number: row.key for number, row in rows.items()}
+    keys = {number: row.key for number, (row, _) in rows.items()}
     logs, inboxes = queries.logs(connection, numbers), queries.inboxes(connection, keys)
-    for number in [number for number, row in rows.items() if queries.damaged(row)]:
+    for number in [number for number, (row, _) in rows.items() if queries.damaged(row)]:
         _set_aside(connection, number)
         del rows[number]
-    return [Claimed(rows[n], logs.get(n, ()), inboxes.get(n, ())) for n in numbers if n in rows]
+    return [
+        Claimed(rows[n][0], logs.get(n, ()), inboxes.get(n, ()), "" if rows[n][1] else SEEN_DAMAGED)
+        for n in numbers
+        if n in rows
+    ]
 
 
 def _read_alone(connection: sqlite3.Connection, number: int) -> list[Claimed]:
     try:
-        row = queries.cases_by_number(connection, [number])[number]
+        row = queries.case_alone(connection, number)
     except sqlite3.OperationalError as error:
         # The binding says so, and not SQLite: a text is none.
         if getattr(error, "sqlite_errorcode", 0):
@@ -184,7 +205,9 @@ def _read_alone(connection: sqlite3.Connection, number: int) -> list[Claimed]:
     try:
         return _read(connection, [number])
     except (sqlite3.DatabaseError, ValueError) as error:
-        return [Claimed(row, broken=_raise_unless_invalid(error))]
+        broken = f"its log, its inbox or its waits cannot be read: {_raise_unless_invalid(error)}"
+        # What is there by now would wake it again and again.
+        return [Claimed(row, broken=broken, seen=queries.last_position(connection))]
 
 
 def _raise_unless_invalid(error: sqlite3.DatabaseError | ValueError) -> str:

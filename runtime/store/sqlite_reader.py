@@ -16,17 +16,20 @@ import anyio
 
 from casework.runtime.errors import StoreInvalid, StoreUnavailable
 from casework.runtime.seams import World
-from casework.runtime.store import queries, sqlite_accounts, sqlite_archive
+from casework.runtime.store import queries, sqlite_accounts, sqlite_archive, sqlite_inspection
 from casework.runtime.store.accounts import Account, LedgerEntry
 from casework.runtime.store.archive import Transfer
 from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, Record, ReviewRow
 from casework.runtime.store.connections import connect_reader, store_error
+from casework.runtime.store.inspection import Oddity
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 #: Seconds of one read at most: while it goes on, the owner cannot cut off its log.
 READ_SECONDS_MAX: Final = 5.0
+#: Seconds of looking through the whole file at most.
+INSPECT_SECONDS_MAX: Final = 600.0
 #: Steps of SQLite between two looks at the clock.
 READ_STEPS: Final = 10_000
 #: How long closing waits for a read that nobody hears any more.
@@ -111,23 +114,30 @@ class SqliteReader:
         """Give all of one case."""
         return await self._ask(sqlite_archive.transfer, key)
 
+    async def inspect(self) -> Sequence[Oddity]:
+        """Look through the whole file; until it is done the owner's log grows."""
+        return await self._told(partial(self._transact, sqlite_inspection.inspect, INSPECT_SECONDS_MAX))
+
     async def _ask(
         self, query: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
+        return await self._told(partial(self._transact, partial(_asked, query, args, kwargs)))
+
+    async def _told(self, read: Callable[[], T]) -> T:
         try:
-            return await self._world.offload.run(self._transact, partial(_asked, query, args, kwargs))
+            return await self._world.offload.run(read)
         except sqlite3.Error as error:
             raise store_error(self._url, error) from error
         except ValueError as error:
             raise StoreInvalid(self._url, f"a value in it is not ours ({error})") from error
 
-    def _transact(self, read: Callable[[sqlite3.Connection], T]) -> T:
+    def _transact(self, read: Callable[[sqlite3.Connection], T], seconds_max: float = 0.0) -> T:
         connection = self._connections.get()
         try:
             if connection is None:
                 raise StoreUnavailable(self._url, "it was closed")
             clock = self._world.clock
-            ends = clock.monotonic() + READ_SECONDS_MAX
+            ends = clock.monotonic() + (seconds_max or READ_SECONDS_MAX)
             connection.set_progress_handler(lambda: clock.monotonic() > ends, READ_STEPS)
             connection.execute("BEGIN")
             try:

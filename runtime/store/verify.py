@@ -1,12 +1,14 @@
 """Verifies the hash chains of a whole store, one case at a time, and that no case is missing that another one opened.
 
-The ledgers of accounts come after the cases: each must be what was written, and come to what its account says. A
-reader may look while the owner writes, so a case whose row moved while its log was read is read again. Only one case's
-log is held at a time. It does not know how a store keeps what it gives.
+Of each case the row, the reviews and the unread messages are held against its log as well (`crosscheck`). The ledgers
+of accounts come after the cases: each must be what was written, and come to what its account says; then what the
+store itself finds beside the logs. A reader may look while the owner writes, so a case whose row moved while its log
+was read is read again. Only one case's log is held at a time. It does not know how a store keeps what it gives.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -15,11 +17,16 @@ from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Child, Closed, Entry
 from casework.runtime import ledger
 from casework.runtime.errors import StoreInvalid
-from casework.runtime.store.base import CaseKey, CaseRow, Record, StoreReader
+from casework.runtime.store.archive import ArchiveReader, Transfer
+from casework.runtime.store.base import CaseKey, Record, StoreReader
 from casework.runtime.store.chain import broken_at
+from casework.runtime.store.crosscheck import difference
+from casework.runtime.store.inspection import Inspected
 
 #: How often a case that is being written is read again before the part that it had at first is taken.
 READS_MAX: Final = 5
+#: Gives a case, and whether with all that is kept beside its log.
+Read: TypeAlias = Callable[[CaseKey], Awaitable[tuple[Transfer, bool] | None]]
 #: Whose findings are not about a case.
 NOBODY: Final = CaseKey("", "")
 
@@ -31,7 +38,7 @@ class Finding(Struct, frozen=True):
     seq: int
     why: str
     account: str = ""
-    """The account, where it is not about a case; `key` is of nobody then."""
+    """The account, where it is not about a case; `key` is of nobody then, as where it is about the store itself."""
 
 
 async def verify(reader: StoreReader, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
@@ -42,9 +49,10 @@ async def verify(reader: StoreReader, progress: Callable[[int, int], None] | Non
     """
     keys = [row.key for row in await reader.cases()]
     known = set(keys)
+    read = partial(_transferred, reader) if isinstance(reader, ArchiveReader) else partial(_read, reader)
     findings: list[Finding] = []
     for done, key in enumerate(keys, start=1):
-        finding, children = await _verify(reader, key)
+        finding, children = await _verify(read, key)
         if finding is not None:
             findings.append(finding)
         for seq, child in children:
@@ -52,7 +60,16 @@ async def verify(reader: StoreReader, progress: Callable[[int, int], None] | Non
                 findings.append(Finding(key, seq, f"it opened case {child.case_id}, which is not there"))
         if progress is not None:
             progress(done, len(keys))
-    return findings + [finding for finding in await _verify_accounts(reader) if finding is not None]
+    findings += [finding for finding in await _verify_accounts(reader) if finding is not None]
+    return findings + (await _inspect(reader) if isinstance(reader, Inspected) else [])
+
+
+async def _inspect(reader: Inspected) -> list[Finding]:
+    try:
+        found = await reader.inspect()
+    except StoreInvalid as error:
+        return [Finding(NOBODY, 0, f"it cannot be looked through: {error.why}")]
+    return [Finding(oddity.key or NOBODY, 0, oddity.why) for oddity in found]
 
 
 async def _verify_accounts(reader: StoreReader) -> list[Finding | None]:
@@ -80,15 +97,16 @@ async def _verify_account(reader: StoreReader, name: str) -> Finding | None:
     return None
 
 
-async def _verify(reader: StoreReader, key: CaseKey) -> tuple[Finding | None, list[tuple[int, CaseKey]]]:
+async def _verify(read: Read, key: CaseKey) -> tuple[Finding | None, list[tuple[int, CaseKey]]]:
     """Verify one case, and name the cases that it opened with the records that say so."""
     try:
-        found = await _read(reader, key)
+        found = await read(key)
     except StoreInvalid as error:
         return Finding(key, 0, f"it cannot be read: {error.why}"), []
     if found is None:
-        return None, []
-    row, records = found
+        return Finding(key, 0, "its row is not found under its own name"), []
+    transfer, whole = found
+    row, records = transfer.row, transfer.records
     broken = broken_at(row, records)
     if broken is not None:
         return Finding(key, *broken), []
@@ -97,7 +115,8 @@ async def _verify(reader: StoreReader, key: CaseKey) -> tuple[Finding | None, li
         if isinstance(entry, Closed) and row.result != entry.result:
             return Finding(key, seq, f"it closed as {entry.result}, but the case says {row.result or 'nothing'}"), []
     children = [(seq, key._replace(case_id=entry.case_id)) for seq, entry in entries if isinstance(entry, Child)]
-    return None, children
+    other = difference(transfer) if whole else None
+    return None if other is None else Finding(key, *other), children
 
 
 def _entry(record: Record) -> Entry | None:
@@ -108,7 +127,13 @@ def _entry(record: Record) -> Entry | None:
         return None
 
 
-async def _read(reader: StoreReader, key: CaseKey) -> tuple[CaseRow, Sequence[Record]] | None:
+async def _transferred(reader: ArchiveReader, key: CaseKey) -> tuple[Transfer, bool] | None:
+    transfer = await reader.transfer(key)
+    return None if transfer is None else (transfer, True)
+
+
+async def _read(reader: StoreReader, key: CaseKey) -> tuple[Transfer, bool] | None:
+    """Read a case, as far as a store gives it that keeps no archive; False where it is not all at one moment."""
     row = await reader.case(key)
     reads = 0
     while row is not None:
@@ -116,8 +141,8 @@ async def _read(reader: StoreReader, key: CaseKey) -> tuple[CaseRow, Sequence[Re
         again = await reader.case(key)
         reads += 1
         if again == row:
-            return row, records
+            return Transfer(row, tuple(records)), False
         if reads == READS_MAX:
-            return row, records[: row.next_seq]
+            return Transfer(row, tuple(records[: row.next_seq])), False
         row = again
     return None

@@ -1,0 +1,83 @@
+"""Holds what a store keeps of a case beside its log against the log: its row, its reviews, its unread messages.
+
+The log is what is true: its chain was verified before. What follows from it is worked out anew (`fold`) and compared,
+so a row that was changed, a question that is in the queue though it was answered, a decision or a message that nobody
+could read any more are told. Of a log whose first record cannot be read (dropped by retention, or of a newer version)
+nothing follows.
+It does not know how a store keeps what it gives.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from casework.protocols.codec import decode_entry, kind_of
+from casework.protocols.errors import ProtocolError
+from casework.runtime.fold import COLUMNS, Fold, fold
+from casework.runtime.store.archive import InboxEntry, Transfer
+from casework.runtime.store.base import CaseStatus, ReviewRow
+from casework.runtime.store.rules import DECIDED, OPEN, WITHDRAWN, decision_item_id
+
+#: Columns of a review that its record says.
+_ASKED: Final = ("step_id", "title", "expires", "proposal_hash", "frame")
+
+
+def difference(transfer: Transfer) -> tuple[int, str] | None:
+    """Give the first thing that is not as a case's log says, as (seq, why); the log itself has been verified."""
+    folded = fold(transfer.row.key, transfer.records)
+    if not folded.flow:
+        return None
+    return next(_differences(transfer, folded), None)
+
+
+def _differences(transfer: Transfer, folded: Fold) -> Iterator[tuple[int, str]]:
+    row, last = transfer.row, folded.next_seq - 1
+    for column in COLUMNS:
+        if getattr(row, column) != getattr(folded, column):
+            yield last, f"its row says another {column} than its log"
+    if folded.closed is not (row.status is CaseStatus.CLOSED):
+        yield last, f"its log says that it {'ended' if folded.closed else 'goes on'}, but its row says {row.status}"
+    yield from _of_reviews(transfer, folded)
+    for entry in transfer.inbox:
+        if entry.kind and not _readable(entry):
+            yield last, f"message {entry.id} in its inbox cannot be read"
+
+
+def _of_reviews(transfer: Transfer, folded: Fold) -> Iterator[tuple[int, str]]:
+    asked, unread = _places(transfer), {entry.id: entry.frame for entry in transfer.inbox if entry.kind}
+    kept = {review.id: review for review in transfer.reviews}
+    whole = all(record.frame for record in transfer.records)
+    for made in folded.reviews:
+        row = kept.pop(made.id, None)
+        if row is not None:
+            gone = row.state == WITHDRAWN and made.state == OPEN and not folded.closed
+            why = "was taken out of the queue, though nobody decided" if gone else _of_review(made, row, unread)
+        else:
+            why = "is not in the queue, though nobody decided" if made.state == OPEN and not folded.closed else ""
+        if why:
+            yield asked[made.step_id], f"review {made.id} {why}"
+    for review_id in kept if whole else ():
+        yield folded.next_seq - 1, f"review {review_id} is in the queue, but not in the log"
+
+
+def _of_review(made: ReviewRow, row: ReviewRow, unread: dict[str, bytes]) -> str:
+    other = [column for column in _ASKED if getattr(made, column) != getattr(row, column)]
+    if other:
+        return f"has another {other[0]} than in the log"
+    if row.state not in {OPEN, DECIDED, WITHDRAWN}:
+        return f"is {row.state!r}, which is nothing that a review can be"
+    if row.state == OPEN and made.state != OPEN:
+        return f"is open in the queue, but {made.state} in the log"
+    if row.state == DECIDED and made.state == OPEN and unread.get(decision_item_id(row.id)) != row.decision:
+        return "was decided, but its case never hears of it"
+    return ""
+
+
+def _places(transfer: Transfer) -> dict[str, int]:
+    return {record.step_id: record.seq for record in transfer.records if record.kind == "review"}
+
+
+def _readable(entry: InboxEntry) -> bool:
+    try:
+        return kind_of(decode_entry(entry.frame)) == entry.kind
+    except ProtocolError:
+        return False

@@ -1,0 +1,73 @@
+"""Looks through a SQLite file for what is not as it was written: pages and indexes, and the rows beside the logs.
+
+SQLite says itself what is wrong with its file. Of the rows it takes any value in any column, and a file can be changed
+by others, so what must hold among them is asked here: what a case has seen, what is unread, what it waits for, and
+that nothing belongs to a case which is not there.
+It does not know what a log says.
+"""
+
+import sqlite3
+from typing import Final
+
+from casework.runtime.store import queries
+from casework.runtime.store.base import CaseKey
+from casework.runtime.store.inspection import ODDITIES_MAX, Oddity
+
+#: What SQLite says of a file that is whole.
+WHOLE: Final = "ok"
+#: What must not be, case by case: each gives tenant, case id and what is told of it.
+_OF_CASES: Final = (
+    (
+        'SELECT tenant, case_id, quote(seen) FROM "case" WHERE NOT ({fitting})',
+        "its row says that it has seen {} of its inbox",
+    ),
+    (
+        """
+        SELECT tenant, case_id, quote(i.id) FROM inbox i JOIN "case" ON no = i.case_no
+        WHERE i.consumed IS NOT 0 AND (i.consumed IS NOT 1 OR i.frame IS NOT x'')
+        """,
+        "message {} in its inbox is neither read nor unread",
+    ),
+    (
+        """
+        SELECT tenant, case_id, quote(i.id) FROM inbox i JOIN "case" ON no = i.case_no
+        WHERE i.consumed = 0 AND (typeof(i.frame) <> 'blob' OR typeof(i.kind) <> 'text' OR typeof(i.id) <> 'text'
+            OR NOT casework_is_text(cast(i.id AS BLOB)))
+        """,
+        "message {} in its inbox cannot be read",
+    ),
+    (
+        """
+        SELECT tenant, case_id, quote(w.key) FROM wait w JOIN "case" ON no = w.case_no
+        WHERE typeof(w.due) <> 'integer' OR w.kind NOT IN ('evidence', 'review', 'timer', 'child', 'operator')
+            OR typeof(w.key) <> 'text' OR NOT casework_is_text(cast(w.key AS BLOB))
+        """,
+        "what it waits for cannot be read: {}",
+    ),
+)
+_STRAYS: Final = """
+    SELECT 'record', count(*) FROM record WHERE case_no NOT IN (SELECT no FROM "case")
+    UNION ALL SELECT 'inbox', count(*) FROM inbox WHERE case_no NOT IN (SELECT no FROM "case")
+    UNION ALL SELECT 'wait', count(*) FROM wait WHERE case_no NOT IN (SELECT no FROM "case")
+    UNION ALL SELECT 'review', count(*) FROM review WHERE case_no NOT IN (SELECT no FROM "case")
+"""
+
+
+def inspect(connection: sqlite3.Connection) -> list[Oddity]:
+    """Look through the file, in one moment of it."""
+    connection.create_function("casework_is_text", 1, _is_text, deterministic=True)
+    whole = connection.execute(f"PRAGMA integrity_check({ODDITIES_MAX})").fetchall()
+    oddities = [Oddity(f"the file is damaged: {said}") for (said,) in whole if said != WHOLE]
+    for statement, why in _OF_CASES:
+        asked = statement.replace("{fitting}", queries.FITTING.format("seen"))
+        for tenant, case_id, value in connection.execute(asked).fetchmany(ODDITIES_MAX):
+            oddities.append(Oddity(why.format(value), CaseKey(str(tenant), str(case_id))))
+    strays = connection.execute(_STRAYS).fetchall()
+    return oddities + [Oddity(f"{count} rows of table {table} belong to no case") for table, count in strays if count]
+
+
+def _is_text(data: object) -> bool:
+    try:
+        return isinstance(data, bytes) and data.decode() is not None
+    except UnicodeDecodeError:
+        return False
