@@ -43,6 +43,7 @@ from casework.protocols.records import (
     Timer,
     Undone,
     Unparked,
+    Verdict,
     Withdrawn,
     Won,
 )
@@ -67,7 +68,7 @@ class TimelineLine:
     text: str
     """What happened, in a sentence."""
     details: Details = ()
-    """Pairs of (name, text) in the order in which they are shown; for a decision options, chosen, rule, confidence."""
+    """Pairs of (name, text) in the order in which they are shown; of a decision, what its sentence says, in parts."""
 
 
 def timeline(records: Iterable[Record]) -> list[TimelineLine]:
@@ -101,6 +102,11 @@ def _shown(raw: Raw) -> str:
 
 def _named(evidence: Iterable[Evidence]) -> str:
     return ", ".join(f"{each.label} ({each.ref})" if each.label else each.ref for each in evidence)
+
+
+def _ruled(verdict: Verdict) -> str:
+    """Show what the gate said of a call; its options are always to allow it, to have a person approve it, to refuse."""
+    return f"{verdict.rule}: {verdict.why}" if verdict.why else verdict.rule
 
 
 def _effects(effects: Iterable[Effect]) -> str:
@@ -139,7 +145,7 @@ def _(entry: Failed) -> tuple[str, Details]:
 
 @_tell.register
 def _(entry: Call) -> tuple[str, Details]:
-    arguments, rule = ("arguments", _shown(entry.arguments)), ("rule", entry.verdict.rule)
+    arguments, rule = ("arguments", _shown(entry.arguments)), ("rule", _ruled(entry.verdict))
     if entry.failure is None:
         return f"tool {entry.tool} was called", (arguments, ("value", _shown(entry.value)), rule)
     if not entry.verdict.allowed:
@@ -151,7 +157,7 @@ def _(entry: Call) -> tuple[str, Details]:
 def _(entry: Intent) -> tuple[str, Details]:
     undoes = f" to undo {entry.undoes}" if entry.undoes else ""
     text = f"tool {entry.tool} ({entry.tier}) is about to be called{undoes}"
-    return text, (("arguments", _shown(entry.arguments)), ("rule", entry.verdict.rule), ("key", entry.key))
+    return text, (("arguments", _shown(entry.arguments)), ("rule", _ruled(entry.verdict)), ("key", entry.key))
 
 
 @_tell.register
@@ -249,15 +255,19 @@ def _(entry: Noted) -> tuple[str, Details]:
 
 @_tell.register
 def _(entry: Decision) -> tuple[str, Details]:
+    options, confidence = ", ".join(entry.options), f"{entry.confidence:.2f}"
     details = (
-        ("options", ", ".join(entry.options)),
+        ("options", options),
         ("chosen", entry.chosen),
         ("rule", entry.rule),
-        ("confidence", f"{entry.confidence:.2f}"),
+        ("confidence", confidence),
         ("why", entry.why),
+        ("inputs", entry.inputs_hash),
         ("policy", entry.policy_hash),
     )
-    return f"decided on {entry.subject}: {entry.chosen}", details
+    why = f": {entry.why}" if entry.why else ""
+    by = f"by rule {entry.rule}, confidence {confidence}"
+    return f"decided on {entry.subject}: {entry.chosen or 'none'} of [{options}] {by}{why}", details
 
 
 @_tell.register

@@ -230,6 +230,11 @@ def arguments_hash(operation: str, arguments: Mapping[str, object]) -> str:
     return hashlib.sha256(operation.encode() + b"\x00" + bytes(pack(dict(arguments)))).hexdigest()[:32]
 
 
+def inputs_hash(frame: bytes | Raw) -> str:
+    """Hash the frame that a choice was made by, as it stands in the log: 32 hex digits, as `arguments_hash` gives."""
+    return digest(frame).hex()[:32]
+
+
 def _decode(decoder: msgspec.msgpack.Decoder[T], frame: bytes | Raw, expected: str) -> T:
     size = len(frame)
     if size > FRAME_BYTES_MAX:

@@ -87,6 +87,7 @@ class Retry(Struct, frozen=True):
     again: bool
     delay_seconds: float
     decision: Decision
+    """Its last option is to stop."""
 
 
 class CaseRef(Protocol):

@@ -60,7 +60,8 @@ def _show_story(row: CaseRow, records: Sequence[Record], *, json_: bool) -> None
     for line in lines:
         step = f"[{line.step}] " if line.step not in {"", "case"} else ""
         say(f"{line.seq:>5}  {moment(line.at)}  {step}{line.text}")
-        for name, text in line.details:
+        # A decision says all in its sentence but the hashes, which are for machines.
+        for name, text in line.details if line.kind != "decision" else ():
             say(f"{'':>32}{name}: {text}")
     for wait in row.waits:
         say(f"it waits for {wait.key} ({wait.kind}): {wait.reason}")

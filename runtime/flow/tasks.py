@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from casework.protocols.codec import decode_call_asked, encode, pack
+from casework.protocols.codec import decode_call_asked, encode, inputs_hash, pack
 from casework.protocols.records import Call, Decided, Decision, ReviewAction, Undone, Withdrawn
 from casework.protocols.wire import (
     CallAnswered,
@@ -31,7 +31,6 @@ from casework.protocols.wire import (
     Outcome,
     RiskTier,
     Task,
-    unmet,
 )
 from casework.runtime.flow.callhistory import Ended
 from casework.runtime.flow.calls import Calls
@@ -40,7 +39,18 @@ from casework.runtime.flow.reckoning import writes_of
 from casework.runtime.flow.replay import INNER, Logged, marked
 from casework.runtime.flow.saga import account
 from casework.runtime.flow.services import Services
-from casework.runtime.flow.taskwork import AGAIN, ATTEMPT, DIVERGED, RETRY, ROUTE, STOP, STOPPED, TaskWork
+from casework.runtime.flow.taskwork import (
+    AGAIN,
+    ATTEMPT,
+    DIVERGED,
+    RETRY,
+    ROUTE,
+    STOP,
+    STOPPED,
+    TaskWork,
+    bounded,
+    proven_by,
+)
 from casework.runtime.seams import MICROS
 from casework.runtime.staff import CallRequest, Grant
 from casework.runtime.store.base import Wait, WaitKind
@@ -106,16 +116,14 @@ class Tasks:
         if work.unasked and isinstance(outcome, Completed):
             self._skipped(work, attempt)
             return
-        if isinstance(outcome, Completed):
-            unproven = unmet(work.task, outcome)
-            if unproven:
-                outcome = _unproven(outcome, unproven)
-                frame = encode(outcome)
+        proven = proven_by(work.task, outcome)
+        if proven is not outcome:
+            outcome, frame = proven, encode(proven)
         self._services.world.point("task.answered")
         self._still(work)
         route = self._services.staff.routed(work.task.id)
         if route is not None:
-            self._services.logbook.write(marked(work.step_id, ROUTE, attempt), route)
+            self._decide(work, ROUTE, route, work.frame)
         self._services.staff.judge(work.task, outcome)
         if work.span is not None:
             work.span.end(error="" if isinstance(outcome, Completed) else outcome.kind)
@@ -235,18 +243,18 @@ class Tasks:
     def _failed(self, work: TaskWork, failed: Failed, frame: bytes) -> None:
         services = self._services
         work.last_failure = failed
-        retry = services.staff.retry(work.task, failed, work.attempt)
         left = work.task.deadline - services.world.clock.wall_micros()
         wrote = self._calls.history.wrote(work.step_id)
-        again = retry.again and not wrote and work.attempt < work.task.attempts
-        if again and left > retry.delay_seconds * MICROS:
+        retry = bounded(services.staff.retry(work.task, failed, work.attempt), work, left, wrote=wrote)
+        if retry.again:
             services.logbook.write(marked(work.step_id, ATTEMPT, work.attempt), failed, frame)
-            services.logbook.write(marked(work.step_id, RETRY, work.attempt), retry.decision)
+            self._decide(work, RETRY, retry.decision, frame)
             services.telemetry.retried(work.task.task)
             work.attempt += 1
             work.alarm = services.timers.after(retry.delay_seconds, lambda: services.tell(lambda: self._redial(work)))
             return
-        self._stop(work, failed, frame, "it has written, and may not do so twice" if wrote else retry.decision.why)
+        self._decide(work, RETRY, retry.decision, frame)
+        self._stop(work, failed, frame, retry.decision.why)
 
     def _redial(self, work: TaskWork) -> None:
         if self._works.get(work.step_id) is work:
@@ -263,7 +271,7 @@ class Tasks:
             why=f"attempt {work.attempt} of {work.task.attempts}: {failed.kind}, {failed.message}; {why}",
             policy_hash=services.staff.policy_hash,
         )
-        services.logbook.write(marked(work.step_id, STOP, work.attempt), decision)
+        self._decide(work, STOP, decision, frame)
         if on_stop is OnStop.FAIL:
             self._finish(work, failed, frame)
             return
@@ -278,6 +286,11 @@ class Tasks:
             "contract.on_stop",
             summary="Approve to try it again, reject to give it up.",
         )
+
+    def _decide(self, work: TaskWork, mark: str, decision: Decision, by: bytes) -> None:
+        """Record a choice about an attempt, with the hash of the frame by which it was made."""
+        decided = msgspec.structs.replace(decision, inputs_hash=inputs_hash(by))
+        self._services.logbook.write(marked(work.step_id, mark, work.attempt), decided)
 
     def _give_up(self, work: TaskWork) -> None:
         failed = work.last_failure
@@ -362,19 +375,6 @@ class Tasks:
             return
         self._services.staff.recall(work.task.id)
         self._locally(work, FailureKind.ERROR, f"the agent diverged: {what}", retryable=True)
-
-
-def _unproven(outcome: Completed, criteria: Sequence[str]) -> Failed:
-    """Make of a task that was handed in as done, but is not shown to be, one that failed."""
-    return Failed(
-        task_id=outcome.task_id,
-        kind=FailureKind.CRITERION,
-        message=f"handed in as done, but not shown to meet {', '.join(criteria)}",
-        cost=outcome.cost,
-        agent=outcome.agent,
-        attempt=outcome.attempt,
-        checked=outcome.checked,
-    )
 
 
 def _nobody(_step_id: str, _outcome: Outcome, _frame: bytes) -> None:

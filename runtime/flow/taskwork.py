@@ -7,9 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec.structs import replace
+
 from casework.protocols.records import Call, Decision, Done, Review
-from casework.protocols.wire import Failed, OnStop, Task
+from casework.protocols.wire import Completed, Failed, FailureKind, OnStop, Outcome, Task, unmet
 from casework.runtime.flow.replay import INNER, Logged, split_mark
+from casework.runtime.seams import MICROS
+from casework.runtime.staff import Retry
 from casework.runtime.telemetry import SpanHandle
 from casework.runtime.timers import Alarm
 
@@ -95,8 +99,8 @@ class TaskWork:
                 self.task, self.frame = task, logged.record.frame
                 self.stopped, self.review = "", None
                 self.attempt += 1
-            case "retry", _:
-                self.attempt += 1
+            case "retry", Decision() as decision:
+                self.attempt += decision.chosen != decision.options[-1]
             case "on_stop", Decision() as decision:
                 self.stopped = decision.why if decision.chosen == OnStop.PARK else ""
             case "attempt", Failed() as failed:
@@ -108,3 +112,40 @@ class TaskWork:
             case _, _:
                 if step_id != self.step_id:
                     self.spent.setdefault(step_id, 0)
+
+
+def bounded(retry: Retry, work: TaskWork, left: int, *, wrote: bool) -> Retry:
+    """Hold the staff's choice against what the case knows of a failed task: only a task that may go on is tried again.
+
+    `left` are the microseconds until its deadline; `wrote` says that it made a write which may stand.
+    """
+    if not retry.again:
+        return retry
+    checks = (
+        ("retry.written", wrote, "it has written, and may not do so twice"),
+        ("retry.attempts", work.attempt >= work.task.attempts, f"attempt {work.attempt} was the last"),
+        ("retry.deadline", left <= retry.delay_seconds * MICROS, "its deadline comes before another attempt"),
+    )
+    for rule, stops, why in checks:
+        if stops:
+            stop = replace(retry.decision, chosen=retry.decision.options[-1], rule=rule, why=why)
+            return Retry(False, 0.0, stop)
+    return retry
+
+
+def proven_by(task: Task, outcome: Outcome) -> Outcome:
+    """Give an outcome as it counts: a task handed in as done that is not shown to meet its criteria has failed."""
+    criteria = unmet(task, outcome) if isinstance(outcome, Completed) else ()
+    if not criteria:
+        return outcome
+    return Failed(
+        task_id=outcome.task_id,
+        kind=FailureKind.CRITERION,
+        message=f"handed in as done, but not shown to meet {', '.join(criteria)}",
+        cost=outcome.cost,
+        agent=outcome.agent,
+        attempt=outcome.attempt,
+        checked=outcome.checked,
+        queued=outcome.queued,
+        worked=outcome.worked,
+    )

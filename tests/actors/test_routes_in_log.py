@@ -5,7 +5,7 @@ import pytest
 from msgspec import Struct
 
 from casework.actors import Agent, Crew, Policy, Work, skill
-from casework.protocols.codec import decode_entry
+from casework.protocols.codec import decode_entry, inputs_hash
 from casework.protocols.records import Decision
 from casework.runtime import Case, Flow, Runtime
 
@@ -37,3 +37,5 @@ async def test_the_route_of_a_task_is_in_the_log_with_what_was_offered_and_the_p
     assert decision.chosen in decision.options
     assert (decision.rule, len(decision.options)) == ("route.free", 2)
     assert decision.policy_hash
+    (task,) = [record for record in records if record.kind == "task"]
+    assert decision.inputs_hash == inputs_hash(task.frame)

@@ -137,10 +137,24 @@ def test_every_kind_of_record_stands_in_this_test() -> None:
 
 
 def test_a_decision_is_told_with_options_chosen_rule_and_confidence() -> None:
-    entry = Decision(subject="vat", options=("a", "b"), chosen="a", rule="higher", confidence=0.8, why="seen")
+    entry = Decision(
+        subject="vat", options=("a", "b"), chosen="a", rule="higher", confidence=0.8, why="seen", inputs_hash="1f"
+    )
     (line,) = timeline([_record(0, "decision", encode(entry))])
     expected = {"options": "a, b", "chosen": "a", "rule": "higher", "confidence": "0.80", "why": "seen"}
-    assert dict(line.details) == expected
+    assert dict(line.details) == expected | {"inputs": "1f"}
+    assert line.text == "decided on vat: a of [a, b] by rule higher, confidence 0.80: seen"
+
+
+def test_a_choice_of_none_says_so() -> None:
+    (line,) = timeline([_record(0, "decision", encode(Decision(subject="route", options=(), chosen="", rule="r")))])
+    assert line.text == "decided on route: none of [] by rule r, confidence 1.00"
+
+
+def test_a_call_is_told_with_the_rule_that_ruled_on_it_and_why() -> None:
+    verdict = Verdict(allowed=False, rule="tier.task", policy_hash="p", why="irreversible is above read_only")
+    (line,) = timeline([_record(0, "call", encode(Call(tool="pay", arguments=pack({}), verdict=verdict)))])
+    assert dict(line.details)["rule"] == "tier.task: irreversible is above read_only"
 
 
 def test_evidence_is_told_by_name_and_place() -> None:

@@ -5,6 +5,16 @@ import json
 from tests.support.command_desk import Desk
 
 
+def test_show_prints_each_decision_in_a_line(desk: Desk) -> None:
+    desk.put(fine="ok")
+    desk.run()
+    lines = desk("show", "fine").stdout.splitlines()
+    told = [line.partition("decided on ")[2] for line in lines if "decided on " in line]
+    assert told[-1] == "voice: low of [low, high] by rule quiet, confidence 0.90"
+    assert told[0].startswith("route read: agent-reader-0 of [agent-reader-0, ")
+    assert not [line for line in lines if "options:" in line]
+
+
 def test_show_tells_where_the_time_of_a_case_went(desk: Desk) -> None:
     desk.put(fine="ok", late="wait")
     desk.run()
