@@ -36,7 +36,7 @@ class Livelock(SimulationError):
 
     def __init__(self, steps: int, jobs: Sequence[str]) -> None:
         busy = "\n".join(f"  {job}" for job in jobs)
-        super().__init__(f"{steps} steps were taken and no time passed; the last were those of\n{busy}")
+        super().__init__(f"{steps} steps were taken and no time passed; these are busy:\n{busy}")
         self.steps = steps
         self.jobs = tuple(jobs)
 

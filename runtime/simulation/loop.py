@@ -25,7 +25,7 @@ from typing import Any, Final, TypeVar, TypeVarTuple, final
 from casework.runtime.simulation.errors import Deadlock, Livelock, SimulationLeak, Uncaught
 from casework.runtime.simulation.process import PROCESS, Phase, Process
 from casework.runtime.simulation.trace import Trace
-from casework.runtime.simulation.waiting import caller, described
+from casework.runtime.simulation.waiting import beginner, caller, described
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -36,7 +36,7 @@ STILL_MAX: Final = 200_000
 BEATS_MAX: Final = 1_000
 #: Seconds before the next other timer at which every heart has beaten again.
 BEFORE_SECONDS: Final = 1.0
-#: Jobs whose last steps a livelock names.
+#: Jobs that a livelock names.
 BUSY_NAMED: Final = 8
 
 #: True in a timer for whose sake no time need pass.
@@ -131,7 +131,9 @@ class SimulationLoop(asyncio.BaseEventLoop):
 
     def leaked(self, call: str) -> SimulationLeak:
         """Have the run end because of a call that is not simulated, whoever catches the error that this gives."""
-        self._leak = self._leak or SimulationLeak(call, caller())
+        self._leak = self._leak or SimulationLeak(
+            call, caller() or beginner(self.tasks.get(self.running), self.tasks.values())
+        )
         return self._leak
 
     def uncaught(self, what: str) -> None:
@@ -150,12 +152,17 @@ class SimulationLoop(asyncio.BaseEventLoop):
             if not handle._cancelled:
                 self._run_handle(handle)
         if self._still > STILL_MAX:
-            raise Livelock(self._still, [described(task) for task in list(self.tasks.values())[-BUSY_NAMED:]])
+            raise Livelock(self._still, [described(task) for task in self._busy()])
         if self._leak is not None:
             raise self._leak
         if self._uncaught:
             uncaught, self._uncaught = self._uncaught, []
             raise Uncaught("; ".join(uncaught))
+
+    def _busy(self) -> list[SimulationTask]:
+        """Give the jobs that took the last step, or are ready for the next one."""
+        numbers = dict.fromkeys([self.running, *(_job(handle) for handle in self._ready)])
+        return [self.tasks[number] for number in numbers if number in self.tasks][:BUSY_NAMED]
 
     def _run_handle(self, handle: Any) -> None:
         process: Process | None = handle._context.get(PROCESS)

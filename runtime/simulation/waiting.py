@@ -5,9 +5,13 @@ It does not know why.
 
 import asyncio
 import inspect
+from collections.abc import Iterable
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Final
+
+# Nothing public leads to its table of jobs.
+from anyio._backends import _asyncio as backend
 
 from casework.runtime.simulation.process import Process
 
@@ -40,15 +44,33 @@ def waits_at(coroutine: object) -> str:
 
 
 def caller() -> str:
-    """Say which line of somebody's own code the running call comes from."""
+    """Say which line of somebody's own code the running call comes from; empty if none of the running step is."""
     frame: FrameType | None = inspect.currentframe()
-    last = ""
-    while frame is not None:
-        last = last or _place(frame.f_code, frame.f_lineno)
+    while frame is not None and not _is_loop(frame.f_code):
         if _own(frame.f_code):
             return _place(frame.f_code, frame.f_lineno)
         frame = frame.f_back
-    return last
+    return ""
+
+
+def beginner(task: "asyncio.Task[Any] | None", tasks: Iterable["asyncio.Task[Any]"]) -> str:
+    """Say where whoever began a job waits meanwhile, in somebody's own code: libraries begin jobs for their callers."""
+    by_id = {id(each): each for each in tasks}
+    found = "a place that cannot be seen"
+    for _ in range(DEPTH_MAX):
+        if task is None:
+            break
+        found = waits_at(task.get_coro())
+        if found.startswith("/") and not any(part in found for part in _BETWEEN):
+            break
+        # By name: what the table holds is not fully typed.
+        states: Any = getattr(backend, "_task_states")  # noqa: B009
+        task = by_id.get(states[task].parent_id) if task in states else None
+    return found
+
+
+def _is_loop(code: CodeType) -> bool:
+    return code.co_name == "_run_handle" and code.co_filename.startswith(_BETWEEN[0])
 
 
 def _own(code: CodeType) -> bool:

@@ -30,6 +30,10 @@ async def connect(_: Simulation) -> None:
     await anyio.connect_tcp("localhost", 1)
 
 
+async def connect_by_number(_: Simulation) -> None:
+    await anyio.connect_tcp("127.0.0.1", 1)
+
+
 async def listen(_: Simulation) -> None:
     await anyio.create_tcp_listener()
 
@@ -76,6 +80,7 @@ def run(main: Callable[[Simulation], Awaitable[object]]) -> object:
         (to_thread, "threading.Thread.start"),
         (in_executor, "loop.run_in_executor"),
         (connect, "loop."),
+        (connect_by_number, "loop."),
         (listen, "loop."),
         (run_process, "loop.subprocess_exec"),
         (open_file, "open"),

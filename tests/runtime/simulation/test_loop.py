@@ -130,6 +130,25 @@ def test_being_busy_while_no_time_passes_is_a_livelock(monkeypatch: pytest.Monke
     assert error.value.steps > 500
 
 
+def test_a_livelock_names_whoever_is_busy_and_nobody_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "STILL_MAX", 500)
+
+    async def busy() -> None:
+        while True:
+            await anyio.lowlevel.checkpoint()
+
+    async def main(_: Simulation) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(busy)
+            for _number in range(loop.BUSY_NAMED):
+                group.start_soon(anyio.sleep, 5)
+
+    with pytest.raises(Livelock) as error:
+        ran(main)
+    (named,) = error.value.jobs
+    assert ".busy" in named
+
+
 def test_being_busy_while_time_passes_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "STILL_MAX", 20)
 
