@@ -12,7 +12,7 @@ Only this file reaches a tool. What a tool raises, or that it takes too long, be
 It does not know who may call what, what a case does with a result, nor what a tool is for.
 """
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import anyio
@@ -28,6 +28,7 @@ from casework.actors.tools import Tool, ToolContext, ToolRegistry
 from casework.protocols.codec import pack, unpack
 from casework.protocols.errors import ProtocolError
 from casework.protocols.wire import NIL, Cost, FailureKind, RiskTier
+from casework.runtime.blame import blame
 from casework.runtime.seams import MICROS, World
 from casework.runtime.staff import CallRequest, CallResult
 from casework.runtime.store.base import StoreReader
@@ -115,6 +116,9 @@ class Calling:
             again = await self._try(tool, arguments, context, 0)
             if again.begun:
                 return await self._written(tool, arguments, context, again)
+        if tool.tier is RiskTier.READ_ONLY:
+            why = f"nobody heard the answer of {tool.name}"
+            return CallResult(failure=FailureKind.UNAVAILABLE, message=why, cost=Cost(calls=1, micros=tool.micros_max))
         if found.failure is None and tool.lookup is not None:
             return await self._settled(tool, arguments, context, call_before)
         return _unknown(found.message)
@@ -129,16 +133,22 @@ class Calling:
             policy=self.policy.settings,
             tenant=key.tenant,
             case_id=key.case_id,
+            reserve=request.reserve,
         )
 
     async def _read(self, tool: Tool, arguments: Struct, context: ToolContext, call_before: int) -> CallResult:
         retries, tries = self.policy.retry.read_only, 1
         tried = await self._try(tool, arguments, context, call_before)
         while tried.failure is not None and tried.retryable and tries < retries.attempts:
+            # What was drawn is enough for one try: another one has it if that one is known to have cost nothing.
+            if tool.micros_max and tried.begun:
+                if context.micros_spent != 0:
+                    break
+                context.micros_spent = None
             await self.ground.world.clock.sleep(retries.delay_seconds(tries))
             tries += 1
             tried = await self._try(tool, arguments, context, call_before)
-        cost = _cost(tool, context, tries)
+        cost = _cost(tool, context, tries, begun=tried.begun)
         if tried.failure is not None:
             return CallResult(failure=tried.failure, message=tried.message, cost=cost, tries=tries)
         try:
@@ -148,7 +158,7 @@ class Calling:
 
     async def _written(self, tool: Tool, arguments: Struct, context: ToolContext, tried: Tried) -> CallResult:
         """Say what became of a write, after `tried`; see the table above."""
-        cost = _cost(tool, context, 1) if tried.begun else Cost()
+        cost = _cost(tool, context, 1, begun=tried.begun) if tried.begun else Cost()
         if tried.failure is not None and tried.known:
             return CallResult(failure=tried.failure, message=tried.message, cost=cost)
         if tried.failure is not None:
@@ -205,6 +215,10 @@ class Calling:
             return Tried(failure=FailureKind.UNAVAILABLE, message=why, begun=False, retryable=True)
         told = False
         try:
+            if context.reserve is not None:
+                unpaid = await self._unpaid(context.reserve, call_before)
+                if unpaid is not None:
+                    return unpaid
             self.ground.world.point("effect.before")
             tried = await self._bounded(tool, tool.body(arguments, context))
             self.ground.world.point("effect.after")
@@ -220,6 +234,15 @@ class Calling:
             circuit.failed(now, now - begun, micros)
         return tried
 
+    async def _unpaid(self, reserve: Callable[[], Awaitable[bool]], call_before: int) -> Tried | None:
+        """Draw what a call may cost, and say why it is not made, if so: too little is left, or its time is over now."""
+        if not await reserve():
+            return Tried(failure=FailureKind.REFUSED, message="not called: too little is left for it", begun=False)
+        if call_before and self.ground.world.clock.wall_micros() >= call_before:
+            why = "not called: the time in which it could be was over when its cost was drawn"
+            return Tried(failure=FailureKind.TIMEOUT, message=why, begun=False)
+        return None
+
     async def _bounded(self, tool: Tool, call: Awaitable[object]) -> Tried:
         """Await what a tool does, no longer than it may take; the only place that catches what a tool raises."""
         # `anyio.CancelScope()` asks each time which event loop runs; the answer does not change.
@@ -229,12 +252,13 @@ class Calling:
             alarm = self.ground.timers.after(tool.timeout_seconds, scope.cancel)
             try:
                 return Tried(await call)
-            except KnownFailure as error:
+            except BaseException as raised:  # noqa: BLE001 - a tool is somebody else's code
+                error, passing = blame(raised)
+                if error is None or passing is not None:
+                    raise passing or raised from None
                 kind, retryable = classify(error)
-                return Tried(failure=kind, message=describe(error), retryable=retryable)
-            except Exception as error:  # noqa: BLE001 - a tool is somebody else's code; what it raises is a result
-                kind, retryable = classify(error)
-                return Tried(failure=kind, message=describe(error), known=False, retryable=retryable)
+                known = isinstance(error, KnownFailure)
+                return Tried(failure=kind, message=describe(error), known=known, retryable=retryable)
             finally:
                 alarm.cancel()
         why = f"no answer within {tool.timeout_seconds:g} s"
@@ -263,9 +287,10 @@ def _encoded(tool: Tool, value: object) -> Raw:
     return raw
 
 
-def _cost(tool: Tool, context: ToolContext, tries: int) -> Cost:
+def _cost(tool: Tool, context: ToolContext, tries: int, *, begun: bool) -> Cost:
+    """Say what a call cost: what its tool said, or else the most that it could, if its last try was begun."""
     spent = context.micros_spent
-    return Cost(calls=tries, micros=tool.micros_max * tries if spent is None else spent)
+    return Cost(calls=tries, micros=(tool.micros_max if begun else 0) if spent is None else spent)
 
 
 def _micros(tool: Tool, before: int | None, after: int | None) -> int:

@@ -26,7 +26,7 @@ from casework.actors.policy import Limits, Policy, load_policy, of_kind
 from casework.actors.repeats import Bounces
 from casework.actors.staff import CrewStaff
 from casework.actors.supervisor import Freed, Roster, SupervisorBehavior
-from casework.actors.tools import Tool, ToolRegistry
+from casework.actors.tools import Tool, ToolRegistry, stand_in_fault
 from casework.protocols.errors import CaseworkError
 from casework.runtime.behavior import System
 from casework.runtime.errors import NotSent
@@ -230,7 +230,7 @@ def _skills(crew: str, agents: Sequence[Agent]) -> dict[str, str]:
 
 
 def _check(crew: Crew) -> None:
-    policy, tools = crew.policy, crew.tools
+    policy, tools, cheaper = crew.policy, crew.tools, crew.policy.budgets.cheaper
     wanted: list[tuple[str, Iterable[str], Iterable[str], str]] = [
         *((f"agent {each.name!r}", each.tools, tools.names, "register the tool") for each in crew.agents.values()),
         *((f"flow {each.name!r}", each.tools, tools.names, "register the tool") for each in crew.flows.values()),
@@ -245,6 +245,8 @@ def _check(crew: Crew) -> None:
             (f"the policy's approval {each.rule!r}", [each.tool] if each.tool else [], tools.names, "register the tool")
             for each in policy.approvals
         ),
+        ("the policy's [budgets.cheaper]", (*cheaper, *cheaper.values()), tools.names, "register the tool"),
+        ("the policy's [budgets.agents]", policy.budgets.agents, crew.agents, "add the agent or remove its amount"),
     ]
     for who, names, known, remedy in wanted:
         missing = [name for name in names if name not in known]
@@ -260,9 +262,17 @@ def _check(crew: Crew) -> None:
     for agent in crew.agents.values():
         if agent.workers < 1:
             raise CrewInvalid(crew.name, f"agent {agent.name!r} needs at least 1 worker")
+    _check_stand_ins(crew)
     for tool in tools:
         if tool.name in policy.denied and any(tool.name in each.tools for _, each in _tables(policy)):
             raise CrewInvalid(crew.name, f"the policy both allows and denies {tool.name!r}; remove one of the two")
+
+
+def _check_stand_ins(crew: Crew) -> None:
+    for dear, cheap in crew.policy.budgets.cheaper.items():
+        fault = stand_in_fault(crew.tools.get(dear), crew.tools.get(cheap))
+        if fault:
+            raise CrewInvalid(crew.name, f"the policy's [budgets.cheaper] names {cheap!r} for {dear!r}: {fault}")
 
 
 def _tables(policy: Policy) -> list[tuple[str, Limits]]:

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Raw
 
+from casework.actors.budgets import accounts_of
 from casework.actors.declared import decode_declared
 from casework.actors.errors import UndeclaredFields
 from casework.actors.failures import describe
@@ -23,6 +24,8 @@ from casework.runtime.staff import CallRequest, CallResult, Ruling
 
 #: The rule of a call that nothing speaks against.
 ALLOWED: Final = "allowed"
+#: How the caller of a call begins that an agent asks for.
+BY_AGENT: Final = "task:"
 
 
 class Denial(NamedTuple):
@@ -52,7 +55,7 @@ class Gate:
         if denial is not None or tool is None:
             assert denial is not None, "an unregistered tool is denied"
             return Ruling(Verdict(allowed=False, rule=denial.rule, why=denial.why, policy_hash=self.policy_hash))
-        approvals = self.policy.approvals
+        approvals, micros_max = self.policy.approvals, tool.micros_max
         approval = self.policy.approval(tool.name, tool.tier, _named(request.arguments)) if approvals else None
         return Ruling(
             Verdict(
@@ -62,10 +65,16 @@ class Gate:
                 policy_hash=self.policy_hash,
             ),
             tier=tool.tier,
-            micros_max=tool.micros_max,
+            micros_max=micros_max,
+            accounts=self._accounts(request) if micros_max else (),
             approval=approval.title if approval else "",
             call_within_seconds=self.policy.timeouts.call_within_seconds,
         )
+
+    def _accounts(self, request: CallRequest) -> tuple[str, ...]:
+        """Name the accounts that a call draws from which costs something."""
+        caller = request.grant.caller
+        return accounts_of(request, self.permissions.of(caller).name if caller.startswith(BY_AGENT) else "")
 
     def heard(self, request: CallRequest, result: CallResult) -> None:
         """Hear what a call gave that was let through: one that gives something new is no loop."""

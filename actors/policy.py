@@ -14,6 +14,7 @@ from typing import Final, TypeAlias, TypeVar
 import msgspec
 from msgspec import Struct, field
 
+from casework.actors.budgets import Budgets
 from casework.actors.errors import PolicyInvalid
 from casework.protocols.codec import Plain, pack
 from casework.protocols.wire import RiskTier
@@ -143,6 +144,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     breakers: dict[str, Breaking] = field(default_factory=dict[str, Breaking])
     """Circuits with settings of their own, by `agent:NAME`, `tool:NAME` or `model:NAME`."""
     bounds: Bounds = Bounds()
+    budgets: Budgets = Budgets()
     settings: dict[str, SettingValue] = field(default_factory=dict[str, SettingValue])
     """Figures that the crew's own rules use, such as warning levels."""
 
@@ -226,6 +228,7 @@ def _check(policy: Policy, file: str) -> None:
         *((place, fine, why) for place, each in circuits.items() for fine, why in _breaking(each)),
         *((f"breakers.{name}", _kind(name) in KINDS, BY_KIND) for name in policy.breakers),
         ("bounds", bounded, "all its numbers must be at least 1"),
+        *((f"budgets.{place}", False, why) for place, why in policy.budgets.faults()),
         *((place, seconds > 0, "must be above 0 seconds") for place, seconds in times),
         *((place, each.attempts >= 1, "attempts must be at least 1") for place, each in retries),
         *((place, min(each.backoff_seconds, each.factor) >= 0, "must not be negative") for place, each in retries),

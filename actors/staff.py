@@ -11,6 +11,7 @@ from typing import NamedTuple
 from msgspec import Raw
 
 from casework.actors.breaker import Circuits, CircuitStatistics
+from casework.actors.budgets import Budgets
 from casework.actors.calling import Calling
 from casework.actors.desk import Desk, DeskStatistics, InHand
 from casework.actors.gate import Gate
@@ -51,6 +52,11 @@ class CrewStaff:
     def policy_hash(self) -> str:
         """Hash of the policy under which rulings are made now."""
         return self.gate.policy_hash
+
+    @property
+    def budgets(self) -> Budgets:
+        """The rules of budgets."""
+        return self.gate.policy.budgets
 
     def dispatch(self, frame: bytes, task: Task, attempt: int, case: CaseRef) -> Failed | None:
         """Send a task's frame to the supervisor; never waits. A refusal comes back at once."""

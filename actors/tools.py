@@ -52,6 +52,8 @@ class ToolContext:
     """The free `[settings]` of the policy file."""
     tenant: str
     case_id: str
+    reserve: Callable[[], Awaitable[bool]] | None = None
+    """Draws what the call may cost; it is the gate's."""
     micros_spent: int | None = field(default=None, init=False)
 
     def spend(self, micros: int) -> None:
@@ -208,6 +210,17 @@ class ToolRegistry:
 
     def __iter__(self) -> Iterator[Tool]:
         return iter(self._tools.values())
+
+
+def stand_in_fault(dear: Tool, cheap: Tool) -> str:
+    """Say why one tool cannot be called in the stead of another that costs too much, or nothing."""
+    checks = (
+        (cheap.micros_max < dear.micros_max, "it does not cost less; give it a smaller `micros_max`"),
+        (cheap.arguments is dear.arguments, "it takes other arguments; give both the same"),
+        (cheap.returns == dear.returns, "it returns something else; have both return the same"),
+        (cheap.tier.rank <= dear.tier.rank, "it is of a higher tier; name one that does no more"),
+    )
+    return next((why for fine, why in checks if not fine), "")
 
 
 def _types(name: str, function: Callable[..., object]) -> tuple[type[Struct], type]:

@@ -6,12 +6,13 @@ supervisor. The engine records every ruling and every result; the staff records 
 It does not know how a task is routed nor what a tool does.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from msgspec import Raw, Struct
 
 from casework.protocols.records import Decision, Verdict
-from casework.protocols.wire import NIL, Completed, Cost, Failed, FailureKind, RiskTier, Task
+from casework.protocols.wire import NIL, Completed, Cost, Failed, FailureKind, OnStop, RiskTier, Task
 from casework.runtime.store.base import CaseKey
 
 
@@ -44,6 +45,11 @@ class CallRequest(Struct, frozen=True):
     grant: Grant
     trace: str = ""
     undoes: Undoes | None = None
+    project: str = ""
+    """Of the case, as its user is."""
+    user: str = ""
+    reserve: Callable[[], Awaitable[bool]] | None = None
+    """Draws what the call may cost; asked last before it is made, and if it says no, it is not made."""
 
 
 class Ruling(Struct, frozen=True):
@@ -53,6 +59,8 @@ class Ruling(Struct, frozen=True):
     tier: RiskTier = RiskTier.READ_ONLY
     micros_max: int = 0
     """What the call may cost at most; a call that costs something is recorded before it is made."""
+    accounts: tuple[str, ...] = ()
+    """The budgets from which that is drawn, if it is more than nothing."""
     approval: str = ""
     """Title of the review that a person must approve first; empty when none is needed."""
     call_within_seconds: float = 30.0
@@ -79,6 +87,27 @@ class Undoing(Struct, frozen=True):
     delays: tuple[float, ...] = ()
     """Seconds before each further try, after one that is known to have failed."""
     why: str = ""
+
+
+class Overdraft(Struct, frozen=True):
+    """What becomes of a call for which too little is left of a budget."""
+
+    then: OnStop = OnStop.PARK
+    """It waits for the limit to be raised, a person is asked, or it is refused."""
+    cheaper: str = ""
+    """The tool that is called in its stead, if it can be; empty for none."""
+
+
+class Budgeting(Protocol):
+    """The rules of budgets; pure."""
+
+    def limit(self, account: str) -> int:
+        """Give the limit, in millionths, of an account that nobody has set one for."""
+        ...
+
+    def overdrawn(self, tool: str) -> Overdraft:
+        """Say what becomes of a call of a tool for which too little is left."""
+        ...
 
 
 class Retry(Struct, frozen=True):
@@ -116,6 +145,11 @@ class Staff(Protocol):
     @property
     def policy_hash(self) -> str:
         """Hash of the policy under which rulings are made now."""
+        ...
+
+    @property
+    def budgets(self) -> Budgeting:
+        """The rules of budgets."""
         ...
 
     def dispatch(self, frame: bytes, task: Task, attempt: int, case: CaseRef) -> Failed | None:

@@ -5,13 +5,30 @@ changes nothing. It does not know which calls are under way.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from casework.protocols.records import Call, Decided, Done, Entry, Intent, Review, Undone, Withdrawn
+from casework.protocols.records import (
+    Arrived,
+    Call,
+    Decided,
+    Decision,
+    Done,
+    Entry,
+    Intent,
+    Review,
+    ReviewAction,
+    Undone,
+    Unparked,
+    Withdrawn,
+)
+from casework.protocols.wire import OnStop, RiskTier
 from casework.runtime.flow.replay import INNER, split_mark
 from casework.runtime.store.base import Wait, WaitKind
 
 Ended = Call | Done | Undone
+
+#: How the choice of another tool begins.
+CHEAPER: Final = "tool:"
 
 
 class Told(NamedTuple):
@@ -21,6 +38,9 @@ class Told(NamedTuple):
     intent: Intent | None = None
     decided: Decided | None = None  #: the last decision of a person since the intent, or before there was one
     asked: Review | None = None  #: the review that is still open
+    overdraft: Decision | None = None  #: what was decided last when too little was left of a budget
+    overdrafts: int = 0  #: how often that was
+    waits: bool = False  #: it waits for the limit of a budget to be raised
 
 
 class CallHistory:
@@ -32,6 +52,8 @@ class CallHistory:
         self._done: dict[str, None] = {}
         #: What a person is asked before a call can go on, by the call's step; the call may not be under way itself.
         self.asked: dict[str, Review] = {}
+        #: Calls that wait for the limit of a budget to be raised, by step; they are not under way either.
+        self.short: dict[str, Decision] = {}
 
     def remember(self, step_id: str, entry: Entry) -> None:
         """Hear a record that belongs to a call."""
@@ -43,14 +65,26 @@ class CallHistory:
             self.asked[step] = entry
         elif not isinstance(entry, Intent):
             self.asked.pop(step, None)
+        if isinstance(entry, Decision) and entry.chosen == OnStop.PARK:
+            self.short[step] = entry
+        elif self.short:
+            self.short.pop(step, None)
 
     def steps(self) -> Iterable[str]:
         """Give the steps of all calls, oldest first; more may be remembered meanwhile."""
         return list(self._recorded)
 
     def waits(self) -> list[Wait]:
-        """Name the reviews that calls wait for."""
-        return [Wait(review.id, WaitKind.REVIEW, review.rule) for review in self.asked.values()]
+        """Name the reviews that calls wait for, and the budgets."""
+        waits = [Wait(review.id, WaitKind.REVIEW, review.rule) for review in self.asked.values()]
+        if self.short:
+            short = {decision.subject: decision.why for decision in self.short.values()}
+            waits += [Wait(key, WaitKind.OPERATOR, why) for key, why in short.items()]
+        return waits
+
+    def resting(self, step_id: str) -> bool:
+        """Tell whether a call waits for a person."""
+        return step_id in self.asked or step_id in self.short
 
     def asked_by_review(self, review_id: str) -> str | None:
         """Give the step of the call that a review is about, while it is open."""
@@ -58,7 +92,7 @@ class CallHistory:
 
     def waiting_below(self, scope: str) -> str:
         """Give the first call in a scope that cannot go on without a person, or an empty text."""
-        return next((step_id for step_id in self.asked if step_id.startswith(scope)), "")
+        return next((step_id for step_id in (*self.asked, *self.short) if step_id.startswith(scope)), "")
 
     def arguments(self, step_id: str) -> bytes | None:
         """Give the arguments with which a call was first asked for."""
@@ -68,6 +102,11 @@ class CallHistory:
             if isinstance(entry, Review):
                 return bytes(entry.proposal)
         return None
+
+    def micros(self, step_id: str) -> int:
+        """Give what a call may cost at most, by its last intent."""
+        intents = [entry.micros for entry in self._recorded.get(step_id, ()) if isinstance(entry, Intent)]
+        return intents[-1] if intents else 0
 
     def asked_in(self, scope: str) -> list[str]:
         """Give the calls that were asked for in a scope, oldest first."""
@@ -83,35 +122,53 @@ class CallHistory:
     def wrote(self, step_id: str) -> bool:
         """Tell whether any call of a task, in whatever attempt, made a write that is not known to have failed."""
         return any(
-            isinstance(entry, Intent) and not isinstance(self.told(step).ended, Undone)
+            isinstance(entry, Intent) and entry.tier is not RiskTier.READ_ONLY and self._may_stand(step)
             for step, entries in self._recorded.items()
             if step.startswith((f"{step_id}{INNER}", f"{step_id}@"))
             for entry in entries
         )
 
+    def _may_stand(self, step_id: str) -> bool:
+        told = self.told(step_id)
+        return isinstance(told.ended, Done) or (told.intent is not None and told.ended is None)
+
     def made(self, steps: Iterable[str], arguments: bytes) -> str:
         """Give the first of these calls that was made with the arguments, is a write and may stand; empty if none."""
         for step in steps:
-            told = self.told(step)
-            if told.intent and not isinstance(told.ended, Undone) and self.arguments(step) == arguments:
+            if self._may_stand(step) and self.arguments(step) == arguments:
                 return step
         return ""
 
     def told(self, step_id: str) -> Told:
         """Give what the log has of a call."""
         ended, intent, decided, asked = None, None, None, None
+        approved, overdraft, overdrafts, waits = None, None, 0, False
         for entry in self._recorded.get(step_id, ()):
             match entry:
                 case Call() | Done() | Undone():
                     ended = entry
                 case Intent():
-                    intent, decided = entry, None
+                    intent, approved, decided = entry, decided, None
                 case Review():
                     asked = entry
                 case Decided():
-                    decided, asked = entry, None
+                    # Who lets an edited call be tried again does not take the edit back.
+                    again = entry.action is ReviewAction.APPROVE and intent is None and approved is not None
+                    decided, asked = approved if again else entry, None
+                case Decision():
+                    # It was not made, so its intent is none.
+                    intent, overdraft, overdrafts = None, entry, overdrafts + 1
+                    decided = approved = None if cheaper_tool(entry) else decided or approved
+                    waits = entry.chosen == OnStop.PARK
                 case Withdrawn():
                     asked = None
+                case Arrived() | Unparked():
+                    waits = False
                 case _:
                     continue
-        return Told(ended, intent, decided, asked)
+        return Told(ended, intent, decided, asked, overdraft, overdrafts, waits)
+
+
+def cheaper_tool(decision: Decision) -> str:
+    """Give the tool that is called in the stead of the one for which too little was left; empty for none."""
+    return decision.chosen.removeprefix(CHEAPER) if decision.chosen.startswith(CHEAPER) else ""

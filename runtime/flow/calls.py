@@ -5,6 +5,7 @@
     ruled -> running -> ended                         read-only and free: only the end is recorded
     ruled -> intent (durable) -> running -> ended     everything else: nothing leaves before its intent is safe
     intent without end (after a crash, or the tool does not say) -> looked up -> ended, or a person says what happened
+    intent -> too little left of a budget -> a cheaper tool is ruled on | waits, or a person is asked | refused
 
 A recorded end is never run again. A write whose end is not known is looked up under the key and bytes fixed in its
 intent, never repeated blindly, even when nobody asks for it any more. What ends after everybody stopped waiting for
@@ -12,33 +13,32 @@ it is recorded aside, as `(late)`. It does not know who asked for the call.
 """
 
 from collections.abc import Callable
+from functools import partial
 
-from msgspec import Raw, Struct
+from msgspec import Raw
 from msgspec.structs import replace
 
 from casework.protocols.codec import pack
-from casework.protocols.records import Call, Decided, Done, Intent, ReviewAction, Undone, Verdict, Withdrawn
-from casework.protocols.wire import FailureKind, RiskTier
-from casework.runtime.flow.callhistory import CallHistory, Ended
+from casework.protocols.records import (
+    Arrived,
+    Call,
+    Decided,
+    Done,
+    Intent,
+    ReviewAction,
+    Undone,
+    Verdict,
+    Withdrawn,
+)
+from casework.protocols.wire import Cost, FailureKind, RiskTier
+from casework.runtime.flow.callhistory import CallHistory, Ended, cheaper_tool
+from casework.runtime.flow.callwork import CallWork
 from casework.runtime.flow.entries import BY_PERSON
 from casework.runtime.flow.replay import INNER, marked
+from casework.runtime.flow.reserving import Holder, Reserving
 from casework.runtime.flow.services import Services
 from casework.runtime.seams import MICROS
 from casework.runtime.staff import CallRequest, CallResult, Grant, Ruling
-from casework.runtime.telemetry import SpanHandle
-
-
-class CallWork(Struct, eq=False):
-    """One call on its way."""
-
-    request: CallRequest
-    done: Callable[[Ended], None]
-    wanted: bool
-    """Somebody waits for it."""
-    intent: Intent | None = None
-    running: bool = False
-    edited: bool = False
-    span: SpanHandle | None = None
 
 
 class Calls:
@@ -48,12 +48,16 @@ class Calls:
         self._services = services
         self._works: dict[str, CallWork] = {}
         self.history = CallHistory()  #: what the log has of calls
+        # Made for the first call that costs something: few cases have one.
+        self._spends: Reserving | None = None
+        self._holder: Holder | None = None
         self._over = False
 
     @property
     def running(self) -> bool:
         """Tell whether any call is under way or about to be."""
-        return any(step_id not in self.history.asked for step_id in self._works)
+        looking = self._spends is not None and self._spends.looking
+        return looking or any(not self.history.resting(step_id) for step_id in self._works)
 
     @property
     def writing(self) -> bool:
@@ -79,33 +83,37 @@ class Calls:
             # One that was taken up from the log was not granted by whoever asks for it.
             known.request = replace(known.request, grant=request.grant)
             return
-        ended, intent, decided, asked = self.history.told(step_id)
-        if ended is not None:
-            done(ended)
+        told = self.history.told(step_id)
+        intent, decided = told.intent, told.decided
+        if told.ended is not None:
+            done(told.ended)
             return
         work = CallWork(request, done, wanted)
         self._works[step_id] = work
         work.intent = intent
-        if asked is not None:
+        if told.overdraft is not None:
+            work.request = replace(request, tool=cheaper_tool(told.overdraft) or request.tool)
+        if told.asked is not None or told.waits:
             return
         if intent is not None and decided is not None:
             self._settled_by_person(work, decided)
         elif intent is not None:
             self._recover(work, intent)
-        elif decided is not None:
-            self._approved(work, decided)
         else:
-            self._rule(work, approved=False)
+            self.go_on(work)
 
     def recover(self) -> None:
         """Find out about every write whose end is not in the log, whether anybody asks for it again or not."""
         key, opened = self._services.key, self._services.opened
         for step_id in self.history.steps():
-            ended, intent, _, _ = self.history.told(step_id)
-            if ended is None and intent is not None and step_id not in self._works:
+            told = self.history.told(step_id)
+            intent = told.intent
+            if told.ended is None and intent is not None and step_id not in self._works:
                 grant = Grant(f"flow:{opened.flow}", (intent.tool,), intent.tier, 0, 0, opened.purpose)
                 request = CallRequest(key, step_id, intent.tool, intent.arguments, grant, opened.trace)
                 self.begin(request, _nobody, wanted=False)
+            elif told.waits:
+                self._reserving.look(step_id)
 
     def decided(self, decided: Decided) -> bool:
         """Hear a person's decision; False if no call waits for it. The caller has consumed the message."""
@@ -134,6 +142,8 @@ class Calls:
             work.done, work.wanted = _nobody, False
         if self.history.told(step_id).intent is not None:
             return
+        if step_id in self.history.short:
+            self._reserving.unpark(step_id)
         if review is not None:
             withdrawn = Withdrawn(review_id=review.id)
             mark = marked(step_id, "approval")
@@ -146,7 +156,9 @@ class Calls:
     def forget_below(self, step_id: str) -> None:
         """Hear that nobody waits for any call of a task any more."""
         scopes = (f"{step_id}{INNER}", f"{step_id}@")
-        for step in [step for step in {**self._works, **self.history.asked} if step.startswith(scopes)]:
+        for step in [
+            step for step in {**self._works, **self.history.asked, **self.history.short} if step.startswith(scopes)
+        ]:
             self.forget(step)
 
     def orphan(self) -> None:
@@ -154,14 +166,38 @@ class Calls:
         for work in self._works.values():
             work.done, work.wanted = _nobody, False
 
+    def held_in(self, holder: Holder | None) -> None:
+        """Hear who works on the tasks inside which calls are made, or that nobody does any more."""
+        self._holder, self._spends = holder, None
+
+    def arrived(self, arrived: Arrived) -> bool:
+        """Hear that the limit of a budget was raised; False if no call waits for that. The caller consumes it."""
+        return bool(self.history.short) and self._reserving.arrived(arrived)
+
+    def go_on(self, work: CallWork) -> None:
+        """Rule on a call whose bytes are final, as far as a person has not done so."""
+        decided = self.history.told(work.request.step_id).decided
+        if decided is not None:
+            self._approved(work, decided)
+        else:
+            self._rule(work, approved=False)
+
     def close(self) -> None:
         """Hear that the case has ended: nothing is recorded any more."""
         self._over = True
+        if self._spends is not None:
+            self._spends.close()
+
+    @property
+    def _reserving(self) -> Reserving:
+        if self._spends is None:
+            self._spends = Reserving(self._services, self.history, self._works, self, self._holder)
+        return self._spends
 
     def _rule(self, work: CallWork, *, approved: bool) -> None:
         ruling = self._services.staff.rule(work.request)
         if not ruling.verdict.allowed:
-            self._refuse(work, ruling, ruling.verdict.why)
+            self.refuse(work, ruling, ruling.verdict.why)
         elif ruling.approval and not approved:
             self._ask_approval(work, ruling)
         elif ruling.tier is RiskTier.READ_ONLY and ruling.micros_max == 0:
@@ -169,7 +205,8 @@ class Calls:
         else:
             self._intend(work, ruling)
 
-    def _refuse(self, work: CallWork, ruling: Ruling, why: str) -> None:
+    def refuse(self, work: CallWork, ruling: Ruling, why: str) -> None:
+        """End a call that may not be made."""
         request = work.request
         entry = Call(
             tool=request.tool,
@@ -179,20 +216,18 @@ class Calls:
             message=why,
             edited=work.edited,
         )
-        self._end(work, entry)
+        self.end(work, entry)
 
     def _ask_approval(self, work: CallWork, ruling: Ruling) -> None:
         request = work.request
-        step_id = marked(request.step_id, "approval")
-        review = self._services.ask(
-            step_id,
-            ruling.approval,
-            request.arguments,
-            ruling.verdict.rule,
-            summary=f"{request.grant.caller} wants to call {request.tool}",
-        )
-        self.history.remember(step_id, review)
+        self.ask(request, ruling.approval, ruling.verdict.rule, f"{request.grant.caller} wants to call {request.tool}")
         self._services.world.point("approval.asked")
+
+    def ask(self, request: CallRequest, title: str, rule: str, summary: str) -> None:
+        """Ask a person about a call that is not made yet."""
+        step_id = marked(request.step_id, "approval", self.history.told(request.step_id).overdrafts)
+        review = self._services.ask(step_id, title, request.arguments, rule, summary=summary)
+        self.history.remember(step_id, review)
 
     def _approved(self, work: CallWork, decided: Decided) -> None:
         self._services.world.point("approval.heard")
@@ -200,7 +235,7 @@ class Calls:
             why = decided.reason or "no reason given"
             policy_hash = self._services.staff.policy_hash
             verdict = Verdict(allowed=False, rule=f"{BY_PERSON}{decided.by}", policy_hash=policy_hash, why=why)
-            self._refuse(work, Ruling(verdict), f"{decided.by} rejected it: {why}")
+            self.refuse(work, Ruling(verdict), f"{decided.by} rejected it: {why}")
             return
         if decided.action is ReviewAction.EDIT:
             work.request, work.edited = replace(work.request, arguments=decided.edited), True
@@ -218,6 +253,8 @@ class Calls:
             verdict=ruling.verdict,
             edited=work.edited,
             undoes=request.undoes.step_id if request.undoes else "",
+            accounts=ruling.accounts,
+            micros=ruling.micros_max,
         )
         record = services.logbook.write(request.step_id, work.intent)
         self.history.remember(request.step_id, work.intent)
@@ -230,7 +267,7 @@ class Calls:
             self._run(work, ruling)
         else:
             why = "nobody waited for it any more, so it was not made"
-            self._end(work, Undone(tool=work.intent.tool, kind=FailureKind.REFUSED, message=why))
+            self.end(work, Undone(tool=work.intent.tool, kind=FailureKind.REFUSED, message=why))
 
     def _run(self, work: CallWork, ruling: Ruling) -> None:
         work.running = True
@@ -238,6 +275,8 @@ class Calls:
         work.span = services.telemetry.tool_call(request.tool, request.trace, request.key.case_id, request.step_id)
         key = work.intent.key if work.intent else ""
         before = work.intent.call_before if work.intent else 0
+        if work.intent is not None and work.intent.accounts:
+            request = replace(request, reserve=partial(self._reserving.reserve, work, work.intent))
 
         async def perform() -> None:
             if work.intent is not None and not await services.entitled():
@@ -251,7 +290,9 @@ class Calls:
         work.running = False
         if self._over:
             return
-        if work.intent is None:
+        if work.short is not None:
+            self._reserving.overdrew(work, work.short)
+        elif work.intent is None:
             request = work.request
             entry = Call(
                 tool=request.tool,
@@ -264,7 +305,7 @@ class Calls:
                 tries=result.tries,
                 edited=work.edited,
             )
-            self._end(work, entry)
+            self.end(work, entry)
         elif result.failure is FailureKind.UNKNOWN:
             self._recover(work, work.intent)
         else:
@@ -274,13 +315,17 @@ class Calls:
         """Find out what became of a write whose end is not in the log."""
         services = self._services
         work.intent, work.running = intent, True
-        request = replace(work.request, arguments=intent.arguments)
+        request = replace(work.request, tool=intent.tool, arguments=intent.arguments)
 
         async def look_up() -> None:
-            # It may be made again under its key.
+            # It may be made again under its key. What it may have cost is drawn by then, or it never was made.
             if not await services.entitled():
                 return
-            result = await services.staff.look_up(request, idempotency_key=intent.key, call_before=intent.call_before)
+            if not intent.accounts or await self._reserving.reserve(work, intent):
+                key, before = intent.key, intent.call_before
+                result = await services.staff.look_up(request, idempotency_key=key, call_before=before)
+            else:
+                result = CallResult(failure=FailureKind.REFUSED)
             services.step_in(lambda: self._looked_up(work, result))
 
         services.job(look_up)
@@ -289,6 +334,9 @@ class Calls:
         work.running = False
         assert work.intent is not None, "only a write is looked up"
         if self._over:
+            return
+        if work.short is not None:
+            self._reserving.overdrew(work, work.short)
             return
         if result.failure is not FailureKind.UNKNOWN:
             self._end_write(work, result, found_by="lookup")
@@ -307,21 +355,25 @@ class Calls:
         if decided.action is ReviewAction.REJECT:
             result = CallResult(failure=FailureKind.ERROR, message=f"{decided.by} says that it did not happen")
         else:
-            result = CallResult(value=pack(None))
+            assert work.intent is not None, "what may have happened was intended"
+            result = CallResult(value=pack(None), cost=Cost(calls=1, micros=work.intent.micros))
         self._end_write(work, result, found_by=decided.by)
 
     def _end_write(self, work: CallWork, result: CallResult, *, found_by: str = "") -> None:
         assert work.intent is not None, "a write has an intent"
         tool = work.intent.tool
         if result.failure is None:
-            self._end(work, Done(tool=tool, value=Raw(bytes(result.value)), cost=result.cost, found_by=found_by))
+            self.end(work, Done(tool=tool, value=Raw(bytes(result.value)), cost=result.cost, found_by=found_by))
         else:
-            self._end(work, Undone(tool=tool, kind=result.failure, message=result.message))
+            self.end(work, Undone(tool=tool, kind=result.failure, message=result.message, cost=result.cost))
 
-    def _end(self, work: CallWork, entry: Ended) -> None:
+    def end(self, work: CallWork, entry: Ended) -> None:
+        """Record the end of a call, and tell who waits for it."""
         step_id = work.request.step_id
         # A flow that no longer waits could not be led past the record on replay.
         self._services.logbook.write(step_id if work.wanted else marked(step_id, "late"), entry)
+        if work.intent is not None and work.intent.accounts:
+            self._reserving.settle(step_id, entry.cost)
         self.history.remember(step_id, entry)
         del self._works[step_id]
         if work.span is not None:

@@ -11,6 +11,7 @@ from typing import Final
 
 from casework.protocols.codec import encode, kind_of
 from casework.protocols.records import Entry
+from casework.runtime.store.accounts import Settlement
 from casework.runtime.store.base import (
     Append,
     CaseRow,
@@ -39,6 +40,7 @@ class Logbook:
         self._opens: list[Opening] = []
         self._opened: list[ReviewRow] = []
         self._withdrawn: list[str] = []
+        self._settled: list[Settlement] = []
         self._chapter: int | None = None
         self._pinned: tuple[str, str] | None = None
         self.written = row.next_seq  #: sequence number of the next record
@@ -54,7 +56,7 @@ class Logbook:
     @property
     def repeatable(self) -> int:
         """Count the unwritten records, if nothing else goes out with them and a crash only repeats them; else 0."""
-        if self._consumed or self._sends or self._opens or self._opened or self._withdrawn:
+        if self._consumed or self._sends or self._opens or self._opened or self._withdrawn or self._settled:
             return 0
         return len(self._records) if self._repeats and self._chapter is None and self._pinned is None else 0
 
@@ -91,6 +93,10 @@ class Logbook:
         """Withdraw a review with the next append."""
         self._withdrawn.append(review_id)
 
+    def settle(self, settlement: Settlement) -> None:
+        """Say with the next append what a call did cost for which something was drawn."""
+        self._settled.append(settlement)
+
     def begin_chapter(self, seq: int) -> None:
         """Have replay begin at a record from the next append on."""
         self._chapter = seq
@@ -116,8 +122,11 @@ class Logbook:
             opens=tuple(self._opens),
             reviews_opened=tuple(self._opened),
             reviews_withdrawn=tuple(self._withdrawn),
+            settles=tuple(self._settled) if self._settled else (),
             release=status is CaseStatus.CLOSED,
         )
+        if self._settled:
+            self._settled = []
         for held in (self._records, self._consumed, self._sends, self._opens, self._opened, self._withdrawn):
             held.clear()
         self._repeats = True

@@ -81,7 +81,8 @@ def request_for(
     """Make the request for a call of the flow itself, or of what undoes a write."""
     if isinstance(operation, CallTool):
         return services.request(step_id, operation, tools)
-    ended, intent, _, _ = history.told(operation.step_id)
+    told = history.told(operation.step_id)
+    ended, intent = told.ended, told.intent
     assert intent is not None, "what is undone was intended"
     assert isinstance(ended, Done), "what is undone was done"
     before = history.arguments(step_id)
@@ -102,4 +103,6 @@ def request_for(
         grant=grant,
         trace=services.opened.trace,
         undoes=Undoes(operation.step_id, intent.tool),
+        project=services.opened.project,
+        user=services.opened.user,
     )

@@ -17,6 +17,7 @@ from casework.runtime.flow.logbook import Logbook
 from casework.runtime.flow.operations import CallTool
 from casework.runtime.seams import World
 from casework.runtime.staff import CallRequest, CaseRef, Grant, Staff
+from casework.runtime.store.accounts import Drawn, DrawRefused, Overdrawn
 from casework.runtime.store.base import CaseKey, ReviewRow
 from casework.runtime.telemetry import Telemetry
 from casework.runtime.timers import Timers
@@ -48,6 +49,10 @@ class Services(Struct, frozen=True, eq=False):
     """Run a function once the record with that sequence number is durable."""
     entitled: Callable[[], Awaitable[bool]]
     """Wait until the case may have an effect on the world; False if it is another node's by now."""
+    draw: Callable[[str, tuple[str, ...], int], Awaitable[Drawn | Overdrawn | DrawRefused]]
+    """Reserve for the call of a step so many millionths of each of these accounts; the same again does no harm."""
+    left: Callable[[str], Awaitable[int]]
+    """Say what is left of an account."""
     chapter: Callable[[Raw], Chapter]
     """Make the record that begins the next chapter from a state; raises FrameInvalid."""
     look: Callable[[], None]
@@ -65,7 +70,17 @@ class Services(Struct, frozen=True, eq=False):
             micros_left=0,
             purpose=self.opened.purpose,
         )
-        return CallRequest(self.key, step_id, operation.name, operation.arguments, grant, self.opened.trace)
+        opened = self.opened
+        return CallRequest(
+            key=self.key,
+            step_id=step_id,
+            tool=operation.name,
+            arguments=operation.arguments,
+            grant=grant,
+            trace=opened.trace,
+            project=opened.project,
+            user=opened.user,
+        )
 
     def identify(self, step_id: str) -> str:
         """Give the id that grows from a step: 32 hex digits, the same on every replay."""

@@ -68,6 +68,7 @@ class Tasks:
         self._calls = calls
         self._ended = ended
         self._works: dict[str, TaskWork] = {}
+        calls.held_in(self)
 
     @property
     def running(self) -> bool:
@@ -160,7 +161,7 @@ class Tasks:
         request = self._request(work, step_id, asked)
         work.spent.setdefault(step_id, 0)
         self._calls.begin(request, lambda ended: self._answered(work, step_id, ended, answer))
-        if step_id in self._calls.history.asked:
+        if self._calls.history.resting(step_id):
             self._suspend(work, step_id)
 
     def decided(self, decided: Decided) -> bool:
@@ -177,11 +178,20 @@ class Tasks:
         return False
 
     def wake(self) -> None:
-        """Send suspended tasks on their way again whose call a person has decided."""
+        """Send suspended tasks on their way again whose call a person has decided, or has enough left by now."""
         for work in self._works.values():
-            if work.suspended_by and work.suspended_by not in self._calls.history.asked:
+            if work.suspended_by and not self._calls.history.resting(work.suspended_by):
                 work.suspended_by = ""
                 self._dispatch(work)
+
+    def rest(self, step_id: str) -> bool:
+        """Suspend the task inside which a call is made, until that goes on; False if there is none of that attempt."""
+        for work in self._works.values():
+            if step_id.startswith(work.scope):
+                if not work.idle:
+                    self._suspend(work, step_id)
+                return True
+        return False
 
     def arrived(self, key: str) -> str:
         """Hear that something arrived under `key`: a stopped task of that key is tried again, its step returned."""
@@ -198,6 +208,7 @@ class Tasks:
             if not work.idle:
                 self._services.staff.recall(work.task.id)
         self._works.clear()
+        self._calls.held_in(None)
         self._ended = _nobody
 
     def _find(self, task_id: str) -> TaskWork | None:
@@ -322,7 +333,10 @@ class Tasks:
             purpose=task.purpose,
         )
         trace = work.span.traceparent if work.span is not None else task.trace
-        return CallRequest(self._services.key, step_id, asked.tool, asked.arguments, grant, trace)
+        services, opened = self._services, self._services.opened
+        return CallRequest(
+            services.key, step_id, asked.tool, asked.arguments, grant, trace, project=opened.project, user=opened.user
+        )
 
     def _bound(self, work: TaskWork, step_id: str) -> int:
         """Add up what a task has spent, and what its calls may cost that have not ended, but for one of them."""
@@ -332,11 +346,10 @@ class Tasks:
         return sum(work.spent.values()) + sum(held)
 
     def _answered(self, work: TaskWork, step_id: str, ended: Ended, answer: Callable[[bytes], None]) -> None:
+        work.spent[step_id] = ended.cost.micros
         if isinstance(ended, Undone):
             answer(encode(CallAnswered(failure=ended.kind, message=ended.message)))
-            return
-        work.spent[step_id] = ended.cost.micros
-        if isinstance(ended, Call) and ended.failure is not None:
+        elif isinstance(ended, Call) and ended.failure is not None:
             answer(encode(CallAnswered(failure=ended.failure, message=ended.message)))
         else:
             answer(encode(CallAnswered(value=ended.value, step_id=step_id)))

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from casework.protocols.records import Call, Decision, Done, Review
+from casework.protocols.records import Call, Decision, Done, Review, Undone
 from casework.protocols.wire import Completed, Failed, FailureKind, OnStop, Outcome, Task, unmet
 from casework.runtime.flow.replay import INNER, Logged, split_mark
 from casework.runtime.seams import MICROS
@@ -107,7 +107,7 @@ class TaskWork:
                 self.last_failure = failed
             case "stopped", Review() as review:
                 self.review = review
-            case _, Call() | Done() as ended:
+            case _, Call() | Done() | Undone() as ended:
                 self.spent[step_id] = ended.cost.micros
             case _, _:
                 if step_id != self.step_id:

@@ -10,7 +10,7 @@ It does not know what a call is, nor who may set a limit.
 import enum
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
@@ -150,3 +150,15 @@ class AccountKeeper(LimitSetter, Protocol):
 def draw_id(key: "CaseKey", step_id: str) -> str:
     """Name the draw of a case's step; no two steps of whatever tenants share one."""
     return "/".join((quote(key.tenant, safe=""), quote(key.case_id, safe=""), step_id))
+
+
+def account_name(kind: str, tenant: str, name: str = "") -> str:
+    """Name an account: `tenant/acme`, or `agent/acme/clerk` for what a tenant has several of."""
+    parts = [kind, quote(tenant, safe="")]
+    return "/".join([*parts, quote(name, safe="/")] if name else parts)
+
+
+def parts_of(account: str) -> tuple[str, str, str]:
+    """Give kind, tenant and name of an account, as `account_name` was given them; what is missing is empty."""
+    kind, tenant, name = (*account.split("/", 2), "", "")[:3]
+    return kind, unquote(tenant), unquote(name)

@@ -13,8 +13,8 @@ FLOORS = {
         "errors", "seams", "parking", "wakeup", "timers", "traceparent", "telemetry_table", "telemetry_sdk",
         "telemetry_export", "telemetry_spans", "telemetry", "lifecycle", "supervision", "reply", "mailbox", "deadlines",
         "ref", "children", "behavior", "blame", "jobs", "store", "transport", "staff", "deadletters", "kernel", "names",
-        "groups", "belongings", "life", "cell", "homes", "pool", "actorsystem", "flow", "poison", "renewal", "node",
-        "runtime", "simulation",
+        "groups", "belongings", "life", "cell", "homes", "pool", "actorsystem", "flow", "limits", "poison", "renewal",
+        "node", "runtime", "simulation",
     ),
     "casework.runtime.store": (
         "accounts", "taking", "base", "chain", "rules", "claims", "ledger_rules", "queries", "sqlite_accounts",
@@ -27,13 +27,13 @@ FLOORS = {
         "shrinking", "world", "mischief", "messages", "outside", "sql", "disk", "node", "simulation",
     ),
     "casework.runtime.flow": (
-        "operations", "saga", "case", "entries", "engine", "logbook", "opening", "replay", "services", "calls",
-        "reckoning", "tasks", "incarnation", "casecell",
+        "operations", "saga", "case", "entries", "engine", "logbook", "opening", "replay", "services", "callwork",
+        "reserving", "calls", "reckoning", "tasks", "incarnation", "casecell",
     ),
     "casework.actors": (
-        "errors", "failures", "declared", "policy", "permissions", "breaker", "repeats", "fairness", "bulkhead",
-        "tools", "intake", "gate", "calling", "desk", "retry", "undoing", "review", "criteria", "agent", "staff",
-        "supervisor", "patterns", "crew", "timeline", "timing", "trace", "simulation",
+        "errors", "failures", "declared", "budgets", "policy", "permissions", "breaker", "repeats", "fairness",
+        "bulkhead", "tools", "intake", "gate", "calling", "desk", "retry", "undoing", "review", "criteria", "agent",
+        "staff", "supervisor", "patterns", "crew", "timeline", "timing", "trace", "simulation",
         "gateway", "console", "cli",
     ),
     "casework.actors.patterns": (

@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 from msgspec import Raw
 
+from casework.actors.budgets import Budgets
 from casework.protocols.codec import decode_call_answered, decode_task, encode, pack, plain
 from casework.protocols.records import Decision, Verdict
 from casework.protocols.wire import (
@@ -68,6 +69,7 @@ class SmallStaff:
     attempt_limit_seconds: float = 30.0
     undo_delays: tuple[float, ...] = ()
     jobs: TaskGroup | None = None
+    budgets: Budgets = field(default_factory=Budgets)
 
     @asynccontextmanager
     async def staff(
