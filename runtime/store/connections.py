@@ -51,6 +51,12 @@ _BROKEN: Final = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+#: What is to be done about a damaged file.
+REPAIR: Final = (
+    "keep it, restore the last backup in its place and accept that (`casework store accept`); "
+    "`casework verify` says of a file that can still be read what is wrong with it"
+)
 
 
 def _connected(uri: str) -> sqlite3.Connection:
@@ -102,11 +108,18 @@ def store_error(url: str, error: sqlite3.Error | UnicodeDecodeError) -> StoreErr
     """Give the store's error for one that came while reading."""
     # SQLite names what it found in a damaged file, and the binding cannot read that.
     code = sqlite3.SQLITE_CORRUPT if isinstance(error, UnicodeDecodeError) else primary_code(error)
-    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        return StoreInvalid(url, f"it is no whole SQLite file ({error}); restore it from a copy")
+    if code in _DAMAGED:
+        return StoreInvalid(url, f"the file is damaged ({error}); {REPAIR}")
     if code in _PASSING | _BROKEN:
         return StoreUnavailable(url, f"it cannot be read just now ({error})")
     return StoreInvalid(url, f"its tables or values are not ours ({error})")
+
+
+def broken_error(url: str, error: Exception) -> StoreError:
+    """Give the error with which everything is refused from now on, for what showed that a file is not to be trusted."""
+    if isinstance(error, sqlite3.Error) and primary_code(error) in _DAMAGED:
+        return store_error(url, error)
+    return StoreUnavailable(url, f"its disk failed ({error}); stop, look at the disk, and start again")
 
 
 def connect_reader(path: str, url: str) -> sqlite3.Connection:
@@ -145,7 +158,7 @@ def connect_owner(path: str, url: str, binding: Binding = MACHINE) -> sqlite3.Co
     try:
         connection = _connect(path, "rwc", binding)
     except sqlite3.Error as error:
-        raise _opening_error(url, error) from error
+        raise opening_error(url, error) from error
     try:
         version_of(connection, url)
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
@@ -160,10 +173,10 @@ def connect_owner(path: str, url: str, binding: Binding = MACHINE) -> sqlite3.Co
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         migrate(connection, url)
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        _close(connection)
-        raise _opening_error(url, error) from error
+        close(connection)
+        raise opening_error(url, error) from error
     except StoreError:
-        _close(connection)
+        close(connection)
         raise
     return connection
 
@@ -186,7 +199,7 @@ def write_back(connection: sqlite3.Connection) -> None:
 def _look(path: str, url: str, binding: Binding) -> None:
     """Refuse a file that is not ours, without touching it; raises as `connect_reader`."""
     try:
-        _close(_read_only(path, url, binding)[0])
+        close(_read_only(path, url, binding)[0])
     except StoreUnavailable as error:
         cause = error.__cause__
         # Whoever made the file was stopped halfway, and only a connection that writes may take that back: the next
@@ -207,10 +220,10 @@ def _read_only(path: str, url: str, binding: Binding) -> tuple[sqlite3.Connectio
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         return connection, version_of(connection, url)
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        _close(connection)
+        close(connection)
         raise store_error(url, error) from error
     except StoreError:
-        _close(connection)
+        close(connection)
         raise
 
 
@@ -220,18 +233,20 @@ def _connect(path: str, mode: str, binding: Binding) -> sqlite3.Connection:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
         connection.execute("PRAGMA trusted_schema = OFF")
     except sqlite3.Error:
-        _close(connection)
+        close(connection)
         raise
     return connection
 
 
-def _close(connection: sqlite3.Connection) -> None:
+def close(connection: sqlite3.Connection) -> None:
+    """Close a connection, whatever its disk says to that."""
     # A disk that failed may fail again; the first error is the one to tell.
     with suppress(sqlite3.Error):
         connection.close()
 
 
-def _opening_error(url: str, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
-    if isinstance(error, UnicodeDecodeError) or primary_code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+def opening_error(url: str, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
+    """Give the store's error for one that came while it was opened for writing."""
+    if isinstance(error, UnicodeDecodeError) or primary_code(error) in _DAMAGED:
         return store_error(url, error)
     return StoreUnavailable(url, f"it cannot be opened for writing ({error})")

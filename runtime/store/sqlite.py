@@ -311,6 +311,9 @@ class SqliteStore:
             return Unknown(error.why)
         except StoreUnavailable as error:
             return Unavailable(error.why)
+        except UnicodeEncodeError:
+            # What the caller gave, and not what is kept.
+            raise
         except ValueError as error:
             raise StoreInvalid(self._url, f"a value in it is not ours ({error})") from error
 

@@ -4,9 +4,10 @@ It does not know what it does there.
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar, final
 
+from casework.runtime.errors import StoreError
 from casework.runtime.parking import Parked
 from casework.runtime.store.base import Append, CaseKey
 
@@ -66,3 +67,14 @@ def without(calls: list[Call[object]], culprits: list[Call[object]], error: Exce
     for call in culprits:
         call.error = error
     return [call for call in calls if call not in culprits]
+
+
+def refuse(calls: Iterable[Call[object]], error: StoreError) -> None:
+    """Give all of them an error, each its own, for each is raised somewhere else."""
+    for call in calls:
+        call.error = copied(error)
+
+
+def copied(error: StoreError) -> StoreError:
+    """Give an error anew."""
+    return type(error)(error.url, error.why)

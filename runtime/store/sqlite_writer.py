@@ -15,7 +15,6 @@ It does not know what the calls do.
 import queue
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar, final
 
@@ -24,12 +23,12 @@ import anyio
 from casework.runtime.errors import StoreError, StoreUnavailable
 from casework.runtime.parking import parking
 from casework.runtime.seams import World
-from casework.runtime.store import changes
+from casework.runtime.store import changes, connections
 from casework.runtime.store.base import Append, Appended, CaseKey, Conflict, Fenced
 from casework.runtime.store.batch import BATCH_MAX, Group, coalesce
 from casework.runtime.store.connections import MACHINE, Binding, Fault, connect_owner, fault_of, store_error
 from casework.runtime.store.migrations import SCHEMA_VERSION
-from casework.runtime.store.sqlite_call import Call, Early, without
+from casework.runtime.store.sqlite_call import Call, Early, copied, refuse, without
 from casework.runtime.store.sqlite_generation import Keeper
 from casework.runtime.store.sqlite_upkeep import SqliteStatistics, Upkeep
 from casework.runtime.wakeup import Wakeup
@@ -76,7 +75,7 @@ class SqliteWriter:
         self._closing = False
         self._started = False
         self._ended = anyio.Event()
-        self._broken = ""
+        self._broken: StoreError | None = None
         self._waits = True
         # What is committed and not known to be on the disk: whoever waits for it is answered when it is.
         self._owed: list[Call[object]] = []
@@ -163,7 +162,7 @@ class SqliteWriter:
 
     async def _submit(self, call: Call[T]) -> T:
         if self._closing or self._ended.is_set():
-            raise StoreUnavailable(self._url, self._broken or "it was closed")
+            raise copied(self._refusal())
         # Whoever else is ready in this round of the loop comes along: handed over one by one, the first of a hundred
         # would have a commit of its own and the others the next.
         if not self._gathered:
@@ -199,9 +198,9 @@ class SqliteWriter:
                 self._upkeep.end()
         except sqlite3.Error as error:
             # Only cutting off the log is left, which the next owner does as well.
-            self._broken = str(error)
+            self._broken = StoreUnavailable(self._url, str(error))
         finally:
-            _close(connection)
+            connections.close(connection)
             self._wake([], ended=True)
 
     def _begin(self, connection: sqlite3.Connection) -> None:
@@ -214,8 +213,8 @@ class SqliteWriter:
             connection.execute("COMMIT")
             self._upkeep.begin(connection, keeper)
         except sqlite3.Error as error:
-            _close(connection)
-            raise StoreUnavailable(self._url, f"it cannot be written ({error})") from error
+            connections.close(connection)
+            raise connections.opening_error(self._url, error) from error
 
     def _round(self, connection: sqlite3.Connection) -> bool:
         owed = bool(self._owed)
@@ -231,7 +230,7 @@ class SqliteWriter:
                 self._break(error)
         if self._broken:
             # Nothing more is written to a disk that failed; whoever opens the file next recovers it.
-            _close(connection)
+            connections.close(connection)
         return more
 
     def _serve(self, connection: sqlite3.Connection, calls: list[Call[object]]) -> None:
@@ -300,7 +299,7 @@ class SqliteWriter:
             else:
                 self._committed()
                 return arrived
-        self._refuse(calls)
+        refuse(calls, self._refusal())
         return []
 
     def _committed(self) -> None:
@@ -339,7 +338,7 @@ class SqliteWriter:
     def _read(self, connection: sqlite3.Connection, call: Call[object]) -> None:
         assert call.read is not None, "this call reads"
         if self._broken:
-            self._refuse([call])
+            refuse([call], self._refusal())
             return
         try:
             call.value = call.read(connection)
@@ -353,18 +352,18 @@ class SqliteWriter:
         fault = fault_of(error) if isinstance(error, sqlite3.Error) else Fault.OURS
         if fault is Fault.BROKEN:
             self._break(error)
-        unknown = committing and fault is not Fault.PASSING
-        kind = OutcomeUnknown if unknown else StoreUnavailable
-        for call in calls:
-            call.error = kind(self._url, f"the commit failed ({error})")
+        why = f"the commit failed ({error})"
+        if committing and fault is not Fault.PASSING:
+            refuse(calls, OutcomeUnknown(self._url, why))
+        else:
+            refuse(calls, self._broken or StoreUnavailable(self._url, why))
 
     def _break(self, error: Exception) -> None:
         # A failed sync may have dropped pages that it will not miss next time: this connection must not go on.
-        self._broken = f"its disk failed ({error}); stop, look at the disk, and start again"
+        self._broken = connections.broken_error(self._url, error)
 
-    def _refuse(self, calls: list[Call[object]]) -> None:
-        for call in calls:
-            call.error = StoreUnavailable(self._url, self._broken)
+    def _refusal(self) -> StoreError:
+        return self._broken or StoreUnavailable(self._url, "it was closed")
 
     def _point(self, name: str) -> None:
         if self._world.faults is not None:
@@ -375,7 +374,7 @@ class SqliteWriter:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
         except sqlite3.Error as error:
-            self._broken = f"a transaction could not be taken back ({error}); start again"
+            self._broken = connections.broken_error(self._url, error)
 
     def _wake(self, calls: Sequence[Call[object]], *, ended: bool = False) -> None:
         self._wakeup.call(partial(self._woken, calls, (), (), ended=ended))
@@ -393,8 +392,3 @@ class SqliteWriter:
             self._ended.set()
         if arrived:
             self._heard(arrived)
-
-
-def _close(connection: sqlite3.Connection) -> None:
-    with suppress(sqlite3.Error):
-        connection.close()
