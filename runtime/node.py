@@ -247,7 +247,7 @@ class Node:
                 self._lose([cell.key])
         elif not self._draining:
             if not cell.anew:
-                self._poison.failed(cell.key, cell.durable)
+                self._poison.failed(cell.key, cell.durable, cell.failure)
             if self._poison.hopeless(cell.key):
                 # Not even that it parks could be written: nothing that is tried again here would change that.
                 _LOGGER.error(

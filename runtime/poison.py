@@ -4,7 +4,7 @@ A new record begins both counts anew: the claims in the case's row, and the fail
 It does not know how a case is claimed, nor what becomes of one that must not run.
 """
 
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from casework.runtime.store.base import CaseKey, CaseRow
 
@@ -13,19 +13,33 @@ FAILURES_MAX: Final = 3
 #: Claims in a row without a new record after which a case has killed its process often enough: the last two of them
 #: alone on its node. With one alone, somebody who kills processes at random parked a bystander now and then.
 CLAIMS_MAX: Final = 4
+#: Characters of an error that a reason repeats, at most.
+WHY_CHARS_MAX: Final = 500
+
+
+class Failures(NamedTuple):
+    """What a case did to its cells here."""
+
+    times: int = 0
+    """How often in a row it broke one."""
+    length: int = 0
+    """How long its log was then."""
+    why: str = ""
+    """What the last one broke of, where that is known."""
 
 
 @final
 class Poison:
-    """How often in a row each case broke its cell, and how long its log was then."""
+    """The failures of each case that this process saw."""
 
     def __init__(self) -> None:
-        self._failures: dict[CaseKey, tuple[int, int]] = {}
+        self._failures: dict[CaseKey, Failures] = {}
 
-    def failed(self, key: CaseKey, durable: int) -> None:
-        """Hear that a case broke its cell when so many of its records were durable."""
-        times, length = self._failures.get(key, (0, durable))
-        self._failures[key] = (times + 1 if length == durable else 1, durable)
+    def failed(self, key: CaseKey, durable: int, error: BaseException | None = None) -> None:
+        """Hear that a case broke its cell, and of what, when so many of its records were durable."""
+        before = self._failures.get(key, Failures(length=durable))
+        why = before.why if error is None else f"{type(error).__name__}: {error}"[:WHY_CHARS_MAX]
+        self._failures[key] = Failures(before.times + 1 if before.length == durable else 1, durable, why)
 
     def forget(self, key: CaseKey) -> None:
         """Hear that a case ended well, or was given back."""
@@ -33,14 +47,14 @@ class Poison:
 
     def hopeless(self, key: CaseKey) -> bool:
         """Tell whether not even that it parks could be written."""
-        return self._failures.get(key, (0, 0))[0] > FAILURES_MAX
+        return self._failures.get(key, Failures()).times > FAILURES_MAX
 
     def verdict(self, row: CaseRow) -> str:
         """Say why a claimed case must not run again; nothing if it may."""
-        failures, _ = self._failures.get(row.key, (0, 0))
-        if failures >= FAILURES_MAX:
-            return f"poison: it failed {failures} times in a row"
+        times, _, why = self._failures.get(row.key, Failures())
+        if times >= FAILURES_MAX:
+            return f"poison: it failed {times} times in a row" + (f", at last with {why}" if why else "")
         if row.claims > CLAIMS_MAX:
-            times = row.claims - 1
-            return f"poison: {times} processes that worked on it ended before it had a new record"
+            told = f"this one saw it fail with {why}" if why else "none of them left a word why"
+            return f"poison: {row.claims - 1} processes that worked on it ended before it had a new record; {told}"
         return ""

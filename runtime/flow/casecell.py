@@ -14,12 +14,7 @@ from casework.protocols.codec import decode_outcome, unpack
 from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Child, Opened
 from casework.runtime.behavior import Context
-from casework.runtime.errors import (
-    FlowError,
-    FlowUnknown,
-    MailboxFull,
-    NotSent,
-)
+from casework.runtime.errors import FlowError, FlowUnknown, MailboxFull, NotSent
 from casework.runtime.flow.casestore import CaseStore
 from casework.runtime.flow.cellref import CellRef
 from casework.runtime.flow.household import Household
@@ -70,6 +65,7 @@ class CaseCell:
         self.released = False  #: given back to the store, or owned by another incarnation now
         self.closed = False  #: its last record is durable
         self.anew = False  #: ended for its log to be read anew
+        self.failure: BaseException | None = None  #: what broke it
         self.doubted = row.claims > 1  #: claimed in vain before, and without a new record so far
         self.suspect = row.claims > SUSPECT_CLAIMS  #: alone on its node until it has a new record
         self._poison = poison
@@ -85,9 +81,8 @@ class CaseCell:
         self._reading = False
         self._read_again = False
         self._nudged = False
-        self._moving = False
+        self._moving = self._late = False
         self._lag: Alarm | None = None
-        self._late = False
         self._context: Context
         self._incarnation: Incarnation
         self._span: SpanHandle | None = None
@@ -96,7 +91,11 @@ class CaseCell:
         """Replay the log, take up what it left open, and read the inbox."""
         self._context, claimed = context, self._claimed
         assert claimed is not None, "an actor starts once"
-        reading = self._reading_of_log(claimed.records)
+        try:
+            reading = self._reading_of_log(claimed.records)
+        except BaseException as error:
+            self.failure = error
+            raise
         opened, flow = reading.opened, self._house.flows.get(self._row.flow)
         services = self._services(reading, flow.inputs if flow else object)
         self._incarnation = Incarnation(
@@ -202,6 +201,9 @@ class CaseCell:
             run()
         except (ProtocolError, FlowError, ValueError) as error:
             self._incarnation.halt(f"{type(error).__name__}: {error}")
+        except BaseException as error:
+            self.failure = error
+            raise
 
     def _services(self, reading: Reading, inputs: type[object]) -> Services:
         house = self._house
@@ -226,8 +228,6 @@ class CaseCell:
             look=self._read,
             halt=self._halt,
         )
-
-    # The incarnation is made after its services.
 
     def _asked(self, frame: bytes, answer: Callable[[bytes], None]) -> None:
         self._incarnation.asked(frame, answer)

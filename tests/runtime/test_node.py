@@ -146,7 +146,8 @@ async def test_a_case_that_breaks_its_cell_three_times_parks_as_poison_and_other
             row = await machine.wait("c1")
             assert row.status is CaseStatus.PARKED
             assert row.waits[0].kind is WaitKind.OPERATOR
-            assert "poison" in row.waits[0].reason
+            reason = "poison: it failed 3 times in a row, at last with ZeroDivisionError: a bug in the machine"
+            assert row.waits[0].reason == reason
             assert len(await entries(machine.store, Halted)) == 1
             await machine.wait_idle()
             assert (await machine.wait("c2")).waits[0].key == "go"

@@ -53,6 +53,7 @@ async def test_a_case_that_ended_its_process_four_times_parks_and_the_others_go_
     assert rows["c1"].status is CaseStatus.PARKED
     assert rows["c1"].waits[0].kind is WaitKind.OPERATOR
     assert rows["c1"].waits[0].reason.startswith("poison: 4 processes")
+    assert rows["c1"].waits[0].reason.endswith("none of them left a word why")
     assert {rows[name].result for name in ("c0", "c2", "c3")} == {"completed"}
     assert len(await entries(store, Halted, CaseKey("default", "c1"))) == 1
     await store.aclose()
