@@ -12,6 +12,8 @@
 It does not know how an error is shown to a person.
 """
 
+from typing import Final
+
 
 class CaseworkError(Exception):
     """Root of every error that Casework raises on purpose; its text is one line."""
@@ -53,20 +55,41 @@ class FrameUnknown(FrameInvalid):
     """A frame whose tag this version does not know, perhaps written by a newer one."""
 
 
+#: What to do about a term of a contract that is missing or makes no sense; the others are the runtime's own to fill.
+REMEDIES: Final = {
+    "task": "name the skill",
+    "goal": "say in a sentence what is to be achieved",
+    "success_criteria": "name at least one predicate of the crew, such as 'returned'",
+    "inputs": "give what the skill declares",
+    "tools_allowed": "name tools, or none at all",
+    "risk_tier": "give a RiskTier",
+    "deadline": "give it some time, and an end before the year 10000",
+    "attempts": "allow from 1 to 1000",
+    "budget": "give calls and micros as whole numbers, 0 or more",
+    "on_stop": "give an OnStop",
+    "purpose": "say what its case is for",
+    "within": "open it within a Mandate, no wider than what is left of this case's own",
+}
+
+
 class ContractIncomplete(ProtocolError):
-    """A task lacks a term of its contract; it was not sent."""
+    """A task, or a case below another, lacks a term of its contract; it was not sent. The text says what to do."""
 
     def __init__(self, task: str, missing: tuple[str, ...]) -> None:
-        super().__init__(f"task {task!r} was not sent: its contract lacks {', '.join(missing)}")
+        remedies = "; ".join(f"{term}: {REMEDIES[term]}" for term in missing if term in REMEDIES)
+        lacks = f"{task!r} was not sent: its contract lacks {', '.join(missing)}"
+        super().__init__(f"{lacks} ({remedies})" if remedies else lacks)
         self.task = task
         self.missing = missing
 
 
 class ContractWidened(ProtocolError):
-    """A child task asked for more than its parent grants; it was not sent."""
+    """A task, or a case below another, asked for more than what it is part of was granted; it was not sent."""
 
     def __init__(self, task: str, term: str, asked: str, granted: str) -> None:
-        super().__init__(f"task {task!r} was not sent: {term} {asked} is wider than the parent's {granted}")
+        super().__init__(
+            f"{task!r} was not sent: {term} {asked} is wider than the {granted} that is left above it; ask for no more"
+        )
         self.task = task
         self.term = term
         self.asked = asked

@@ -27,7 +27,7 @@ import enum
 from msgspec import Raw, Struct
 
 from casework.protocols.effects import Effect, Write
-from casework.protocols.wire import NIL, Completed, Cost, Evidence, Failed, FailureKind, RiskTier, Task
+from casework.protocols.wire import NIL, Completed, Cost, Evidence, Failed, FailureKind, Mandate, RiskTier, Task
 
 
 class Opened(Struct, frozen=True, kw_only=True, tag="opened", omit_defaults=True):
@@ -48,6 +48,8 @@ class Opened(Struct, frozen=True, kw_only=True, tag="opened", omit_defaults=True
     """Whose budget its calls draw from, beside those of agent, case and tenant; empty: of no project."""
     user: str = ""
     """For whom it works; empty: for nobody who has a budget."""
+    mandate: Mandate | None = None
+    """What its tasks may use, as whoever opened it says; None: whatever policy and flow allow."""
 
 
 class Verdict(Struct, frozen=True, kw_only=True, array_like=True):
@@ -201,6 +203,7 @@ class Child(Struct, frozen=True, kw_only=True, tag="child", omit_defaults=True):
     case_id: str
     flow: str
     inputs: Raw = NIL
+    mandate: Mandate | None = None
 
 
 class Sent(Struct, frozen=True, kw_only=True, tag="sent", omit_defaults=True):
@@ -304,6 +307,8 @@ class Chapter(Struct, frozen=True, kw_only=True, tag="chapter", omit_defaults=Tr
     purpose: str = ""
     project: str = ""
     user: str = ""
+    mandate: Mandate | None = None
+    """What is left of it."""
 
 
 class Migrated(Struct, frozen=True, kw_only=True, tag="migrated", omit_defaults=True):

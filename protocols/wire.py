@@ -8,11 +8,21 @@ It does not know where a message goes, nor what time it is.
 """
 
 import enum
+from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Raw, Struct
 
 #: The empty value, MessagePack `nil`: the default of every Raw field.
 NIL = Raw(b"\xc0")
+
+
+#: The last moment that a deadline can name, in microseconds since the epoch: the end of the year 9999.
+DEADLINE_MAX: Final = 253_402_300_799_999_999
+#: Attempts at one task; more is no plan but a loop.
+ATTEMPTS_MAX: Final = 1_000
+#: Calls, and millionths of a currency, that a task may use up: what JSON can still count exactly.
+BUDGET_MAX: Final = 2**53
 
 
 class RiskTier(enum.StrEnum):
@@ -111,6 +121,19 @@ class Task(Struct, frozen=True, kw_only=True, tag="task", omit_defaults=True):
     """W3C traceparent of the sender's span."""
 
 
+class Mandate(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a case may use that another one opened: all its tasks, and all cases below it, together."""
+
+    tools_allowed: tuple[str, ...]
+    """Tools that they, and the case's own flow, may ask for."""
+    risk_tier: RiskTier
+    """How much harm they, and the case's own flow, may do at most."""
+    deadline: int
+    """Microseconds since the epoch; no task is given longer than until then."""
+    budget: Budget
+    """Calls and money of its tasks and of the cases below it."""
+
+
 class FailureKind(enum.StrEnum):
     """Why a task or a call has no value."""
 
@@ -196,24 +219,35 @@ def unmet(task: Task, outcome: Completed) -> tuple[str, ...]:
 
 
 def missing_terms(task: Task) -> tuple[str, ...]:
-    """Name the terms of the contract that are empty or without effect; empty when the task may be sent."""
+    """Name the terms of the contract that are empty, absurd or without effect; empty when the task may be sent."""
     checks = (
         ("case_id", bool(task.case_id)),
         ("tenant", bool(task.tenant)),
         ("task", bool(task.task)),
-        ("goal", bool(task.goal)),
-        ("success_criteria", bool(task.success_criteria)),
+        ("goal", bool(task.goal.strip())),
+        ("success_criteria", bool(task.success_criteria) and _named([each.name for each in task.success_criteria])),
         ("inputs", bool(bytes(task.inputs))),
-        ("deadline", task.deadline > 0),
-        ("attempts", task.attempts >= 1),
-        ("budget", task.budget.calls >= 0 and task.budget.micros >= 0),
+        ("tools_allowed", not task.tools_allowed or _named(task.tools_allowed)),
+        ("risk_tier", isinstance(task.risk_tier, RiskTier)),
+        ("deadline", _whole(task.deadline, 1, DEADLINE_MAX)),
+        ("attempts", _whole(task.attempts, 1, ATTEMPTS_MAX)),
+        ("budget", _whole(task.budget.calls, 0, BUDGET_MAX) and _whole(task.budget.micros, 0, BUDGET_MAX)),
+        ("on_stop", isinstance(task.on_stop, OnStop)),
         ("sender", bool(task.sender)),
         ("purpose", bool(task.purpose)),
     )
     return tuple(name for name, present in checks if not present)
 
 
-def widened_term(child: Task, parent: Task) -> tuple[str, str, str] | None:
+def _named(names: Sequence[object]) -> bool:
+    return all(isinstance(name, str) and name for name in names)
+
+
+def _whole(value: object, least: int, most: int) -> bool:
+    return type(value) is int and least <= value <= most
+
+
+def widened_term(child: Task | Mandate, parent: Task | Mandate) -> tuple[str, str, str] | None:
     """Name the first term in which `child` is wider than `parent` as (term, asked, granted), or None."""
     extra = [tool for tool in child.tools_allowed if tool not in parent.tools_allowed]
     if extra:

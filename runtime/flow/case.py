@@ -19,7 +19,7 @@ import msgspec
 from casework.protocols.codec import arguments_hash, pack, unpack
 from casework.protocols.errors import FrameInvalid
 from casework.protocols.records import Arrived, Decided, Reported, ReviewAction
-from casework.protocols.wire import NIL, Evidence, FailureKind, OnStop, RiskTier
+from casework.protocols.wire import NIL, Evidence, FailureKind, Mandate, OnStop, RiskTier
 from casework.runtime.errors import CallFailed
 from casework.runtime.flow.operations import (
     AskReview,
@@ -82,6 +82,8 @@ class Case:
 
     tenant: str
     id: str
+    mandate: Mandate | None = None
+    """What its tasks may use together, if another case opened it within bounds."""
     _accounts: Accounts = field(default_factory=Accounts, init=False, repr=False, compare=False)
 
     def run(self, function: Callable[..., Coroutine[object, object, T]], *args: object) -> Coroutine[object, object, T]:
@@ -115,6 +117,8 @@ class Case:
 
         Raises:
             TaskFailed: it ended without a value and `on_stop` is FAIL, or a person gave it up.
+            ContractIncomplete: a term is missing or makes no sense; it was not sent.
+            ContractWidened: it asks for more than is left of the case's mandate; it was not sent.
         """
         _named(task, "task")
         _bounded(deadline_seconds, "deadline_seconds")
@@ -243,16 +247,22 @@ class Case:
         await perform(Decide(subject, tuple(options), chosen, rule, why, confidence, digest))
         return chosen
 
-    async def open(self, flow: str, case_id: str, inputs: object) -> None:
+    async def open(self, flow: str, case_id: str, inputs: object, *, within: Mandate | None = None) -> None:
         """Open a case below this one; opening it again changes nothing. It reports when it parks or closes.
 
-        A case of that id that somebody else opened is not below this one, and never reports here.
+        A case of that id that somebody else opened is not below this one, and never reports here. Its tasks, and the
+        cases that it opens itself, use no more than what it is opened `within`, all of them together; a case that has
+        a mandate opens others only within what is left of it.
+
+        Raises:
+            ContractIncomplete: this case has a mandate, and the other one was given none.
+            ContractWidened: it was given more than is left.
         """
         if not CASE_ID.fullmatch(case_id):
             raise ValueError(f"case id {case_id!r} must be names of letters, digits, '_', '.', '-' joined by '/'")
         if case_id == self.id:
             raise ValueError(f"case {case_id!r} cannot be below itself")
-        await perform(OpenChild(flow, case_id, pack(inputs)))
+        await perform(OpenChild(flow, case_id, pack(inputs), within))
 
     async def next_report(self) -> Reported:
         """Wait for the next report of a child case."""

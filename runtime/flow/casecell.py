@@ -257,7 +257,7 @@ class CaseCell:
         opened = first_entry(
             flow,
             child.inputs,
-            About(parent.purpose, parent.project, parent.user),
+            About(parent.purpose, parent.project, parent.user, child.mandate),
             crew=self._house.crew,
             policy_hash=self._house.staff.policy_hash,
             parent=self.key.case_id,

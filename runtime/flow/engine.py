@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, cast
 
 from msgspec import Raw, Struct
 
-from casework.protocols.errors import ContractIncomplete
+from casework.protocols.errors import ContractIncomplete, ContractWidened, ProtocolError
 from casework.protocols.records import Entry, Parked, Review, Unparked, Withdrawn, Won
 from casework.runtime.errors import CaseCancelled, ChapterFull, ForeignAwait, ScheduleInvalid
 from casework.runtime.flow.entries import Setting, answer, instant_entry, name_of, start_entry
@@ -185,7 +185,7 @@ class Engine:
             if is_instant(operation):
                 try:
                     value = self._instant(branch, operation)
-                except ScheduleInvalid as invalid:
+                except (ScheduleInvalid, ContractIncomplete, ContractWidened) as invalid:
                     error = invalid
                 continue
             error = self._wait(branch, cast("Waiting", operation))
@@ -281,12 +281,12 @@ class Engine:
         elif isinstance(pending.entry, Parked):
             self.outputs.append(Output(pending.step_id, Unparked(key=pending.entry.key)))
 
-    def _wait(self, branch: Branch, operation: Waiting) -> ContractIncomplete | TypeError | None:
-        """Have a step wait for its end; a task that lacks a term is not sent, and the coroutine hears why."""
+    def _wait(self, branch: Branch, operation: Waiting) -> ProtocolError | TypeError | None:
+        """Have a step wait for its end; a task that lacks a term, or asks too much, is not sent: the flow hears why."""
         step_id = self._step_id(branch, name_of(operation))
         try:
             entry = start_entry(self._setting, step_id, operation)
-        except (ContractIncomplete, TypeError) as refused:
+        except (ContractIncomplete, ContractWidened, TypeError) as refused:
             return refused
         self.pending[step_id] = Pending(step_id, operation, branch, entry)
         if entry is not None:

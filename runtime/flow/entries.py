@@ -8,7 +8,7 @@ It does not know in which order anything happens.
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from casework.protocols.codec import digest, pack
 from casework.protocols.errors import ContractIncomplete
@@ -54,6 +54,7 @@ from casework.runtime.flow.operations import (
     TakeBack,
     Waiting,
 )
+from casework.runtime.flow.remainder import Remainder
 from casework.runtime.seams import MICROS
 from casework.runtime.store.base import CaseKey
 
@@ -87,6 +88,8 @@ class Setting(Struct, frozen=True, eq=False):
     now: Callable[[], int]
     draw: Callable[[Draw, str], object]
     """Give what a draw asks for at a step id: recorded ones on replay, fresh ones else."""
+    remainder: Remainder = field(default_factory=Remainder)
+    """What the case may still give out."""
 
 
 def instant_entry(setting: Setting, operation: Instant, value: object) -> Entry:
@@ -106,8 +109,8 @@ def instant_entry(setting: Setting, operation: Instant, value: object) -> Entry:
                 inputs_hash=inputs_hash,
                 policy_hash=setting.policy_hash,
             )
-        case OpenChild(flow, case_id, inputs):
-            return Child(case_id=case_id, flow=flow, inputs=inputs)
+        case OpenChild(flow, case_id, inputs, mandate):
+            return Child(case_id=case_id, flow=flow, inputs=inputs, mandate=setting.remainder.case(flow, mandate))
         case Send(case_id, key, value_):
             return Sent(case_id=case_id, key=key, value=value_)
         case CancelChild(case_id, reason):
@@ -117,7 +120,7 @@ def instant_entry(setting: Setting, operation: Instant, value: object) -> Entry:
 
 
 def start_entry(setting: Setting, step_id: str, operation: Waiting) -> Entry | None:
-    """Make the record that starts a waiting step, where it has one; ContractIncomplete for a task that lacks a term."""
+    """Make the record that starts a waiting step, where it has one; raises as `_task` for a task that is not sent."""
     match operation:
         case Delegate():
             return _task(setting, step_id, operation)
@@ -147,6 +150,7 @@ def _task(setting: Setting, step_id: str, operation: Delegate) -> Task:
 
     Raises:
         ContractIncomplete: a term is missing; such a task is not sent.
+        ContractWidened: it is beyond what is left of the case's mandate.
     """
     task = Task(
         id=identify(setting.identity, step_id),
@@ -170,7 +174,7 @@ def _task(setting: Setting, step_id: str, operation: Delegate) -> Task:
     missing = missing_terms(task)
     if missing:
         raise ContractIncomplete(operation.name, missing)
-    return task
+    return setting.remainder.task(task)
 
 
 def _deadline(setting: Setting, operation: Delegate) -> int:

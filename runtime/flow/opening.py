@@ -9,16 +9,18 @@ from msgspec import Raw
 
 from casework.protocols.codec import encode, kind_of
 from casework.protocols.records import Opened
+from casework.protocols.wire import Mandate
 from casework.runtime.flow.case import Flow
 from casework.runtime.store.base import CaseKey, Opening, Record
 
 
 class About(NamedTuple):
-    """What a case is for: why data may be looked at, and whose budgets its calls draw from."""
+    """What a case is for: why data may be looked at, whose budgets its calls draw from, what its tasks may use."""
 
     purpose: str
     project: str
     user: str
+    mandate: Mandate | None = None
 
 
 def first_entry(
@@ -37,6 +39,7 @@ def first_entry(
         purpose=about.purpose,
         project=about.project,
         user=about.user,
+        mandate=about.mandate,
     )
 
 

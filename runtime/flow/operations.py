@@ -12,7 +12,7 @@ from typing import Final, TypeGuard, get_args
 from msgspec import Raw, Struct
 
 from casework.protocols.effects import Effect
-from casework.protocols.wire import Evidence, OnStop, RiskTier
+from casework.protocols.wire import Evidence, Mandate, OnStop, RiskTier
 
 
 class Delegate(Struct, frozen=True):
@@ -132,6 +132,7 @@ class OpenChild(Struct, frozen=True):
     flow: str
     case_id: str
     inputs: Raw
+    mandate: Mandate | None = None
 
 
 class Send(Struct, frozen=True):

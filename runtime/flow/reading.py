@@ -8,7 +8,7 @@ It does not know who reads, nor what becomes of a case that cannot go on.
 
 from collections.abc import Mapping, Sequence
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from casework.protocols.codec import digest, unpack
 from casework.protocols.errors import CaseworkError
@@ -18,6 +18,7 @@ from casework.runtime.flow.case import Case, Flow
 from casework.runtime.flow.engine import Engine
 from casework.runtime.flow.entries import Setting
 from casework.runtime.flow.operations import Draw
+from casework.runtime.flow.remainder import Remainder
 from casework.runtime.flow.replay import Logged, decode_log, recorded_draws, replay
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseRow, Record
@@ -38,6 +39,8 @@ class Reading(Struct, frozen=True, eq=False):
     """Records of what happened inside tasks and calls."""
     reason: str = ""
     """Why there is no engine."""
+    remainder: Remainder = field(default_factory=Remainder)
+    """What the case may still give out, where the engine stands."""
 
 
 class Reader(Struct, frozen=True, eq=False):
@@ -60,16 +63,19 @@ class Reader(Struct, frozen=True, eq=False):
                 opened = first
             flow = known_flow(self.flows, row)
             declared: type[object] = flow.inputs
-            setting = self._setting(row, opened, identity, log)
-            case, inputs = Case(*row.key), unpack(opened.inputs, declared)
+            remainder = Remainder(opened.mandate)
+            setting = self._setting(row, opened, identity, log, remainder)
+            case, inputs = Case(*row.key, opened.mandate), unpack(opened.inputs, declared)
             engine = Engine(case.run(flow.function, inputs), setting)
-            return Reading(opened, chapter, identity, engine, replay(engine, log))
+            return Reading(opened, chapter, identity, engine, replay(engine, log), remainder=remainder)
         except (CaseworkError, IndexError) as error:
             if engine is not None:
                 engine.close()
             return Reading(opened, reason=f"{type(error).__name__}: {error}")
 
-    def _setting(self, row: CaseRow, opened: Opened, identity: bytes, log: Sequence[Logged]) -> Setting:
+    def _setting(
+        self, row: CaseRow, opened: Opened, identity: bytes, log: Sequence[Logged], remainder: Remainder
+    ) -> Setting:
         world = self.world
 
         def fresh(operation: Draw) -> object:
@@ -89,6 +95,7 @@ class Reader(Struct, frozen=True, eq=False):
             identity=identity,
             now=world.clock.wall_micros,
             draw=recorded_draws(log, fresh),
+            remainder=remainder,
         )
 
 
@@ -119,6 +126,7 @@ def next_chapter(reading: Reading, row: CaseRow, state: Raw, inputs: type[object
         purpose=opened.purpose,
         project=opened.project,
         user=opened.user,
+        mandate=reading.remainder.left,
     )
 
 
@@ -136,6 +144,7 @@ def reopened(chapter: Chapter) -> Opened:
         purpose=chapter.purpose,
         project=chapter.project,
         user=chapter.user,
+        mandate=chapter.mandate,
     )
 
 

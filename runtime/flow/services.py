@@ -62,10 +62,11 @@ class Services(Struct, frozen=True, eq=False):
 
     def request(self, step_id: str, operation: CallTool, tools: tuple[str, ...]) -> CallRequest:
         """Make the request for a call of the flow itself, which may use these tools."""
+        mandate = self.opened.mandate
         grant = Grant(
             caller=f"flow:{self.opened.flow}",
-            tools_allowed=tools,
-            risk_tier=RiskTier.IRREVERSIBLE,
+            tools_allowed=tools if mandate is None else tuple(each for each in tools if each in mandate.tools_allowed),
+            risk_tier=RiskTier.IRREVERSIBLE if mandate is None else mandate.risk_tier,
             calls_left=FLOW_CALLS_MAX,
             micros_left=0,
             purpose=self.opened.purpose,

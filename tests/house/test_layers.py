@@ -27,8 +27,8 @@ FLOORS = {
         "shrinking", "world", "mischief", "messages", "outside", "sql", "disk", "node", "simulation",
     ),
     "casework.runtime.flow": (
-        "operations", "saga", "case", "entries", "engine", "logbook", "opening", "replay", "services", "callwork",
-        "reserving", "calls", "reckoning", "tasks", "incarnation", "casecell",
+        "operations", "saga", "case", "remainder", "entries", "engine", "logbook", "opening", "replay", "services",
+        "callwork", "reserving", "calls", "reckoning", "tasks", "incarnation", "casecell",
     ),
     "casework.actors": (
         "errors", "failures", "declared", "budgets", "policy", "permissions", "breaker", "repeats", "fairness",

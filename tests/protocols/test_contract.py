@@ -3,9 +3,14 @@
 import msgspec
 import pytest
 
-from casework.protocols.errors import ContractIncomplete, ContractWidened
+from casework.protocols.errors import REMEDIES, ContractIncomplete, ContractWidened
 from casework.protocols.wire import (
+    ATTEMPTS_MAX,
+    BUDGET_MAX,
+    DEADLINE_MAX,
     Budget,
+    Criterion,
+    Mandate,
     OnStop,
     RiskTier,
     Task,
@@ -41,6 +46,18 @@ def test_a_whole_contract_lacks_nothing() -> None:
         ("budget", Budget(calls=1, micros=-1)),
         ("sender", ""),
         ("purpose", ""),
+        ("goal", "  "),
+        ("success_criteria", (Criterion(name=""),)),
+        ("tools_allowed", ("read_receipt", "")),
+        ("risk_tier", "reversible"),
+        ("deadline", DEADLINE_MAX + 1),
+        ("deadline", 1.5),
+        ("attempts", ATTEMPTS_MAX + 1),
+        ("attempts", True),
+        ("budget", Budget(calls=BUDGET_MAX + 1)),
+        ("budget", Budget(calls=1, micros=BUDGET_MAX + 1)),
+        ("on_stop", "park"),
+        ("on_stop", None),
     ],
 )
 def test_a_contract_without_a_term_names_it(term: str, empty: object) -> None:
@@ -50,6 +67,32 @@ def test_a_contract_without_a_term_names_it(term: str, empty: object) -> None:
 def test_all_missing_terms_are_named_at_once() -> None:
     assert missing_terms(changed(case_id="", deadline=-1, purpose="")) == ("case_id", "deadline", "purpose")
     assert "case_id, purpose" in str(ContractIncomplete("categorise", ("case_id", "purpose")))
+
+
+def test_what_to_do_about_a_missing_term_is_said() -> None:
+    said = str(ContractIncomplete("categorise", ("success_criteria", "attempts")))
+    assert "success_criteria: name at least one predicate of the crew" in said
+    assert f"attempts: allow from 1 to {ATTEMPTS_MAX}" in said
+    assert {"sender", "tenant", "case_id", *REMEDIES} >= set(missing_terms(changed(**NOTHING)))
+
+
+#: A value of each term that is none.
+NOTHING: dict[str, object] = {
+    "case_id": "",
+    "tenant": "",
+    "task": "",
+    "goal": "",
+    "success_criteria": (),
+    "inputs": msgspec.Raw(),
+    "tools_allowed": ("",),
+    "risk_tier": "",
+    "deadline": 0,
+    "attempts": 0,
+    "budget": Budget(calls=-1),
+    "on_stop": "",
+    "sender": "",
+    "purpose": "",
+}
 
 
 def test_no_tools_and_no_money_are_terms_like_others() -> None:
@@ -94,6 +137,18 @@ def test_a_child_that_asks_for_more_than_its_parent_is_caught(
 )
 def test_a_child_as_narrow_as_its_parent_or_narrower_may_be_sent(terms: dict[str, object]) -> None:
     assert widened_term(changed(**terms), TASK) is None
+
+
+def test_a_task_is_held_against_a_mandate_as_against_another_task() -> None:
+    mandate = Mandate(
+        tools_allowed=TASK.tools_allowed, risk_tier=TASK.risk_tier, deadline=TASK.deadline, budget=TASK.budget
+    )
+    assert widened_term(TASK, mandate) is None
+    assert widened_term(changed(deadline=TASK.deadline + 1), mandate) == (
+        "deadline",
+        str(TASK.deadline + 1),
+        str(TASK.deadline),
+    )
 
 
 def test_a_parent_without_tools_is_named_as_having_none() -> None:

@@ -24,6 +24,12 @@ ALLOWED: Final = records.Verdict(allowed=True, rule="allowed", policy_hash="cd" 
 CHANGED: Final = pack({"amount": "12.34", "reason": "mended"})
 BOOKING: Final = pack({"category": "travel", "vat": "6.70", "lines": [9, 21], "sure": True, "note": None})
 READ: Final = f"categorise:posted/read_receipt {'ab' * 32}"
+MANDATE: Final = wire.Mandate(
+    tools_allowed=("read_receipt",),
+    risk_tier=wire.RiskTier.REVERSIBLE,
+    deadline=MOMENT,
+    budget=wire.Budget(calls=10, micros=5),
+)
 SPENT: Final = wire.Cost(calls=2, micros=1500)
 
 SAMPLES: Final[tuple[Struct, ...]] = (
@@ -37,6 +43,7 @@ SAMPLES: Final[tuple[Struct, ...]] = (
         parent="2026Q2",
         trace=TRACE,
         purpose="bookkeeping",
+        mandate=MANDATE,
         project="2026-q3",
         user="ann",
     ),
@@ -142,7 +149,7 @@ SAMPLES: Final[tuple[Struct, ...]] = (
     records.Arrived(key="receipt:ing-20260414-01", message_id="m-1", by="anna", value=BOOKING, evidence=RECEIPT),
     records.Timer(due=MOMENT),
     records.Fired(due=MOMENT),
-    records.Child(case_id="2026Q2/tx/ing-20260414-01", flow="transaction", inputs=BOOKING),
+    records.Child(case_id="2026Q2/tx/ing-20260414-01", flow="transaction", inputs=BOOKING, mandate=MANDATE),
     records.Sent(case_id="2026Q2/tx/ing-20260414-01", key="receipt:ing-20260414-01", value=BOOKING),
     records.Stopped(case_id="2026Q2/tx/ing-20260414-01", reason="the quarter was closed"),
     records.Reported(
@@ -182,6 +189,7 @@ SAMPLES: Final[tuple[Struct, ...]] = (
         parent="2026",
         trace="00-" + "1" * 32 + "-" + "2" * 16 + "-01",
         purpose="bookkeeping",
+        mandate=MANDATE,
         project="2026-q3",
         user="ann",
     ),
