@@ -14,6 +14,7 @@ from typing import Final, Protocol, TypeAlias, TypeVar, final
 from casework.actors.agent import Agent, AgentBehavior, Equipment
 from casework.actors.breaker import Circuits
 from casework.actors.calling import Calling, Ground
+from casework.actors.checks import Inventory, check_declarations
 from casework.actors.criteria import Criterion
 from casework.actors.declared import is_struct
 from casework.actors.desk import Desk
@@ -266,6 +267,10 @@ def _check(crew: Crew) -> None:
     for tool in tools:
         if tool.name in policy.denied and any(tool.name in each.tools for _, each in _tables(policy)):
             raise CrewInvalid(crew.name, f"the policy both allows and denies {tool.name!r}; remove one of the two")
+    inventory = Inventory(
+        crew=crew.name, agents=crew.agents, skills=crew.skills, tools=tools, criteria=crew.criteria, policy=policy
+    )
+    check_declarations(crew.flows.values(), inventory)
 
 
 def _check_stand_ins(crew: Crew) -> None:

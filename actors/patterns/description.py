@@ -40,9 +40,10 @@ def declared_hash(patterns: Sequence[Pattern], *more: object) -> str:
 
 def describe(root: Pattern) -> Described:
     """Describe a declaration: each pattern once, with its figures and the numbers of its parts."""
-    places = walk(root).places
-    numbers = {id(place.pattern): str(number) for number, place in enumerate(places)}
-    return [_described(place, numbers) for place in places]
+    walked = walk(root)
+    numbers = {id(place.pattern): str(number) for number, place in enumerate(walked.places)}
+    # Where parts have no end, their types may have none; no crew is built of those.
+    return [_described(place, numbers, typed=not walked.flaws) for place in walked.places]
 
 
 def type_name(type_: object) -> str:
@@ -69,12 +70,12 @@ def figures(pattern: Pattern) -> dict[str, object]:
     return dict(getattr(pattern, "__dict__", {})) if inside is None else inside
 
 
-def _described(place: Place, numbers: Mapping[int, str]) -> Described:
+def _described(place: Place, numbers: Mapping[int, str], *, typed: bool) -> Described:
     pattern = place.pattern
     fields = [[name, _plain(value, numbers, 0)] for name, value in figures(pattern).items()]
     joints: Described = [[joint.label, str(joint.to)] for joint in place.joints]
-    head = [pattern.kind, pattern.name, type_name(pattern.takes), type_name(pattern.gives)]
-    return [*head, cast("Described", fields), joints]
+    types_ = [type_name(pattern.takes), type_name(pattern.gives)] if typed else []
+    return [pattern.kind, pattern.name, *types_, cast("Described", fields), joints]
 
 
 def _plain(value: object, numbers: Mapping[int, str], depth: int) -> Described:

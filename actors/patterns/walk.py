@@ -73,6 +73,7 @@ class _Walker:
         self.walk = Walk()
         self._numbers: dict[int, int] = {}
         self._above: list[int] = []
+        self._full = False
 
     def enter(self, pattern: Pattern, above: str) -> int | None:
         """Walk over a pattern and what is below it; gives its number, or None where no arrow can lead to it."""
@@ -102,8 +103,9 @@ class _Walker:
             self._flaw(path, f"one of its parts is of type {kind}, not a pattern; wrap a function in Code")
             return None
         if len(self.walk.places) >= PARTS_MAX and id(edge.pattern) not in self._numbers:
-            if not any(flaw.why.startswith("has more") for flaw in self.walk.flaws):
+            if not self._full:
                 self._flaw(path, f"has more than {PARTS_MAX} patterns in all; make some of them a flow of its own")
+            self._full = True
             return None
         return self.enter(edge.pattern, path)
 

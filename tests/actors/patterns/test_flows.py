@@ -79,7 +79,7 @@ async def test_a_case_that_began_under_another_declaration_parks_as_if_its_flow_
     with anyio.fail_after(5):
         async with CaseBench(crew(before)) as bench:
             await bench.open("sums", "c1", Number(1))
-            dearer = chain("sums", code("waits", waits), replace(DOUBLE, micros=1))
+            dearer = chain("sums", code("waits", waits), replace(DOUBLE, calls=99))
             bench._crew = crew(pattern_flow(dearer, inputs=Number))
             await bench.crash()
             await bench.deliver("paper")
