@@ -271,6 +271,8 @@ class Calls:
 
     def _run(self, work: CallWork, ruling: Ruling) -> None:
         work.running = True
+        if INNER in work.request.step_id:
+            work.began = self._services.world.clock.monotonic()
         services, request = self._services, work.request
         work.span = services.telemetry.tool_call(request.tool, request.trace, request.key.case_id, request.step_id)
         key = work.intent.key if work.intent else ""
@@ -293,7 +295,9 @@ class Calls:
         if work.short is not None:
             self._reserving.overdrew(work, work.short)
         elif work.intent is None:
-            request = work.request
+            request, took = work.request, 0
+            if work.began:
+                took = int((self._services.world.clock.monotonic() - work.began) * MICROS)
             entry = Call(
                 tool=request.tool,
                 arguments=request.arguments,
@@ -304,6 +308,7 @@ class Calls:
                 cost=result.cost,
                 tries=result.tries,
                 edited=work.edited,
+                took=took,
             )
             self.end(work, entry)
         elif result.failure is FailureKind.UNKNOWN:

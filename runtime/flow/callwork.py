@@ -24,6 +24,8 @@ class CallWork(Struct, eq=False):
     intent: Intent | None = None
     running: bool = False
     edited: bool = False
+    began: float = 0.0
+    """When it was begun, in monotonic seconds, if it only reads and is inside a task: the log tells of others."""
     span: SpanHandle | None = None
     short: Overdrawn | None = None
     """The account in which too little was left for it."""

@@ -16,6 +16,8 @@ from casework.runtime.telemetry import Telemetry
 
 #: Bytes that a number, a length or an ordinal may take more when there are more steps.
 DIGITS = 4
+#: Bytes by which the measured times of a delegated step may differ: of queue, work and call, up to 5 bytes each.
+TIMES = 12
 
 
 class Number(Struct, frozen=True):
@@ -71,8 +73,8 @@ async def test_six_steps_take_a_few_thousand_bytes_of_the_log(flow: str, bytes_m
     assert await log_bytes(flow, 6) <= bytes_max
 
 
-@pytest.mark.parametrize("flow", ["plain", "delegated"])
-async def test_each_step_takes_as_much_of_the_log_as_the_one_before(flow: str) -> None:
+@pytest.mark.parametrize(("flow", "differ"), [("plain", DIGITS), ("delegated", DIGITS + TIMES)])
+async def test_each_step_takes_as_much_of_the_log_as_the_one_before(flow: str, differ: int) -> None:
     sizes = [await log_bytes(flow, steps) for steps in (10, 20, 40, 80)]
     steps = [(more - less) / added for less, more, added in zip(sizes, sizes[1:], (10, 20, 40), strict=False)]
-    assert max(steps) - min(steps) <= DIGITS, steps
+    assert max(steps) - min(steps) <= differ, steps
