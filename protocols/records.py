@@ -93,7 +93,7 @@ class Intent(Struct, frozen=True, kw_only=True, tag="intent", omit_defaults=True
     undoes: str = ""
     """Step of the write that this one undoes; empty for any other."""
     accounts: tuple[str, ...] = ()
-    """The budgets from which it draws `micros` right before it is made, under the id that `draw_id` gives its step."""
+    """The budgets from which it draws `micros` right before it is made, under an id that its step gives."""
     micros: int = 0
     """The most that it can cost, in millionths."""
 

@@ -54,6 +54,7 @@ _COMMANDS: Final = (
         "Drop for good what long closed cases contained; their hashes stay and still verify.",
     ),
     ("serve", "casework.actors.cli.serving:serve", "Run a crew as a service, with metrics and health over HTTP."),
+    ("cost", "casework.actors.cli.spending:cost", "Say what calls cost and who caused it, from the logs alone."),
     (
         "simulate",
         "casework.actors.cli.simulating:simulate",
@@ -73,6 +74,12 @@ _STORE_COMMANDS: Final = (
         "casework.actors.cli.accepting:accept",
         "Accept a store that is older than its owner remembers, such as a restored backup.",
     ),
+)
+
+
+_BUDGET_COMMANDS: Final = (
+    ("list", "casework.actors.cli.spending:list_budgets", "List what each budget may spend, has spent and holds."),
+    ("set", "casework.actors.cli.spending:set_budget", "Set what a budget may spend; the cases that wait go on."),
 )
 
 
@@ -154,6 +161,10 @@ def _app() -> "App":
     for name, path, text in _STORE_COMMANDS:
         stores.command(path, name=name, help=text)
     app.command(stores)
+    budgets = App(name="budget", help="Budgets that cases share: list, or set what one may spend.")
+    for name, path, text in _BUDGET_COMMANDS:
+        budgets.command(path, name=name, help=text)
+    app.command(budgets)
     return app
 
 

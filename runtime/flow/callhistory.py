@@ -121,16 +121,13 @@ class CallHistory:
 
     def wrote(self, step_id: str) -> bool:
         """Tell whether any call of a task, in whatever attempt, made a write that is not known to have failed."""
-        return any(
-            isinstance(entry, Intent) and entry.tier is not RiskTier.READ_ONLY and self._may_stand(step)
-            for step, entries in self._recorded.items()
-            if step.startswith((f"{step_id}{INNER}", f"{step_id}@"))
-            for entry in entries
-        )
+        below = (f"{step_id}{INNER}", f"{step_id}@")
+        return any(self._may_stand(step) for step in self._recorded if step.startswith(below))
 
     def _may_stand(self, step_id: str) -> bool:
-        told = self.told(step_id)
-        return isinstance(told.ended, Done) or (told.intent is not None and told.ended is None)
+        """Tell whether a call is a write that is not known to have failed."""
+        ended, intent, *_ = self.told(step_id)
+        return intent is not None and intent.tier is not RiskTier.READ_ONLY and not isinstance(ended, Undone)
 
     def made(self, steps: Iterable[str], arguments: bytes) -> str:
         """Give the first of these calls that was made with the arguments, is a write and may stand; empty if none."""

@@ -211,6 +211,7 @@ class CaseCell:
             key=self.key,
             opened=reading.opened,
             identity=reading.identity,
+            number=reading.chapter,
             logbook=self._logbook,
             world=house.world,
             staff=house.staff,

@@ -10,7 +10,7 @@ from typing import Final, TypeVar, final
 
 from casework.runtime.errors import StoreInvalid, StoreUnavailable
 from casework.runtime.flow.household import Household
-from casework.runtime.store.accounts import Account, Draw, Drawn, DrawRefused, Overdrawn, draw_id
+from casework.runtime.store.accounts import Account, Draw, Drawn, DrawRefused, Overdrawn
 from casework.runtime.store.base import (
     Append,
     AppendResult,
@@ -72,10 +72,10 @@ class CaseStore:
         except StoreInvalid:
             return ()
 
-    async def draw(self, step_id: str, accounts: tuple[str, ...], micros: int) -> Drawn | Overdrawn | DrawRefused:
+    async def draw(self, id_: str, accounts: tuple[str, ...], micros: int) -> Drawn | Overdrawn | DrawRefused:
         """Reserve what a call may cost; the same again gives the same. If cancelled, ask again."""
-        house, key = self._house, self._row.key
-        draw = Draw(draw_id(key, step_id), accounts, micros, self._row.epoch, house.world.clock.wall_micros())
+        house = self._house
+        draw = Draw(id_, accounts, micros, self._row.epoch, house.world.clock.wall_micros())
         house.world.point("reserve.before")
         while True:
             drawn: Drawn | Overdrawn | DrawRefused = await self._done(lambda: house.store.draw(draw))

@@ -94,7 +94,7 @@ class Reserving:
 
     async def reserve(self, work: CallWork, intent: Intent) -> bool:
         """Draw what a call may cost; False if too little is left. If cancelled, ask again."""
-        drawn = await self._services.draw(work.request.step_id, intent.accounts, intent.micros)
+        drawn = await self._services.draw(self._id(work.request.step_id), intent.accounts, intent.micros)
         if isinstance(drawn, Drawn):
             work.short = None
         else:  # Under one id one amount is drawn: another than before is not to be had.
@@ -105,7 +105,7 @@ class Reserving:
         """Say with the record of a call's end what it did cost."""
         services = self._services
         at = services.world.clock.wall_micros()
-        services.logbook.settle(Settlement(draw_id(services.key, step_id), cost.micros, at))
+        services.logbook.settle(Settlement(self._id(step_id), cost.micros, at))
 
     def overdrew(self, work: CallWork, short: Overdrawn) -> None:
         """Carry out what the policy says of a call for which too little is left; it was not made."""
@@ -178,6 +178,9 @@ class Reserving:
                 self._maker.go_on(work)
         if self._holder is not None:
             self._holder.wake()
+
+    def _id(self, step_id: str) -> str:
+        return draw_id(self._services.key, step_id, self._services.number)
 
     def _rests(self, step_id: str) -> bool:
         """Have the task rest inside which a call is made; False if it is in none that goes on."""

@@ -33,6 +33,8 @@ class Services(Struct, frozen=True, eq=False):
     opened: Opened
     identity: bytes
     """Hash of the case's first record."""
+    number: int
+    """Of its chapter, 0 for the first."""
     logbook: Logbook
     world: World
     staff: Staff
@@ -50,7 +52,7 @@ class Services(Struct, frozen=True, eq=False):
     entitled: Callable[[], Awaitable[bool]]
     """Wait until the case may have an effect on the world; False if it is another node's by now."""
     draw: Callable[[str, tuple[str, ...], int], Awaitable[Drawn | Overdrawn | DrawRefused]]
-    """Reserve for the call of a step so many millionths of each of these accounts; the same again does no harm."""
+    """Reserve under an id so many millionths of each of these accounts; the same again does no harm."""
     left: Callable[[str], Awaitable[int]]
     """Say what is left of an account."""
     chapter: Callable[[Raw], Chapter]

@@ -147,9 +147,10 @@ class AccountKeeper(LimitSetter, Protocol):
         ...
 
 
-def draw_id(key: "CaseKey", step_id: str) -> str:
-    """Name the draw of a case's step; no two steps of whatever tenants share one."""
-    return "/".join((quote(key.tenant, safe=""), quote(key.case_id, safe=""), step_id))
+def draw_id(key: "CaseKey", step_id: str, chapter: int = 0) -> str:
+    """Name the draw of a case's step; no two steps of whatever tenants and chapters share one."""
+    parts = (quote(key.tenant, safe=""), quote(key.case_id, safe=""), step_id)
+    return "/".join(parts) if not chapter else "/".join((*parts, f";{chapter}"))
 
 
 def account_name(kind: str, tenant: str, name: str = "") -> str:

@@ -33,7 +33,8 @@ FLOORS = {
     "casework.actors": (
         "errors", "failures", "declared", "budgets", "policy", "permissions", "breaker", "repeats", "fairness",
         "bulkhead", "tools", "intake", "gate", "calling", "desk", "retry", "undoing", "review", "criteria", "agent",
-        "staff", "supervisor", "patterns", "checks", "crew", "timeline", "timing", "trace", "simulation",
+        "staff", "supervisor", "patterns", "checks", "crew", "costs", "timeline", "timing", "trace",
+        "simulation",
         "gateway", "console", "cli",
     ),
     "casework.actors.patterns": (
