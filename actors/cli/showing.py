@@ -1,4 +1,4 @@
-"""The sub-command `show`: one case's story, and where its time went, from its log alone.
+"""The sub-command `show`: one case's story, and where its time went, from its log alone; then what it has not read.
 
 It does not know whether the case is at work.
 """
@@ -12,6 +12,7 @@ from casework.actors.cli.exits import Exit
 from casework.actors.cli.options import STORE, TENANT, JsonOption, StoreOption, TenantOption
 from casework.actors.cli.output import moment, say, say_columns, say_json
 from casework.actors.cli.reading import case_json, find_case, read_store, standing_of
+from casework.actors.cli.unread import Unread, unread
 from casework.actors.timeline import timeline
 from casework.actors.timing import CaseTimes, Gap, StepTimes, timing
 from casework.runtime.seams import MICROS
@@ -39,22 +40,22 @@ def show(
         Id of the case.
     """
 
-    async def read(reader: StoreReader) -> tuple[CaseRow, Sequence[Record]]:
+    async def read(reader: StoreReader) -> tuple[CaseRow, Sequence[Record], Sequence[Unread]]:
         row = await find_case(reader, CaseKey(tenant, case))
-        return row, await reader.records(row.key)
+        return row, await reader.records(row.key), await unread(reader, row.key)
 
-    row, records = read_store(store, read)
+    row, records, messages = read_store(store, read)
     if times:
         _show_times(row, timing(records), json_=json_)
     else:
-        _show_story(row, records, json_=json_)
+        _show_story(row, records, messages, json_=json_)
     return Exit.OK
 
 
-def _show_story(row: CaseRow, records: Sequence[Record], *, json_: bool) -> None:
+def _show_story(row: CaseRow, records: Sequence[Record], messages: Sequence[Unread], *, json_: bool) -> None:
     lines = timeline(records)
     if json_:
-        say_json({**case_json(row), "timeline": lines})
+        say_json({**case_json(row), "timeline": lines, "unread": messages})
         return
     _say_title(row)
     for line in lines:
@@ -65,6 +66,8 @@ def _show_story(row: CaseRow, records: Sequence[Record], *, json_: bool) -> None
             say(f"{'':>32}{name}: {text}")
     for wait in row.waits:
         say(f"it waits for {wait.key} ({wait.kind}): {wait.reason}")
+    for message in messages:
+        say(f"not in its log: {message.what}; {message.why}")
 
 
 def _show_times(row: CaseRow, times: CaseTimes, *, json_: bool) -> None:

@@ -11,6 +11,7 @@ from casework.actors.cli.exits import Exit, Quit
 from casework.actors.cli.options import STORE, TENANT, ByOption, JsonOption, StoreOption, TenantOption, person
 from casework.actors.cli.output import say, say_json, tell
 from casework.actors.cli.standing import LINES_MAX, say_overview
+from casework.actors.cli.unread import TOO_LATE, is_late, unread
 from casework.actors.cli.working import Aftermath, write
 from casework.protocols.codec import encode
 from casework.protocols.records import Arrived, Cancel
@@ -22,6 +23,7 @@ from casework.runtime.seams import World
 from casework.runtime.store.base import (
     CaseKey,
     CaseStatus,
+    Delivered,
     DeliverResult,
     Duplicate,
     Nobody,
@@ -30,6 +32,7 @@ from casework.runtime.store.base import (
     Unavailable,
     Unknown,
 )
+from casework.runtime.store.urls import open_reader
 
 #: Characters of what was typed that are said back, at most.
 ECHO_MAX: Final = 200
@@ -56,7 +59,7 @@ def deliver(
     """
     data = None if file is None else _content(file)
 
-    async def act(reader: StoreReader, door: StoreDoor) -> DeliverResult:
+    async def act(reader: StoreReader, door: StoreDoor) -> tuple[DeliverResult, str]:
         key = await awaited_key(reader, CaseKey(tenant, target))
         if data is None and not key.startswith("retry:"):
             raise Quit(Exit.USAGE, f"{_short(key)}: name the file that is delivered")
@@ -67,13 +70,13 @@ def deliver(
             evidence = Evidence(ref=f"artifact:{sha256}", sha256=sha256, label=file.name)
             item_id = f"delivered:{key}:{sha256[:32]}"
         arrived = Arrived(key=key, message_id=item_id, by=person(by), evidence=evidence)
-        return await door.deliver(tenant, target, item_id, encode(arrived))
+        return await door.deliver(tenant, target, item_id, encode(arrived)), item_id
 
-    result, after = anyio.run(write, store, act)
+    (result, item_id), after = anyio.run(write, store, act)
     _check(store, target, result)
     what = "had been delivered before" if isinstance(result, Duplicate) else "delivered"
     tell_aftermath(f"{_short(target)}: {what}", after, json_=json_)
-    return Exit.OK
+    return in_time(store, result, item_id)
 
 
 def cancel(
@@ -105,7 +108,7 @@ def cancel(
     result, after = anyio.run(write, store, act)
     _check(store, case, result)
     tell_aftermath(f"{case}: asked to stop", after, json_=json_)
-    return Exit.OK
+    return in_time(store, result, item_id)
 
 
 def _short(target: str) -> str:
@@ -130,6 +133,23 @@ def _check(url: str, target: str, result: DeliverResult) -> None:
             raise StoreUnavailable(url, f"{result.why}; run it again, which does no harm")
         case _:
             return
+
+
+def in_time(url: str, result: DeliverResult, item_id: str) -> Exit:
+    """Say of which cases it came too late, though the store took it: they closed at the same moment."""
+
+    async def look() -> list[str]:
+        reader = await open_reader(url, World())
+        try:
+            keys = result.keys if isinstance(result, Delivered) else ()
+            return [key.case_id for key in keys for each in await unread(reader, key) if is_late(each, item_id)]
+        finally:
+            await reader.aclose()
+
+    late = anyio.run(look) if isinstance(result, Delivered) else []
+    for case_id in late:
+        tell("warning", f"{case_id}: {TOO_LATE}")
+    return Exit.WRONG if late else Exit.OK
 
 
 def tell_aftermath(text: str, after: Aftermath, *, json_: bool) -> None:
