@@ -14,19 +14,21 @@ It does not know who may call what, what a case does with a result, nor what a t
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import anyio
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
-from casework.actors.breaker import Circuits
-from casework.actors.bulkhead import Bulkhead
+from casework.actors.admission import Admission, Refusal
 from casework.actors.declared import decode_declared
 from casework.actors.errors import KnownFailure, UndeclaredFields
 from casework.actors.failures import classify, describe
-from casework.actors.policy import Policy
+from casework.actors.policy import Policy, of_kind, policy_hash
 from casework.actors.tools import Tool, ToolContext, ToolRegistry
 from casework.protocols.codec import pack, unpack
 from casework.protocols.errors import ProtocolError
+from casework.protocols.records import Decision
 from casework.protocols.wire import NIL, Cost, FailureKind, RiskTier
 from casework.runtime.blame import blame
 from casework.runtime.seams import MICROS, World
@@ -46,6 +48,16 @@ class Tried(Struct, frozen=True, gc=False):
     known: bool = True
     """False: if it is a write, it may have happened."""
     retryable: bool = False
+    held: str = ""
+    """What is paused, so that it waits."""
+
+
+class Asked(NamedTuple):
+    """A call as it was asked for."""
+
+    request: CallRequest
+    call_before: int
+    """Microseconds since the epoch; 0 for a call that may be made late."""
 
 
 @dataclass(slots=True, frozen=True, eq=False)
@@ -65,9 +77,15 @@ class Calling:
     tools: ToolRegistry
     policy: Policy
     ground: Ground
-    circuits: Circuits
+    admission: Admission
+    policy_hash: str = field(init=False)
+    fallbacks: Mapping[str, str] = field(init=False)
+    """Which tool is read while the circuit of another one is open."""
     _new_scope: type[anyio.CancelScope] | None = field(init=False, default=None)
-    _bulkheads: dict[str, Bulkhead] = field(init=False, default_factory=dict[str, Bulkhead])
+
+    def __post_init__(self) -> None:
+        self.policy_hash = policy_hash(self.policy)
+        self.fallbacks = of_kind("tool", self.policy.fallbacks)
 
     async def perform(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
         """Make an allowed call; `call_before` is in microseconds since the epoch, 0 for a call that may be made late.
@@ -81,12 +99,12 @@ class Calling:
             arguments = decode_declared(request.arguments, tool.arguments, f"tool {tool.name}")
         except (UndeclaredFields, ProtocolError) as error:
             return CallResult(failure=FailureKind.INVALID, message=describe(error))
-        context = self._context(request, idempotency_key)
+        context, asked = self._context(request, idempotency_key), Asked(request, call_before)
         if tool.tier is RiskTier.READ_ONLY:
-            return await self._read(tool, arguments, context, call_before)
+            return await self._read_somehow(tool, arguments, context, asked)
         if request.undoes:
             self.ground.world.point("undo.before")
-        tried = await self._try(tool, arguments, context, call_before)
+        tried = await self._try(tool, arguments, context, asked)
         if request.undoes:
             self.ground.world.point("undo.after")
         return await self._written(tool, arguments, context, tried)
@@ -113,7 +131,7 @@ class Calling:
             if found.failure is None and found.value is not None:
                 return await self._written(tool, arguments, context, found)
         if self._key_holds(tool, call_before):
-            again = await self._try(tool, arguments, context, 0)
+            again = await self._try(tool, arguments, context, Asked(request, 0))
             if again.begun:
                 return await self._written(tool, arguments, context, again)
         if tool.tier is RiskTier.READ_ONLY:
@@ -136,9 +154,31 @@ class Calling:
             reserve=request.reserve,
         )
 
-    async def _read(self, tool: Tool, arguments: Struct, context: ToolContext, call_before: int) -> CallResult:
+    async def _read_somehow(self, tool: Tool, arguments: Struct, context: ToolContext, asked: Asked) -> CallResult:
+        """Read, by the tool that the policy names for it while its circuit is open."""
+        other = self._standing_in(tool) if self.fallbacks else tool
+        result = await self._read(other, arguments, context, asked)
+        if other is tool:
+            return result
+        decision = Decision(
+            subject=f"call {tool.name}",
+            options=(tool.name, other.name),
+            chosen=other.name,
+            rule="fallback",
+            why=f"the circuit of {tool.name} is open",
+            policy_hash=self.policy_hash,
+        )
+        return replace(result, decision=decision)
+
+    def _standing_in(self, tool: Tool) -> Tool:
+        now = self.ground.world.clock.monotonic()
+        while tool.name in self.fallbacks and not self.admission.lets(tool, now):
+            tool = self.tools.get(self.fallbacks[tool.name])
+        return tool
+
+    async def _read(self, tool: Tool, arguments: Struct, context: ToolContext, asked: Asked) -> CallResult:
         retries, tries = self.policy.retry.read_only, 1
-        tried = await self._try(tool, arguments, context, call_before)
+        tried = await self._try(tool, arguments, context, asked)
         while tried.failure is not None and tried.retryable and tries < retries.attempts:
             # What was drawn is enough for one try: another one has it if that one is known to have cost nothing.
             if tool.micros_max and tried.begun:
@@ -147,10 +187,11 @@ class Calling:
                 context.micros_spent = None
             await self.ground.world.clock.sleep(retries.delay_seconds(tries))
             tries += 1
-            tried = await self._try(tool, arguments, context, call_before)
+            tried = await self._try(tool, arguments, context, asked)
         cost = _cost(tool, context, tries, begun=tried.begun)
         if tried.failure is not None:
-            return CallResult(failure=tried.failure, message=tried.message, cost=cost, tries=tries)
+            held = tried.held
+            return CallResult(failure=tried.failure, message=tried.message, cost=cost, tries=tries, held=held)
         try:
             return CallResult(value=_encoded(tool, tried.value), cost=cost, tries=tries)
         except ProtocolError as error:
@@ -160,7 +201,7 @@ class Calling:
         """Say what became of a write, after `tried`; see the table above."""
         cost = _cost(tool, context, 1, begun=tried.begun) if tried.begun else Cost()
         if tried.failure is not None and tried.known:
-            return CallResult(failure=tried.failure, message=tried.message, cost=cost)
+            return CallResult(failure=tried.failure, message=tried.message, cost=cost, held=tried.held)
         if tried.failure is not None:
             return _unknown(tried.message, cost)
         assert tool.verify is not None, "a write is registered with `verify`"
@@ -194,29 +235,27 @@ class Calling:
                 return await self._written(tool, arguments, context, found)
         return CallResult(failure=FailureKind.UNAVAILABLE, message=f"{tool.name} did not happen, says its lookup")
 
-    async def _try(self, tool: Tool, arguments: Struct, context: ToolContext, call_before: int) -> Tried:
-        """Call a tool's body once, if it may be called now; feeds its circuit."""
-        bulkhead = self._bulkhead(tool)
-        if not bulkhead.enter_nowait():
-            await bulkhead.enter(context.tenant)
+    async def _try(self, tool: Tool, arguments: Struct, context: ToolContext, asked: Asked) -> Tried:
+        """Call a tool's body once, if it may be called now; feeds its circuits."""
+        admission = self.admission
+        refusal = await admission.enter(tool, asked.request, asked.call_before)
+        if refusal is not None:
+            return _not_begun(refusal)
         try:
-            return await self._admitted(tool, arguments, context, call_before)
+            return await self._admitted(tool, arguments, context, asked)
         finally:
-            bulkhead.leave()
+            admission.leave(tool)
 
-    async def _admitted(self, tool: Tool, arguments: Struct, context: ToolContext, call_before: int) -> Tried:
-        clock, circuit = self.ground.world.clock, self.circuits.of(tool.name)
-        if call_before and clock.wall_micros() >= call_before:
-            why = "not called: the time in which it could be is over"
-            return Tried(failure=FailureKind.TIMEOUT, message=why, begun=False)
+    async def _admitted(self, tool: Tool, arguments: Struct, context: ToolContext, asked: Asked) -> Tried:
+        clock, admission = self.ground.world.clock, self.admission
         begun, spent = clock.monotonic(), context.micros_spent
-        if not circuit.admit(begun):
-            why = f"not called: the circuit of {tool.name} is open"
-            return Tried(failure=FailureKind.UNAVAILABLE, message=why, begun=False, retryable=True)
-        told = False
+        refusal = admission.admit(tool, asked.request, asked.call_before, begun)
+        if refusal is not None:
+            return _not_begun(refusal)
+        circuits, told = admission.behind(tool), False
         try:
             if context.reserve is not None:
-                unpaid = await self._unpaid(context.reserve, call_before)
+                unpaid = await self._unpaid(context.reserve, asked.call_before)
                 if unpaid is not None:
                     return unpaid
             self.ground.world.point("effect.before")
@@ -225,13 +264,15 @@ class Calling:
             told = True
         finally:
             if not told:
-                circuit.dropped()
-        now = clock.monotonic() if circuit.timed or tried.failure is not None else begun
+                for circuit in circuits:
+                    circuit.dropped()
+        now = clock.monotonic()
         micros = _micros(tool, spent, context.micros_spent) if tool.micros_max else 0
-        if tried.failure is None or (tried.known and not tried.retryable):
-            circuit.succeeded(now, now - begun, micros)
-        else:
-            circuit.failed(now, now - begun, micros)
+        for circuit in circuits:
+            if tried.failure is None or (tried.known and not tried.retryable):
+                circuit.succeeded(now, now - begun, micros)
+            else:
+                circuit.failed(now, now - begun, micros)
         return tried
 
     async def _unpaid(self, reserve: Callable[[], Awaitable[bool]], call_before: int) -> Tried | None:
@@ -264,12 +305,6 @@ class Calling:
         why = f"no answer within {tool.timeout_seconds:g} s"
         return Tried(failure=FailureKind.TIMEOUT, message=why, known=False, retryable=True)
 
-    def _bulkhead(self, tool: Tool) -> Bulkhead:
-        bulkhead = self._bulkheads.get(tool.name)
-        if bulkhead is None:
-            bulkhead = self._bulkheads[tool.name] = Bulkhead(tool.workers)
-        return bulkhead
-
     def _key_holds(self, tool: Tool, call_before: int) -> bool:
         """Tell whether the same key again would surely do the thing once."""
         if not tool.keyed or tool.key_window_seconds == float("inf"):
@@ -285,6 +320,13 @@ def _encoded(tool: Tool, value: object) -> Raw:
     raw = pack(value)
     unpack(raw, tool.returns)
     return raw
+
+
+def _not_begun(refusal: Refusal) -> Tried:
+    held = refusal.held.target if refusal.held is not None else ""
+    return Tried(
+        failure=refusal.kind, message=refusal.why, begun=False, retryable=refusal.passing, held=held
+    )  # fmt: skip
 
 
 def _cost(tool: Tool, context: ToolContext, tries: int, *, begun: bool) -> Cost:

@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias, TypeVar, final
 
+from casework.actors.admission import Admission
 from casework.actors.agent import Agent, AgentBehavior, Equipment
 from casework.actors.breaker import Circuits
 from casework.actors.calling import Calling, Ground
@@ -20,6 +21,7 @@ from casework.actors.declared import is_struct
 from casework.actors.desk import Desk
 from casework.actors.errors import CrewInvalid
 from casework.actors.failures import describe
+from casework.actors.fallbacks import check_fallbacks
 from casework.actors.gate import Gate
 from casework.actors.intake import Intake
 from casework.actors.permissions import Permission, Permissions
@@ -102,7 +104,7 @@ class Crew:
         self.criteria: Mapping[str, Criterion] = {"returned": _returned, **(criteria or {})}
         self.intake = intake
         self.scenario = scenario
-        self.skills: Mapping[str, str] = _skills(name, agents)
+        self.skills: Mapping[str, str] = _skills(name, agents, of_kind("agent", self.policy.fallbacks))
         _check(self)
 
     def staff(
@@ -119,23 +121,21 @@ class Crew:
         equipment = Equipment(self.criteria, ground.settings, policy.settings, desk)
         workers = {agent.name: _spawn_workers(system, agent, equipment) for agent in self.agents.values()}
         gate = Gate(tools=self.tools, policy=policy, permissions=self._permissions())
-        calling = Calling(
-            tools=self.tools,
-            policy=policy,
-            ground=ground,
-            circuits=Circuits(policy.breaker, of_kind("tool", policy.breakers)),
-        )
-        roster = Roster(self.skills, workers, policy.bounds.pending_max)
+        admission = Admission(policy, clock, self.skills)
+        calling = Calling(tools=self.tools, policy=policy, ground=ground, admission=admission)
+        roster = Roster(self.skills, workers, policy.bounds.pending_max, of_kind("agent", policy.fallbacks))
         supervisor = system.spawn(
             "supervisor",
             lambda: SupervisorBehavior(roster, desk, agent_circuits, ground.timers, gate.policy_hash),
             mailbox_depth_max=policy.bounds.pending_max + SUPERVISOR_SLACK,
         )
         desk.freed = lambda agent: _tell_freed(supervisor, agent)
-        telemetry.before_expose(lambda: telemetry.mailbox_depth("supervisor", desk.statistics().waiting))
+        bounces = Bounces(policy.bounds.bounces_max)
+        staff = CrewStaff(gate, calling, desk, supervisor, clock, agent_circuits, bounces, self.skills)
+        telemetry.before_expose(lambda: _sample(staff, telemetry))
         refs = [supervisor, *(ref for group in workers.values() for ref in group.values())]
         try:
-            yield CrewStaff(gate, calling, desk, supervisor, clock, agent_circuits, Bounces(policy.bounds.bounces_max))
+            yield staff
         finally:
             desk.recall_all()
             for ref in refs:
@@ -192,6 +192,13 @@ def _spawn_workers(system: System, agent: Agent, equipment: Equipment) -> dict[s
     return {name: system.spawn(name, make(name), mailbox_depth_max=WORKER_DEPTH_MAX) for name in names}
 
 
+def _sample(staff: CrewStaff, telemetry: Telemetry) -> None:
+    """Set the gauges, just before somebody looks."""
+    telemetry.mailbox_depth("supervisor", staff.desk.statistics().waiting)
+    for circuit in staff.circuits():
+        telemetry.circuit(circuit.kind, circuit.name, circuit.state)
+
+
 def _tell_freed(supervisor: Ref, agent: str) -> None:
     # A full mailbox does no harm: each task in it makes the supervisor look for free workers as well.
     with suppress(NotSent):
@@ -213,11 +220,14 @@ def _unique(crew: str, what: str, things: Sequence[N]) -> dict[str, N]:
     return named
 
 
-def _skills(crew: str, agents: Sequence[Agent]) -> dict[str, str]:
-    """Give the routing table: agent by skill."""
+def _skills(crew: str, agents: Sequence[Agent], fallbacks: Mapping[str, str]) -> dict[str, str]:
+    """Give the routing table: agent by skill; one that stands in for another has its skills as well."""
     skills: dict[str, str] = {}
-    for agent in agents:
+    stands_in = frozenset(fallbacks.values())
+    for agent in sorted(agents, key=lambda each: each.name in stands_in):
         for name, known in agent.handles.items():
+            if name in skills and agent.name in stands_in:
+                continue
             if name in skills:
                 why = f"skill {name!r} is handled by {skills[name]!r} and by {agent.name!r}; keep one of them"
                 raise CrewInvalid(crew, why)
@@ -264,6 +274,7 @@ def _check(crew: Crew) -> None:
         if agent.workers < 1:
             raise CrewInvalid(crew.name, f"agent {agent.name!r} needs at least 1 worker")
     _check_stand_ins(crew)
+    check_fallbacks(crew.name, policy, crew.agents, crew.tools)
     for tool in tools:
         if tool.name in policy.denied and any(tool.name in each.tools for _, each in _tables(policy)):
             raise CrewInvalid(crew.name, f"the policy both allows and denies {tool.name!r}; remove one of the two")

@@ -6,7 +6,7 @@ at that moment. It does not know which tools and agents there are; the crew chec
 
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
@@ -29,7 +29,9 @@ FILE_BYTES_MAX: Final = 1 << 20
 HASH_DIGITS: Final = 32
 #: What a circuit may stand before.
 KINDS: Final = ("agent", "tool", "model")
-BY_KIND: Final = f"name it {', '.join(f'{kind}:NAME' for kind in KINDS[:-1])} or {KINDS[-1]}:NAME"
+#: What another may stand in for, and whose rate may be limited.
+FALLING_BACK: Final = ("agent", "tool")
+LIMITED: Final = ("tenant", "agent", "tool")
 
 T = TypeVar("T")
 
@@ -128,6 +130,23 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Tasks that wait for a free agent; more are refused."""
 
 
+class Rate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many calls there may be."""
+
+    per_second: float
+    burst: int = 1
+    """Calls that may come at once after a quiet while."""
+
+
+class Rates(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits on how fast calls follow each other; a call passes those of its tenant, its agent and its tool."""
+
+    limits: dict[str, Rate] = field(default_factory=dict[str, Rate])
+    """By `tenant:NAME`, `agent:NAME` or `tool:NAME`; the name `*` is each of that kind that has none of its own."""
+    shed: tuple[RiskTier, ...] = ()
+    """Tiers whose calls do not wait, but are refused; all others wait, if their deadline lets them."""
+
+
 class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything a crew is allowed, and its limits."""
 
@@ -143,6 +162,9 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     breaker: Breaking = Breaking()
     breakers: dict[str, Breaking] = field(default_factory=dict[str, Breaking])
     """Circuits with settings of their own, by `agent:NAME`, `tool:NAME` or `model:NAME`."""
+    fallbacks: dict[str, str] = field(default_factory=dict[str, str])
+    """Which agent or tool stands in while a circuit is open, by `agent:NAME` or `tool:NAME`."""
+    rates: Rates = Rates()
     bounds: Bounds = Bounds()
     budgets: Budgets = Budgets()
     settings: dict[str, SettingValue] = field(default_factory=dict[str, SettingValue])
@@ -207,6 +229,10 @@ def _kind(name: str) -> str:
     return kind if rest else ""
 
 
+def _named(kinds: Sequence[str]) -> str:
+    return f"name it {', '.join(f'{kind}:NAME' for kind in kinds[:-1])} or {kinds[-1]}:NAME"
+
+
 def _breaking(each: Breaking) -> list[tuple[bool, str]]:
     whole = min(each.failures, each.probes, each.calls_min) >= 1 and min(each.window_seconds, each.open_seconds) > 0
     return [
@@ -226,7 +252,13 @@ def _check(policy: Policy, file: str) -> None:
         ("name", bool(policy.name), "a policy needs a name"),
         ("timeouts.call_within_seconds", policy.timeouts.call_within_seconds > 0, "must be above 0"),
         *((place, fine, why) for place, each in circuits.items() for fine, why in _breaking(each)),
-        *((f"breakers.{name}", _kind(name) in KINDS, BY_KIND) for name in policy.breakers),
+        *((f"breakers.{name}", _kind(name) in KINDS, _named(KINDS)) for name in policy.breakers),
+        *((f"fallbacks.{name}", _kind(name) in FALLING_BACK, _named(FALLING_BACK)) for name in policy.fallbacks),
+        *((f"rates.limits.{name}", _kind(name) in LIMITED, _named(LIMITED)) for name in policy.rates.limits),
+        *(
+            (f"rates.limits.{name}", each.per_second > 0 and each.burst >= 1, "must let something through")
+            for name, each in policy.rates.limits.items()
+        ),
         ("bounds", bounded, "all its numbers must be at least 1"),
         *((f"budgets.{place}", False, why) for place, why in policy.budgets.faults()),
         *((place, seconds > 0, "must be above 0 seconds") for place, seconds in times),

@@ -4,7 +4,7 @@ It implements the runtime's `Staff`. Everything here is synchronous but the tool
 It does not know what the agents can do, nor what is in the policy.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,7 +23,8 @@ from casework.protocols.wire import Completed, Failed, FailureKind, Task
 from casework.runtime.errors import NotSent
 from casework.runtime.ref import Ref
 from casework.runtime.seams import MICROS, Clock
-from casework.runtime.staff import CallRequest, CallResult, CaseRef, Retry, Ruling, Undoing
+from casework.runtime.staff import CallRequest, CallResult, CaseRef, Circuit, Retry, Ruling, Undoing
+from casework.runtime.switches import Switch
 
 
 class StaffStatistics(NamedTuple):
@@ -34,6 +35,8 @@ class StaffStatistics(NamedTuple):
     """Circuits of agents that had work."""
     tools: Mapping[str, CircuitStatistics]
     """Circuits of tools that were called."""
+    models: Mapping[str, CircuitStatistics]
+    """Circuits of models that stand behind such tools."""
 
 
 @dataclass(slots=True, frozen=True, eq=False)
@@ -47,6 +50,8 @@ class CrewStaff:
     clock: Clock
     agent_circuits: Circuits
     bounces: Bounces
+    agents: Mapping[str, str]
+    """Who has which skill."""
 
     @property
     def policy_hash(self) -> str:
@@ -143,7 +148,24 @@ class CrewStaff:
 
     def statistics(self) -> StaffStatistics:
         """Give how the staff stands."""
-        now = self.clock.monotonic()
+        now, admission = self.clock.monotonic(), self.calling.admission
         return StaffStatistics(
-            self.desk.statistics(), self.agent_circuits.statistics(now), self.calling.circuits.statistics(now)
+            self.desk.statistics(),
+            self.agent_circuits.statistics(now),
+            admission.tools.statistics(now),
+            admission.models.statistics(now),
         )
+
+    def circuits(self) -> Sequence[Circuit]:
+        """Give every circuit breaker as it stands."""
+        stands = self.statistics()
+        kinds = (("agent", stands.agents), ("tool", stands.tools), ("model", stands.models))
+        return [Circuit(kind=kind, name=name, **each._asdict()) for kind, all_ in kinds for name, each in all_.items()]
+
+    def turn(self, switch: Switch) -> None:
+        """Hear that something was paused or resumed; what is paused has no effect from now on."""
+        self.calling.admission.switches.turn(switch)
+
+    def lifted(self, target: str) -> bool:
+        """Tell whether what a call was held for, as its result named it, is no longer paused."""
+        return target not in self.calling.admission.switches.paused

@@ -97,6 +97,8 @@ class Tool:
     """What one call may cost at most, in millionths of the account's currency."""
     workers: int = WORKERS
     """Calls at the same moment, at most."""
+    model: str = ""
+    """Name of the model that it asks, if it does: all tools that ask the same one share its circuit."""
 
     def __post_init__(self) -> None:
         _check(self)
@@ -110,6 +112,7 @@ def tool(
     timeout_seconds: float = TIMEOUT_SECONDS,
     micros_max: int = 0,
     workers: int = WORKERS,
+    model: str = "",
 ) -> Callable[[Body[A, R]], Tool]: ...
 
 
@@ -143,6 +146,7 @@ def tool(
     timeout_seconds: float = TIMEOUT_SECONDS,
     micros_max: int = 0,
     workers: int = WORKERS,
+    model: str = "",
 ) -> Callable[[Body[A, R]], Tool]:
     """Make a Tool of `async def f(arguments: SomeStruct, context: ToolContext) -> Value`; name and types are f's own.
 
@@ -168,6 +172,7 @@ def tool(
             timeout_seconds=timeout_seconds,
             micros_max=micros_max,
             workers=workers,
+            model=model,
         )
 
     return register

@@ -1,12 +1,17 @@
-"""Which key is meant when somebody delivers to a case: the one thing that it waits for.
+"""What a delivery to a case takes: which key is meant, the one thing that the case waits for, and keeping its bytes.
 
 It does not know what is delivered, nor who does it.
 """
 
+import hashlib
 from typing import Final
 
+from casework.protocols.wire import Evidence
 from casework.runtime.errors import NotAwaited
-from casework.runtime.store.base import CaseKey, CaseStatus, StoreReader, WaitKind
+from casework.runtime.store.base import CaseKey, CaseStatus, StoreDoor, StoreReader, WaitKind
+
+#: Bytes of one delivered thing at most.
+ARTIFACT_BYTES_MAX: Final = 20 << 20
 
 #: What somebody can deliver; reviews are decided, timers and children come by themselves.
 DELIVERABLE: Final = frozenset({WaitKind.EVIDENCE, WaitKind.OPERATOR})
@@ -27,3 +32,16 @@ async def awaited_key(reader: StoreReader, target: CaseKey) -> str:
     if len(keys) != 1:
         raise NotAwaited(target.case_id, keys)
     return keys[0]
+
+
+async def keep(door: StoreDoor, data: bytes, label: str) -> Evidence:
+    """Keep the bytes of a delivered thing under their content hash, and say where; again is harmless.
+
+    Raises:
+        ValueError: they are too many.
+    """
+    if len(data) > ARTIFACT_BYTES_MAX:
+        raise ValueError(f"{label or 'the thing'} has {len(data)} bytes; at most {ARTIFACT_BYTES_MAX} are kept")
+    sha256 = hashlib.sha256(data).hexdigest()
+    await door.put_artifact(sha256, data)
+    return Evidence(ref=f"artifact:{sha256}", sha256=sha256, label=label)

@@ -20,9 +20,9 @@ import msgspec
 
 from casework.protocols.codec import encode, pack, plain
 from casework.protocols.records import Arrived, Cancel, Closed, Decided, ReviewAction
-from casework.protocols.wire import NIL, Evidence
+from casework.protocols.wire import NIL
 from casework.runtime.actorsystem import ActorSystem
-from casework.runtime.delivery import awaited_key
+from casework.runtime.delivery import awaited_key, keep
 from casework.runtime.errors import FlowUnknown, MigrationRefused, Stopping, StoreUnavailable
 from casework.runtime.flow.case import CASE_ID, Flow
 from casework.runtime.flow.household import household
@@ -52,8 +52,6 @@ from casework.runtime.telemetry import SHUTDOWN_SECONDS, Telemetry
 
 #: Seconds that working cases get to park or close when a runtime is left.
 DRAIN_SECONDS: Final = 10.0
-#: Bytes of one delivered thing at most.
-ARTIFACT_BYTES_MAX: Final = 20 << 20
 
 
 class Staffing(Protocol):
@@ -195,6 +193,13 @@ class Runtime:
         return self._node
 
     @property
+    def staff(self) -> Staff:
+        """The crew at work, as its cases see it."""
+        if self._staff is None:
+            raise Stopping
+        return self._staff
+
+    @property
     def telemetry(self) -> Telemetry:
         """What this runtime records about itself."""
         if self._telemetry is None:
@@ -222,9 +227,8 @@ class Runtime:
             raise ValueError(f"case id {case_id!r} must be names of letters, digits, '_', '.', '-' joined by '/'")
         if not isinstance(inputs, known.inputs):
             raise ValueError(f"flow {flow!r} takes {known.inputs.__name__}, not {type(inputs).__name__}")
-        assert self._staff is not None, "an entered runtime has its staff"
         world, key = self._world, CaseKey(self._tenant, case_id)
-        about, policy_hash = About(purpose or known.name, project, user), self._staff.policy_hash
+        about, policy_hash = About(purpose or known.name, project, user), self.staff.policy_hash
         trace = self.telemetry.case_opened(known.name, case_id, world.ids.new())
         opened = first_entry(known, pack(inputs), about, crew=self._crew.name, policy_hash=policy_hash, trace=trace)
         result = await self.node.open(opening(key, opened, world.clock.wall_micros()))
@@ -261,7 +265,7 @@ class Runtime:
         """
         if not key:
             key = target = await awaited_key(self.store, CaseKey(self._tenant, target))
-        evidence = None if data is None else await self._keep(data, label)
+        evidence = None if data is None else await keep(self.store, data, label)
         content = evidence.sha256 if evidence else hashlib.sha256(pack(value)).hexdigest()
         item_id = message_id or f"delivered:{key}:{content[:32]}"
         raw = NIL if value is None else pack(value)
@@ -293,8 +297,7 @@ class Runtime:
         flow = flow_of_version(self._crew.flows, row.flow, to)
         if row.status is not CaseStatus.PARKED:
             raise MigrationRefused(case_id, to, f"it is {row.status}, and only a parked case can")
-        assert self._staff is not None, "an entered runtime has its staff"
-        reader = Reader(self._crew.flows, self._world, self._staff.policy_hash)
+        reader = Reader(self._crew.flows, self._world, self.staff.policy_hash)
         if why := difference(reader, row, await self.store.records(key, row.chapter), flow):
             raise MigrationRefused(case_id, to, why)
         if dry_run:
@@ -387,10 +390,3 @@ class Runtime:
     def statistics(self) -> NodeStatistics:
         """Count what works here."""
         return self.node.statistics()
-
-    async def _keep(self, data: bytes, label: str) -> Evidence:
-        if len(data) > ARTIFACT_BYTES_MAX:
-            raise ValueError(f"{label or 'the thing'} has {len(data)} bytes; at most {ARTIFACT_BYTES_MAX} are kept")
-        sha256 = hashlib.sha256(data).hexdigest()
-        await self.store.put_artifact(sha256, data)
-        return Evidence(ref=f"artifact:{sha256}", sha256=sha256, label=label)

@@ -6,7 +6,7 @@ supervisor. The engine records every ruling and every result; the staff records 
 It does not know how a task is routed nor what a tool does.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from msgspec import Raw, Struct
@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 from casework.protocols.records import Decision, Verdict
 from casework.protocols.wire import NIL, Completed, Cost, Failed, FailureKind, OnStop, RiskTier, Task
 from casework.runtime.store.base import CaseKey
+from casework.runtime.switches import Switch
 
 
 class Grant(Struct, frozen=True):
@@ -26,6 +27,8 @@ class Grant(Struct, frozen=True):
     calls_left: int
     micros_left: int
     purpose: str
+    deadline: int = 0
+    """Until when it may wait for its turn, in microseconds since the epoch; 0: nobody says."""
 
 
 class Undoes(Struct, frozen=True):
@@ -76,6 +79,31 @@ class CallResult(Struct, frozen=True):
     message: str = ""
     cost: Cost = Cost()
     tries: int = 1
+    held: str = ""
+    """What is paused, as `kind:NAME`: the call was not made, and waits until that is resumed."""
+    decision: Decision | None = None
+    """A choice that was made on the way, for the log: another tool stood in."""
+
+
+class Circuit(Struct, frozen=True, kw_only=True):
+    """A circuit breaker as it stands: of an agent, a tool or a model."""
+
+    kind: str
+    name: str
+    state: str
+    """`closed`, `open` or `half_open`."""
+    calls: int
+    """Calls that ended within its window, while it is closed; of these so many failed, or were slow."""
+    failures: int
+    slow: int
+    micros: int
+    """What they cost, in millionths."""
+    refused: int
+    """Calls that were not let through since the process began."""
+    opened: int
+    """How often it opened since then."""
+    why: str
+    """Why it opened; empty while it is closed."""
 
 
 class Undoing(Struct, frozen=True):
@@ -182,6 +210,18 @@ class Staff(Protocol):
 
     def rule(self, request: CallRequest) -> Ruling:
         """Rule on a call before it is made; pure."""
+        ...
+
+    def circuits(self) -> Sequence[Circuit]:
+        """Give every circuit breaker as it stands."""
+        ...
+
+    def turn(self, switch: Switch) -> None:
+        """Hear that something was paused or resumed; what is paused has no effect from now on."""
+        ...
+
+    def lifted(self, target: str) -> bool:
+        """Tell whether what a call was held for, as its result named it, is no longer paused."""
         ...
 
     async def perform(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:

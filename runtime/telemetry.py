@@ -21,6 +21,7 @@ from casework.runtime.telemetry_table import (
     BUCKETS_SECONDS,
     CASES,
     CHAPTERS,
+    CIRCUIT,
     MAILBOX,
     METRICS,
     OPEN,
@@ -49,6 +50,8 @@ Child = TypeVar("Child", "Counter", "Gauge", "Histogram")
 CHILDREN_MAX: Final = 1_000
 #: Root spans held between the opening of a case and its first stretch; beyond, the oldest ends early.
 ROOTS_MAX: Final = 10_000
+#: How circuit breakers may stand, in the order of their numbers.
+_CIRCUIT_STATES: Final = ("closed", "half_open", "open")
 #: Seconds that a shutdown waits for a collector that does not answer.
 SHUTDOWN_SECONDS: Final = 3.0
 
@@ -212,6 +215,11 @@ class Telemetry:
         """Set how many messages wait for an actor, or for actors of one kind."""
         if self._numbers is not None:
             self._numbers.set(MAILBOX, depth, actor)
+
+    def circuit(self, kind: str, name: str, state: str) -> None:
+        """Set how a circuit breaker stands."""
+        if self._numbers is not None:
+            self._numbers.set(CIRCUIT, _CIRCUIT_STATES.index(state), kind, name)
 
     def cases_open(self, count: int) -> None:
         """Set how many cases are in memory."""

@@ -94,7 +94,14 @@ REVIEWS: Final = MetricRow("casework_reviews_total", "counter", "Decisions of pe
 MAILBOX: Final = MetricRow("casework_mailbox_depth", "gauge", "Messages that wait.", "messages", ("actor",))
 STEP_TIME: Final = MetricRow("casework_step_seconds", "histogram", "Time a task or call took.", "seconds", ("kind",))
 OPEN: Final = MetricRow("casework_cases_open", "gauge", "Cases in memory.", "cases")
-METRICS: Final = (CASES, STEPS, RETRIES, PARKS, CHAPTERS, REVIEWS, MAILBOX, STEP_TIME, OPEN)
+CIRCUIT: Final = MetricRow(
+    "casework_circuit_state",
+    "gauge",
+    "Circuit breakers of agents, tools and models: 0 closed, 1 half open, 2 open.",
+    "state",
+    ("kind", "name"),
+)
+METRICS: Final = (CASES, STEPS, RETRIES, PARKS, CHAPTERS, REVIEWS, MAILBOX, STEP_TIME, OPEN, CIRCUIT)
 
 #: Upper bounds of `casework_step_seconds`: from a lookup in memory to a slow model.
 BUCKETS_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)

@@ -16,9 +16,8 @@ from casework.actors.cli.working import Aftermath, write
 from casework.protocols.codec import encode
 from casework.protocols.records import Arrived, Cancel
 from casework.protocols.wire import Evidence
-from casework.runtime.delivery import awaited_key
+from casework.runtime.delivery import ARTIFACT_BYTES_MAX, awaited_key
 from casework.runtime.errors import StoreUnavailable
-from casework.runtime.runtime import ARTIFACT_BYTES_MAX
 from casework.runtime.seams import World
 from casework.runtime.store.base import (
     CaseKey,

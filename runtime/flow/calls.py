@@ -292,6 +292,8 @@ class Calls:
         work.running = False
         if self._over:
             return
+        if result.decision is not None:
+            self._services.logbook.write(marked(work.request.step_id, "fallback"), result.decision)
         if work.short is not None:
             self._reserving.overdrew(work, work.short)
         elif work.intent is None:

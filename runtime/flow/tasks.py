@@ -331,6 +331,7 @@ class Tasks:
             calls_left=task.budget.calls - len(work.spent.keys() - {step_id}),
             micros_left=task.budget.micros - self._bound(work, step_id),
             purpose=task.purpose,
+            deadline=task.deadline,
         )
         trace = work.span.traceparent if work.span is not None else task.trace
         services, opened = self._services, self._services.opened

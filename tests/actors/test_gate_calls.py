@@ -168,7 +168,7 @@ async def test_cancelling_a_call_leaves_no_probe_behind(scene: Scene) -> None:
             jobs.start_soon(call)
             await scene.clock.until_asleep()
             jobs.cancel_scope.cancel()
-    assert calling.circuits.of("write").statistics(0).state is CircuitState.CLOSED
+    assert calling.admission.tools.of("write").statistics(0).state is CircuitState.CLOSED
 
 
 @pytest.mark.promise("GUARD-1")
@@ -184,7 +184,7 @@ async def test_a_dead_tool_is_called_no_more_often_than_its_circuit_allows(scene
             scene.clock.forward(30)
             script.acts = [42]
             assert unpack((await calling.perform(scene.request("read"), idempotency_key="", call_before=0)).value, int)
-    assert calling.circuits.of("read").statistics(scene.clock.now).state is CircuitState.CLOSED
+    assert calling.admission.tools.of("read").statistics(scene.clock.now).state is CircuitState.CLOSED
 
 
 @pytest.mark.promise("GUARD-4")

@@ -12,9 +12,9 @@ FLOORS = {
     "casework.runtime": (
         "errors", "seams", "parking", "wakeup", "timers", "traceparent", "telemetry_table", "telemetry_sdk",
         "telemetry_export", "telemetry_spans", "telemetry", "lifecycle", "supervision", "reply", "mailbox", "deadlines",
-        "ref", "children", "behavior", "blame", "jobs", "store", "transport", "staff", "deadletters", "kernel", "names",
-        "groups", "belongings", "life", "cell", "homes", "pool", "actorsystem", "flow", "limits", "poison", "renewal",
-        "node", "runtime", "simulation",
+        "ref", "children", "behavior", "blame", "jobs", "store", "transport", "switches", "staff", "deadletters",
+        "kernel", "names", "groups", "belongings", "life", "cell", "homes", "pool", "actorsystem", "flow", "limits",
+        "poison", "renewal", "node", "runtime", "simulation",
     ),
     "casework.runtime.store": (
         "accounts", "taking", "base", "chain", "rules", "claims", "ledger_rules", "queries", "sqlite_accounts",
@@ -31,10 +31,10 @@ FLOORS = {
         "callwork", "reserving", "calls", "reckoning", "tasks", "incarnation", "casecell",
     ),
     "casework.actors": (
-        "errors", "failures", "declared", "budgets", "policy", "permissions", "breaker", "repeats", "fairness",
-        "bulkhead", "tools", "intake", "gate", "calling", "desk", "retry", "undoing", "review", "criteria", "agent",
-        "staff", "supervisor", "patterns", "checks", "crew", "costs", "timeline", "timing", "trace",
-        "simulation",
+        "errors", "failures", "declared", "budgets", "policy", "permissions", "breaker", "repeats", "rates", "fairness",
+        "bulkhead", "tools", "intake", "gate", "admission", "calling", "desk", "retry", "undoing", "review", "criteria",
+        "agent", "staff", "supervisor", "fallbacks", "patterns", "checks", "crew", "costs", "timeline", "timing",
+        "trace", "simulation",
         "gateway", "console", "cli",
     ),
     "casework.actors.patterns": (

@@ -4,7 +4,7 @@ Tasks are done by async functions `(inputs, call) -> value`; tools are async fun
 happens can be watched (`sent`, `performed`) and held up (`gate`).
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -27,8 +27,9 @@ from casework.protocols.wire import (
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.flow.case import Flow
 from casework.runtime.seams import World
-from casework.runtime.staff import CallRequest, CallResult, CaseRef, Retry, Ruling, Undoing
+from casework.runtime.staff import CallRequest, CallResult, CaseRef, Circuit, Retry, Ruling, Undoing
 from casework.runtime.store.base import StoreReader
+from casework.runtime.switches import Switch, Switches
 from casework.runtime.telemetry import Telemetry
 
 Caller = Callable[[str, object], Awaitable[object]]
@@ -70,6 +71,7 @@ class SmallStaff:
     undo_delays: tuple[float, ...] = ()
     jobs: TaskGroup | None = None
     budgets: Budgets = field(default_factory=Budgets)
+    switches: Switches = field(default_factory=Switches)
 
     @asynccontextmanager
     async def staff(
@@ -122,6 +124,15 @@ class SmallStaff:
 
     def judge(self, task: Task, outcome: Completed | Failed) -> None:
         return
+
+    def circuits(self) -> Sequence[Circuit]:
+        return ()
+
+    def turn(self, switch: Switch) -> None:
+        self.switches.turn(switch)
+
+    def lifted(self, target: str) -> bool:
+        return target not in self.switches.paused
 
     def attempt_seconds(self, task: Task) -> float:
         return self.attempt_limit_seconds

@@ -7,8 +7,8 @@ import anyio
 import anyio.lowlevel
 from msgspec import Raw, Struct
 
+from casework.actors.admission import Admission
 from casework.actors.agent import Agent
-from casework.actors.breaker import Circuits
 from casework.actors.calling import Calling, Ground
 from casework.actors.crew import Crew
 from casework.actors.gate import Gate
@@ -156,7 +156,7 @@ class Scene:
             tools=ToolRegistry(tools),
             policy=parsed,
             ground=Ground(self.world, MemoryStore(), {"out": "/nowhere"}, Timers(self.clock)),
-            circuits=Circuits(parsed.breaker),
+            admission=Admission(parsed, self.clock, {"work": "worker"}),
         )
 
     def request(
