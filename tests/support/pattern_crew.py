@@ -4,6 +4,7 @@ Its tools reach nothing: tests put fakes in their place.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from msgspec import Struct
@@ -103,9 +104,16 @@ def code(name: str, function: Callable[[Any], Any], *, takes: Any = Job, gives: 
 
 def crew(pattern: Pattern, skills: dict[str, Skill] | None = None, *, flows: Sequence[Flow] = (), **more: Any) -> Crew:
     """Make a crew whose flow runs a pattern, beside others; `more` is what `pattern_flow` takes."""
-    most = RiskTier.IRREVERSIBLE
-    made = pattern_flow(pattern, inputs=Job, **{"tools": NAMES, "tier": most, **more})
-    return staffed(skills or {}, made, *flows)
+    return staffed(skills or {}, _flow(pattern, **more), *flows)
+
+
+def unchecked(pattern: Pattern, skills: dict[str, Skill] | None = None, **more: Any) -> Crew:
+    """Make the same crew, with a flow that does not say what it runs: its flaws are found when it runs."""
+    return staffed(skills or {}, replace(_flow(pattern, **more), declaration=None))
+
+
+def _flow(pattern: Pattern, **more: Any) -> Flow:
+    return pattern_flow(pattern, inputs=Job, **{"tools": NAMES, "tier": RiskTier.IRREVERSIBLE, **more})
 
 
 def staffed(skills: dict[str, Skill], *flows: Flow) -> Crew:

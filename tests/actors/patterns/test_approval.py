@@ -7,7 +7,7 @@ from casework.actors.patterns import HumanGate, Pattern
 from casework.actors.testing import CaseBench, FakePerson
 from casework.protocols.codec import plain
 from casework.protocols.records import Review
-from tests.support.pattern_crew import Crashes, Job, code, crew
+from tests.support.pattern_crew import Crashes, Job, code, crew, unchecked
 
 
 def way(word: str) -> Pattern:
@@ -23,7 +23,7 @@ def gate(seconds: float = 0.0, **ways: Pattern) -> HumanGate:
 
 async def ending(made: HumanGate, person: FakePerson, *, hours: float = 0.0) -> object:
     """Give what the case returned, or the error with which it ended."""
-    async with CaseBench(crew(made), people=[person]) as bench:
+    async with CaseBench(unchecked(made), people=[person]) as bench:
         await bench.open("limit", "c1", Job(900, "asked"))
         await bench.forward(hours=hours)
         closed = bench.log("c1").entries[-1]
@@ -89,7 +89,7 @@ async def test_a_person_is_shown_exactly_what_is_proposed_and_what_each_answer_l
 
 
 async def test_a_person_never_has_longer_than_the_work_itself() -> None:
-    made = crew(gate(9_999_999, **WAYS), seconds=7_200)
+    made = unchecked(gate(9_999_999, **WAYS), seconds=7_200)
     with anyio.fail_after(5):
         async with CaseBench(made) as bench:
             await bench.open("limit", "c1", Job(900))

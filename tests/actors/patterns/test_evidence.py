@@ -7,7 +7,7 @@ from casework.actors.patterns import EvidenceGate, Need, Pattern
 from casework.actors.testing import CaseBench
 from casework.protocols.wire import Evidence
 from casework.runtime.store.base import CaseStatus
-from tests.support.pattern_crew import Crashes, Job, code, crew
+from tests.support.pattern_crew import Crashes, Job, code, crew, unchecked
 
 RECEIPT = Need("receipt", Job, "the receipt of this payment is missing")
 PHOTO = Need("photo", Evidence, "somebody has to photograph it")
@@ -75,7 +75,7 @@ async def test_evidence_in_time_goes_on_and_nothing_is_late_afterwards() -> None
 
 async def test_the_latest_moment_is_never_later_than_the_works_own() -> None:
     with anyio.fail_after(5):
-        async with CaseBench(crew(gate(RECEIPT, seconds=9_999_999, late=LATE), seconds=3_600)) as bench:
+        async with CaseBench(unchecked(gate(RECEIPT, seconds=9_999_999, late=LATE), seconds=3_600)) as bench:
             await bench.open("missing", "c1", Job(17))
             await bench.forward(hours=1)
             assert bench.value("c1", Job) == Job(17, "went on without")

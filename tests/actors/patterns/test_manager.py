@@ -16,7 +16,7 @@ from casework.protocols.records import Decision
 from casework.protocols.wire import Task
 from casework.runtime import Case, Result
 from casework.runtime.seams import MICROS
-from tests.support.pattern_crew import Crashes, Job, crew, does, task
+from tests.support.pattern_crew import Crashes, Job, crew, does, task, unchecked
 
 BOUNDS = Bounds(rounds=5, seconds=600, shares=20, quiet=1)
 Found = Sequence[Result[Any]]
@@ -58,7 +58,7 @@ SKILLS = {name: does(lambda job: job) for name in ("plan", "look", "sum_up")}
 async def ran(made: Manager, *, seconds: float = 0.0) -> tuple[Job, list[Decision], list[Task]]:
     """Give the value, the manager's decisions, and every task that was given out."""
     with anyio.fail_after(5):
-        async with CaseBench(crew(made, SKILLS, calls=200, micros=1_000, seconds=3_600)) as bench:
+        async with CaseBench(unchecked(made, SKILLS, calls=200, micros=1_000, seconds=3_600)) as bench:
             await bench.open("research", "c1", Job(1, "vat"))
             await bench.forward(seconds=seconds)
             entries = bench.log("c1").entries

@@ -8,7 +8,7 @@ from casework.actors.patterns.base import Use
 from casework.actors.testing import CaseBench, Fails, FakePerson, FakeTool
 from casework.protocols.records import Closed, Decision
 from casework.protocols.wire import RiskTier
-from tests.support.pattern_crew import LEDGER, Crashes, Job, calls, code, crew, does, fakes, task
+from tests.support.pattern_crew import LEDGER, Crashes, Job, calls, code, crew, does, fakes, task, unchecked
 
 SAME = Proof("what is there is what was written", lambda written, there: written == there)
 SKILLS = {"plan": does(lambda job: Job(job.number * 2)), "write": calls("ledger.write"), "look": calls("ledger.read")}
@@ -89,7 +89,7 @@ async def test_a_cancel_between_write_and_reading_back_undoes_the_write_and_asks
 
 async def test_without_a_way_to_verify_nothing_is_begun() -> None:
     with anyio.fail_after(5):
-        async with bench_of(verified(read_back=None)) as bench:
+        async with CaseBench(unchecked(verified(read_back=None), SKILLS), tools=fakes()) as bench:
             await bench.open("booking", "c1", Job(2))
             assert bench.calls("ledger.write") == []
             assert bench.row("c1").result == "failed"
