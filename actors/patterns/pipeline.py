@@ -74,6 +74,6 @@ def gathered(evidence: Sequence[tuple[Evidence, ...]]) -> tuple[Evidence, ...]:
 def weight_flaws(who: str, weights: Sequence[float], count: int, what: str) -> Iterator[str]:
     """Find what is wrong with how something divides its terms among so many parts."""
     if weights and len(weights) != count:
-        yield f"{who} has {count} {what}s but {len(weights)} weights: give one weight for each {what}, or none at all"
+        yield f"{who} has {len(weights)} weights: give one for each {what}, of which there are {count}, or none at all"
     if any(weight <= 0 for weight in weights):
         yield f"{who} gives a {what} nothing of its terms: make every weight larger than 0"

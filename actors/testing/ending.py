@@ -38,8 +38,8 @@ from casework.runtime.store.base import CaseRow
 OCCASIONAL: Final = frozenset(
     {
         "agent", "at", "attempt", "call_before", "cost", "deadline", "due", "expires", "found_by", "id", "inputs_hash",
-        "message_id", "needs", "policy_hash", "proposal_hash", "review_id", "sender", "task_id", "trace", "tries",
-        "type", "verdict",
+        "message_id", "needs", "policy_hash", "proposal_hash", "queued", "review_id", "sender", "task_id", "took",
+        "trace", "tries", "type", "verdict", "worked",
     }
 )  # fmt: skip
 #: Mark of the end of a call that came when nobody waited for it.

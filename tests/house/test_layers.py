@@ -33,12 +33,13 @@ FLOORS = {
     "casework.actors": (
         "errors", "failures", "declared", "budgets", "policy", "permissions", "breaker", "repeats", "rates", "fairness",
         "bulkhead", "tools", "intake", "gate", "admission", "calling", "desk", "retry", "undoing", "review", "criteria",
-        "agent", "staff", "supervisor", "fallbacks", "patterns", "checks", "crew", "costs", "timeline", "timing",
-        "trace", "simulation",
+        "agent", "staff", "supervisor", "fallbacks", "conflicts", "patterns", "checks", "crew", "costs", "timeline",
+        "timing", "trace", "simulation",
         "gateway", "console", "cli",
     ),
     "casework.actors.patterns": (
-        "errors", "terms", "base", "walk", "description", "flows", "shape", "pipeline", "fitting", "router", "bounds",
+        "errors", "terms", "base", "walk", "description", "flows", "shape", "pipeline", "sidebyside",
+        "resolving", "merging", "fanout", "ballot", "voting", "alternative", "fitting", "router", "bounds",
         "manager", "approval", "evidence", "verified", "topic", "subscription",
     ),
     "casework.actors.simulation": (
