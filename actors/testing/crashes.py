@@ -1,9 +1,9 @@
 """Crash anywhere: a flow is run once whole, then once for each of its appends with a crash before it and after it.
 
-Before: the records are lost. After: they are durable, and nobody has heard so. Each time another node goes on over
-the same store, and everything that matters must end as it did without a crash. No virtual time passes in a crash.
-What became of a write that nobody saw end is asked of a person; unless the test has one for that, the world itself
-answers with the truth.
+The opening of the case is such an append too. Before: the records are lost. After: they are durable, and nobody has
+heard so. Each time another node goes on over the same store, and everything that matters must end as it did without a
+crash. No virtual time passes in a crash. What became of a write that nobody saw end is asked of a person; unless the
+test has one for that, the world itself answers with the truth.
 It does not know what the flow is for.
 """
 
@@ -19,7 +19,7 @@ from casework.actors.crew import Crew
 from casework.actors.testing.bench import CaseBench
 from casework.actors.testing.ending import Ending, difference, ending_of
 from casework.actors.testing.people import UNKNOWN_RULE, FakePerson
-from casework.actors.testing.process import Kill
+from casework.actors.testing.process import OPENING, Kill
 from casework.actors.testing.tools import FakeTool
 from casework.protocols.codec import decode_entry
 from casework.protocols.records import Intent, Review, ReviewAction
@@ -32,7 +32,7 @@ Settings: TypeAlias = Mapping[str, str] | Callable[[], Mapping[str, str]]
 #: Turns of help that a run may need, at most: more is a flow that goes round in circles.
 TURNS_MAX: Final = 10_000
 #: How one crash is named: number of the append, and before or after.
-_NAMED: Final = re.compile(r"([1-9]\d*)-(before|after)")
+_NAMED: Final = re.compile(rf"({OPENING}|[1-9]\d*)-(before|after)")
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ async def crash_anywhere(
     only: str = "",
     again: Callable[[str], str] = "only={!r}".format,
 ) -> Ending:
-    """Run a flow whole, then with a crash before and after every append, and compare how it ends.
+    """Run a flow whole, then with a crash before and after its opening and every append, and compare how it ends.
 
     Args:
         crew, flow, inputs, case_id: the case.
@@ -80,8 +80,8 @@ async def crash_anywhere(
         watch: called after each run; what it gives of the world outside must not differ.
         may_stop: where nobody saw the end of a write and its tool cannot say, a run may end otherwise, such as with
             an operator; but then too nothing happens that does not happen without a crash, and nothing twice.
-        every: try only each N-th append, for long flows; the first and the last are always tried.
-        only: try only this crash, such as `3-before`.
+        every: try only each N-th append, for long flows; the first, the last and the opening are always tried.
+        only: try only this crash, such as `3-before` or `open-after`.
         again: says how this crash alone is run again, for the message of a failure.
 
     Returns how it ends when nothing is killed.
@@ -115,7 +115,8 @@ async def crash_anywhere(
         found = difference(whole, await _run(trial, kill), may_stop=may_stop)
         if found:
             when = "after it was durable, before anybody heard so" if kill.durable else "before it was durable"
-            where = f"killed at append {kill.append} of {whole.appends}, {when}"
+            place = f"at append {kill.append} of {whole.appends}" if kill.append else "as the case was opened"
+            where = f"killed {place}, {when}"
             raise AssertionError(
                 f"{where}, flow {flow!r} ends differently: {found}\nthis crash alone: {again(str(kill))}"
             )
@@ -125,12 +126,14 @@ async def crash_anywhere(
 def _kill(name: str) -> Kill:
     found = _NAMED.fullmatch(name)
     if found is None:
-        raise ValueError(f"{name!r} names no crash; write it as 3-before or 3-after")
-    return Kill(int(found[1]), durable=found[2] == "after")
+        raise ValueError(
+            f"{name!r} names no crash; write it as 3-before or 3-after, or {OPENING}-before or {OPENING}-after"
+        )
+    return Kill(0 if found[1] == OPENING else int(found[1]), durable=found[2] == "after")
 
 
 def _kills(appends: int, every: int) -> list[Kill]:
-    numbers = dict.fromkeys((*range(1, appends + 1, every), appends))
+    numbers = dict.fromkeys((*range(1, appends + 1, every), appends, 0))
     return [Kill(number, durable) for number in numbers for durable in (False, True)]
 
 

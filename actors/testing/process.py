@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast, final
+from typing import TYPE_CHECKING, Any, Final, cast, final
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -24,7 +24,16 @@ from casework.runtime.flow.case import Flow
 from casework.runtime.runtime import Runtime
 from casework.runtime.seams import World
 from casework.runtime.staff import CallRequest, CallResult, Staff
-from casework.runtime.store.base import Append, AppendResult, CaseKey, DeliverResult, Store, StoreReader
+from casework.runtime.store.base import (
+    Append,
+    AppendResult,
+    CaseKey,
+    DeliverResult,
+    Opening,
+    OpenResult,
+    Store,
+    StoreReader,
+)
 from casework.runtime.store.claims import Claimed
 from casework.runtime.store.memory import MemoryStore
 from casework.runtime.store.taking import Delivery
@@ -34,15 +43,22 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
 
+#: What the opening of the case is called among its appends.
+OPENING: Final = "open"
+
+
 @dataclass(slots=True, frozen=True)
 class Kill:
-    """When a process dies: at which append with records, counted from 1, and whether that one is durable."""
+    """When a process dies: at which append with records, counted from 1, and whether that one is durable.
+
+    Append 0 is the opening of the case itself.
+    """
 
     append: int
     durable: bool
 
     def __str__(self) -> str:
-        return f"{self.append}-{'after' if self.durable else 'before'}"
+        return f"{self.append or OPENING}-{'after' if self.durable else 'before'}"
 
 
 @final
@@ -101,6 +117,18 @@ class MortalStore:
         self._clock.beats()
         self.nodes[node] = None
         await self.inner.renew(node, until=until)
+
+    async def open_case(self, opening: Opening) -> OpenResult:
+        """Open a case, or die here if that is the plan."""
+        await self.reach()
+        if self._kill is not None and self._kill.append == 0:
+            if self._kill.durable:
+                await self.inner.open_case(opening)
+            self.die()
+        await self.reach()
+        given = await self.inner.open_case(opening)
+        await self.reach()
+        return given
 
     async def append(self, append: Append) -> AppendResult:
         """Append, or die here if that is the plan."""

@@ -9,6 +9,8 @@ from casework.actors import CallRefused, Skill, Work, skill
 from casework.actors.testing import Fails, FakePerson, FakeTool, crash_anywhere
 from casework.protocols.wire import Cost, RiskTier
 from casework.runtime import Case
+from casework.runtime.store.base import CaseExists, CaseOpened, Opening, OpenResult
+from casework.runtime.store.memory import MemoryStore
 from tests.support.refund_crew import Refund, crew
 
 TOOLS = {"limit": FakeTool(50), "bank.pay": FakeTool("receipt-1"), "bank.cash": FakeTool(None)}
@@ -219,7 +221,43 @@ async def test_every_nth_append_is_tried_and_the_last_one_always() -> None:
             crew(), "refund", INPUTS, tools=TOOLS, people=[LOOKS], every=4, fresh=lambda: runs.append(1)
         )
     numbers = {*range(1, whole.appends + 1, 4), whole.appends}
-    assert len(runs) == 1 + 2 * len(numbers)
+    # And once before and once after the case itself is opened.
+    assert len(runs) == 1 + 2 * len(numbers) + 2
+
+
+@pytest.mark.parametrize("when", ["open-before", "open-after"])
+async def test_a_crash_as_the_case_is_opened_is_tried_as_well(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[object] = []
+    real = MemoryStore.open_case
+
+    async def watched(self: MemoryStore, opening: Opening) -> OpenResult:
+        opened.append(await real(self, opening))
+        return opened[-1]  # type: ignore[return-value]
+
+    monkeypatch.setattr(MemoryStore, "open_case", watched)
+    with anyio.fail_after(10):
+        await crash_anywhere(crew(), "refund", INPUTS, tools=TOOLS, people=[LOOKS], only=when)
+    # The first run opens it once; the killed one does or does not, and the next process asks for it again.
+    expected = [CaseOpened, CaseOpened] if when == "open-before" else [CaseOpened, CaseOpened, CaseExists]
+    assert [type(each) for each in opened] == expected
+
+
+async def test_a_flow_that_ends_otherwise_when_it_is_opened_again_is_found() -> None:
+    given = iter(("first", "killed", "again"))
+    settings = {"run": "x"}
+
+    async def names(case: Case, inputs: Refund) -> str:
+        return settings["run"]
+
+    def fresh() -> None:
+        settings["run"] = next(given)
+
+    with (
+        anyio.fail_after(10),
+        pytest.raises(AssertionError, match="killed as the case was opened, before it was") as told,
+    ):
+        await crash_anywhere(crew(names), "names", INPUTS, only="open-before", fresh=fresh)
+    assert "this crash alone: only='open-before'" in str(told.value)
 
 
 async def test_one_crash_alone_is_tried_by_its_name() -> None:
@@ -228,7 +266,7 @@ async def test_one_crash_alone_is_tried_by_its_name() -> None:
         await crash_anywhere(
             crew(), "refund", INPUTS, tools=TOOLS, people=[LOOKS], only="3-after", fresh=lambda: runs.append(1)
         )
-        with pytest.raises(ValueError, match="'third' names no crash; write it as 3-before or 3-after"):
+        with pytest.raises(ValueError, match="'third' names no crash; write it as 3-before or 3-after, or open-"):
             await crash_anywhere(crew(), "refund", INPUTS, tools=TOOLS, only="third")
         with pytest.raises(ValueError, match=r"'99-after' names no crash: flow 'refund' has \d+ appends"):
             await crash_anywhere(crew(), "refund", INPUTS, tools=TOOLS, people=[LOOKS], only="99-after")
