@@ -57,7 +57,8 @@ class Calls:
     def running(self) -> bool:
         """Tell whether any call is under way or about to be."""
         looking = self._spends is not None and self._spends.looking
-        return looking or any(not self.history.resting(step_id) for step_id in self._works)
+        asked, short = self.history.asked, self.history.short
+        return looking or any(step_id not in asked and step_id not in short for step_id in self._works)
 
     @property
     def writing(self) -> bool:
@@ -99,8 +100,10 @@ class Calls:
             self._settled_by_person(work, decided)
         elif intent is not None:
             self._recover(work, intent)
+        elif decided is not None:
+            self._approved(work, decided)
         else:
-            self.go_on(work)
+            self._rule(work, approved=False)
 
     def recover(self) -> None:
         """Find out about every write whose end is not in the log, whether anybody asks for it again or not."""
