@@ -78,12 +78,12 @@ def summary_lines(tally: Tally, rates: Rates, never: Sequence[str]) -> Iterator[
         f"{rates.seeds_per_second(tally):.1f} seeds/s on {_many(rates.jobs, 'process', 'processes')}, "
         f"{tally.case_runs_per_cpu_second:.0f} case-runs per CPU-second"
     )
-    faults = ", ".join(f"{name} {times}" for name, times in sorted(tally.faults.items()))
-    yield f"faults that struck: {faults or 'none'}"
+    yield f"cases in the end: {_counted(tally.ends)}"
+    yield f"faults that struck: {_counted(tally.faults)}"
     passed = sum(1 for times in tally.points.values() if times)
     yield f"points that were passed: {passed}; never: {', '.join(never) or 'none'}"
     if not tally.failing:
-        yield "every invariant held"
+        yield "every invariant held" if tally.seeds else "no seed was run to its end, so nothing is known"
         return
     yield f"{_many(tally.failing, 'seed')} broke an invariant:"
     for name, seeds in sorted(tally.broken.items()):
@@ -100,6 +100,13 @@ def failure_lines(report: SeedReport, manner: Manner) -> Iterator[str]:
         yield f"  ... {len(report.violations) - LINES_MAX} more: --json"
     yield f"  digest: {report.digest or 'none, it broke off'}"
     yield f"  again:  {manner.again(report.seed)}"
+
+
+def holding_lines(report: SeedReport) -> Iterator[str]:
+    """Say that everything held in a seed, and how its cases ended."""
+    yield f"seed {report.seed}: every invariant held in {report.seconds:.0f} s of virtual time"
+    yield f"  cases:  {_counted(report.ends)}"
+    yield f"  digest: {report.digest}"
 
 
 def shrunk_lines(shrunk: Shrunk) -> Iterator[str]:
@@ -174,6 +181,7 @@ def summary_json(tally: Tally, rates: Rates, never: Sequence[str], manner: Manne
         "crew": manner.crew,
         "seeds": tally.seeds,
         "case_runs": tally.case_runs,
+        "ends": dict(sorted(tally.ends.items())),
         "steps": tally.steps,
         "virtual_seconds": tally.virtual_seconds,
         "elapsed_seconds": rates.elapsed_seconds,
@@ -210,6 +218,10 @@ def shrunk_json(shrunk: Shrunk) -> dict[str, object]:
         "digest": report.digest,
         "again": shrunk.again,
     }
+
+
+def _counted(times: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(times.items())) or "none"
 
 
 def _broken(report: SeedReport) -> list[str]:

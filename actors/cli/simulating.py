@@ -4,6 +4,7 @@ The seeds are spread over worker processes. Of many seeds the first that fails i
 no fault is left that it does not need. It does not know what a run is, nor what must hold of it.
 """
 
+import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from casework.actors.cli.simulated import (
     Rates,
     Shrunk,
     failure_lines,
+    holding_lines,
     seed_json,
     shrunk_json,
     shrunk_lines,
@@ -95,8 +97,7 @@ def simulate(
         The crew, as module:attribute; it names its scenario.
     """
     _check_options(seeds, from_, seed, jobs, alone=trace or shrink)
-    if save is not None and not save.parent.is_dir():
-        raise Quit(Exit.USAGE, f"--save {save}: there is no folder {save.parent}; make it, or name another file")
+    _check_save(save)
     folder = Path.cwd()
     loaded = load_crew(crew, folder=folder)
     load_scenario(loaded)
@@ -134,6 +135,16 @@ def _check_options(seeds: int | None, first: int | None, seed: int | None, jobs:
     for option, value in (("--seed", seed), ("--from", first)):
         if value is not None and not 0 <= value <= SEEDS_MAX**2:
             raise Quit(Exit.USAGE, f"{option} {value}: a seed is a number from 0 to {SEEDS_MAX**2}")
+
+
+def _check_save(save: Path | None) -> None:
+    """See beforehand whether a file can be written, for the seeds may take an hour."""
+    if save is None:
+        return
+    if not save.parent.is_dir():
+        raise Quit(Exit.USAGE, f"--save {save}: there is no folder {save.parent}; make it, or name another file")
+    if save.is_dir() or not os.access(save if save.exists() else save.parent, os.W_OK):
+        raise Quit(Exit.USAGE, f"--save {save}: cannot be written; name another file")
 
 
 def _plan(faults: str) -> FaultPlan | None:
@@ -240,7 +251,7 @@ def _tell_seed(wish: Wish, report: SeedReport, shrunk: Shrunk | None) -> None:
     if report.violations:
         say(*failure_lines(report, wish.manner))
     else:
-        say(f"seed {report.seed}: every invariant held in {report.seconds:.0f} s of virtual time", f"  {report.digest}")
+        say(*holding_lines(report))
     if shrunk is not None:
         say("", *shrunk_lines(shrunk))
 

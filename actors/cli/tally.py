@@ -22,6 +22,8 @@ class Tally:
     def __init__(self) -> None:
         self.seeds = 0
         self.case_runs = 0
+        self.ends: Counter[str] = Counter()
+        """How many cases ended how, or wait for what."""
         self.steps = 0
         self.virtual_seconds = 0.0
         self.cpu_seconds = 0.0
@@ -37,6 +39,7 @@ class Tally:
         """Count a seed."""
         self.seeds += 1
         self.case_runs += report.case_runs
+        self.ends.update(report.ends)
         self.steps += report.steps
         self.virtual_seconds += report.seconds
         self.cpu_seconds += cpu_seconds

@@ -29,6 +29,8 @@ class SeedReport(Struct, frozen=True, kw_only=True):
     violations: tuple[Violation, ...] = ()
     case_runs: int = 0
     """Cases that there were in the end."""
+    ends: dict[str, int] = field(default_factory=dict[str, int])
+    """How many of them ended how, or wait for what; nothing if the run broke off."""
     steps: int = 0
     """Steps of the event loop."""
     seconds: float = 0.0

@@ -8,6 +8,7 @@ wait for something that has a name. Only then is it judged. The same seed, plan 
 process. It does not know how seeds are chosen, nor how a plan is made smaller.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -68,14 +69,15 @@ def run_seed(crew: Crew, seed: int, plan: FaultPlan | None = None, *, keep: bool
     return _report(seed, run)
 
 
-def _report(seed: int, run: Run[tuple[tuple[Violation, ...], int]]) -> SeedReport:
-    violations, cases = run.value
+def _report(seed: int, run: Run[tuple[tuple[Violation, ...], Counter[str]]]) -> SeedReport:
+    violations, ends = run.value
     return SeedReport(
         seed=seed,
         plan=run.plan,
         digest=run.digest,
         violations=violations,
-        case_runs=cases,
+        case_runs=ends.total(),
+        ends=dict(sorted(ends.items())),
         steps=run.steps,
         seconds=run.seconds,
         points=dict(run.points),
@@ -84,7 +86,7 @@ def _report(seed: int, run: Run[tuple[tuple[Violation, ...], int]]) -> SeedRepor
     )
 
 
-async def _main(simulation: Simulation, crew: Crew, kind: type[Scenario]) -> tuple[tuple[Violation, ...], int]:
+async def _main(simulation: Simulation, crew: Crew, kind: type[Scenario]) -> tuple[tuple[Violation, ...], Counter[str]]:
     scenario = kind(SimulatedRandomness(f"{simulation.seed}/scenario"))
     scenario.answered = simulation.mischief.answered
     effects = Effects()
@@ -108,7 +110,14 @@ async def _main(simulation: Simulation, crew: Crew, kind: type[Scenario]) -> tup
         systems=_systems(nodes),
         ended=ended,
     )
-    return judge(finished, (*BUILT_IN, *invariants_of(scenario))), len(finished.rows)
+    return judge(finished, (*BUILT_IN, *invariants_of(scenario))), Counter(map(_end, finished.rows.values()))
+
+
+def _end(row: CaseRow) -> str:
+    """Say in a word or two how a case ended, or what it waits for."""
+    if row.status is CaseStatus.CLOSED:
+        return str(row.result)
+    return " ".join(["waits for", *sorted({str(wait.kind) for wait in row.waits})]) if row.waits else str(row.status)
 
 
 def judge(finished: Finished, invariants: tuple[Invariant, ...]) -> tuple[Violation, ...]:

@@ -19,6 +19,9 @@ from typing import Any, Final, TypeVar, cast, final
 
 import anyio
 
+from casework.protocols.codec import decode_entry
+from casework.protocols.records import Call, Undone
+from casework.protocols.wire import Failed
 from casework.runtime.errors import StoreUnavailable
 from casework.runtime.seams import MICROS
 from casework.runtime.simulation.loop import BEATING, SimulationLoop
@@ -38,6 +41,7 @@ from casework.runtime.store.base import (
     LimitResult,
     Opening,
     OpenResult,
+    Record,
     Store,
     Unavailable,
     Unknown,
@@ -253,9 +257,20 @@ def _beating(context: Context) -> Context:
 
 def _told(append: Append) -> str:
     """Say in a few words what an append changes."""
-    records = ", ".join(f"{each.kind} {each.step_id}".rstrip() for each in append.records)
+    records = ", ".join(f"{each.kind} {each.step_id}{_why(each)}".rstrip() for each in append.records)
     status = f"-> {append.status.value}" if append.status is not CaseStatus.OPEN else ""
     return " ".join(filter(None, (append.key.case_id, f"#{append.next_seq}", records, status)))
+
+
+def _why(record: Record) -> str:
+    """Say why something came to nothing, where a record is about that."""
+    match decode_entry(record.frame):
+        case Failed(kind=kind, message=message) | Undone(kind=kind, message=message):
+            return f" ({kind}: {' '.join(message.split())})"
+        case Call(failure=failure, message=message) if failure is not None:
+            return f" ({failure}: {' '.join(message.split())})"
+        case _:
+            return ""
 
 
 def _telling(heard: Heard, keys: list[CaseKey]) -> Callable[[], None]:

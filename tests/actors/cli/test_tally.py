@@ -16,6 +16,7 @@ def report(seed: int, *broken: str) -> SeedReport:
         case_runs=2,
         steps=10,
         seconds=60.0,
+        ends={"completed": 1, "waits for operator": 1},
         points={"append.before": seed, "append.after": 0},
         faults={"loss": 1},
     )
@@ -49,6 +50,7 @@ def test_a_summary_names_each_broken_invariant_with_its_first_seed() -> None:
     assert lines == [
         "3 seeds, 6 case-runs, 3 minutes of virtual time",
         "1.5 seeds/s on 2 processes, 2 case-runs per CPU-second",
+        "cases in the end: completed 3, waits for operator 3",
         "faults that struck: loss 3",
         "points that were passed: 1; never: append.after",
         "3 seeds broke an invariant:",
@@ -57,8 +59,10 @@ def test_a_summary_names_each_broken_invariant_with_its_first_seed() -> None:
     ]
 
 
-def test_nothing_at_all_is_a_summary_too() -> None:
-    assert next(summary_lines(Tally(), Rates(0.0, 1), [])) == "0 seeds, 0 case-runs, 0 seconds of virtual time"
+def test_nothing_at_all_is_a_summary_too_that_claims_nothing() -> None:
+    first, *_, last = summary_lines(Tally(), Rates(0.0, 1), [])
+    assert first == "0 seeds, 0 case-runs, 0 seconds of virtual time"
+    assert last == "no seed was run to its end, so nothing is known"
 
 
 def test_a_failing_seed_is_told_with_the_command_that_a_shell_takes() -> None:
