@@ -53,7 +53,7 @@ bench-peers: venv ## make the environments of the frameworks that the benchmarks
 chaos: venv ## kill, stop, cut off and freeze real processes at full size, print what was found (15 minutes)
 	@PYTHONPATH=benchmarks $(BIN)/python -m tests.support.chaos_main $(ONLY) $(if $(JSON),--json $(JSON))
 
-simulate: venv ## run 1,000 seeds of the bookkeeping crew; fails when one breaks, or a point is never hit (4 to 10 minutes)
+simulate: venv ## run 1,000 seeds of a crew (CREW=, SEEDS=); fails when one breaks, or a point is never hit (4 to 10 minutes)
 	@timeout --signal=INT 1800 $(BIN)/casework simulate $(CREW) --seeds $(or $(SEEDS),1000) --jobs $(or $(JOBS),2) --all-points
 
 anyio-suite: venv ## run anyio's own tests on the simulation's loop (fetches their sources once)
