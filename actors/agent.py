@@ -18,11 +18,11 @@ from msgspec.structs import replace
 from casework.actors.criteria import Criterion, Examination
 from casework.actors.declared import decode_declared
 from casework.actors.desk import Desk, InHand
-from casework.actors.errors import CallRefused, CrewInvalid, WorkFailed
+from casework.actors.errors import CallRefused, CrewInvalid, UndeclaredFields, WorkFailed
 from casework.actors.failures import classify, describe
 from casework.actors.policy import SettingValue
 from casework.protocols.codec import decode_call_answered, decode_task, encode, pack, unpack
-from casework.protocols.errors import CaseworkError
+from casework.protocols.errors import CaseworkError, ProtocolError
 from casework.protocols.wire import (
     CallAsked,
     Checked,
@@ -181,16 +181,20 @@ class AgentBehavior:
         task = decode_task(envelope.frame)
         work = Work(task, envelope.attempt, self.equipment.settings, self.equipment.policy, in_hand.case)
         if context.clock.wall_micros() >= task.deadline:
-            return self._failed(work, FailureKind.TIMEOUT, "its deadline had passed before it was begun"), False
+            return self._unseen(work, FailureKind.TIMEOUT, "its deadline had passed before it was begun"), False
         known = self.agent.handles.get(task.task)
         if known is None:
-            return self._failed(work, FailureKind.REFUSED, f"{self.agent.name} has no skill {task.task!r}"), False
+            return self._unseen(work, FailureKind.REFUSED, f"{self.agent.name} has no skill {task.task!r}"), False
         for criterion in task.success_criteria:
             if criterion.name not in self.equipment.criteria:
-                return self._failed(work, FailureKind.REFUSED, f"the crew has no criterion {criterion.name!r}"), False
+                return self._unseen(work, FailureKind.REFUSED, f"the crew has no criterion {criterion.name!r}"), False
+        try:
+            inputs = decode_declared(task.inputs, known.inputs, f"skill {task.task}")
+        except (UndeclaredFields, ProtocolError) as error:
+            return self._unseen(work, FailureKind.INVALID, describe(error)), False
         examination = Examination(self.equipment.criteria, task, work.attempt, work.case)
         try:
-            return await self._answer(known, work, examination), False
+            return await self._answer(known, inputs, work, examination), False
         except BaseException as raised:
             error, passing = blame(raised)
             if error is None or passing is not None:
@@ -202,9 +206,8 @@ class AgentBehavior:
             failed = self._failed(work, kind, message, retryable=retryable, checked=examination.verdict())
             return failed, not (asking or isinstance(error, CaseworkError))
 
-    async def _answer(self, known: Skill, work: Work, examination: Examination) -> Outcome:
+    async def _answer(self, known: Skill, inputs: Struct, work: Work, examination: Examination) -> Outcome:
         task = work.task
-        inputs = decode_declared(task.inputs, known.inputs, f"skill {task.task}")
         given = await known.function(inputs, work)
         answer = cast("Answer[object]", given) if isinstance(given, Answer) else Answer(given)
         if not 0.0 <= answer.confidence <= 1.0:
@@ -221,6 +224,10 @@ class AgentBehavior:
             attempt=work.attempt,
             checked=examination.verdict(),
         )
+
+    def _unseen(self, work: Work, kind: FailureKind, message: str) -> Failed:
+        """Fail a task before the agent is shown anything of it."""
+        return replace(self._failed(work, kind, message), unseen=True)
 
     def _failed(
         self,

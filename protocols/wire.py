@@ -186,6 +186,8 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed", omit_defaults=True
     """Those success criteria that were asked; the last is the one that was missed, if that is why it failed."""
     queued: int = 0
     worked: int = 0
+    unseen: bool = False
+    """It was refused before the agent was shown its inputs."""
 
 
 Outcome = Completed | Failed

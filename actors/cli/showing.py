@@ -1,4 +1,5 @@
-"""The sub-command `show`: one case's story, and where its time went, from its log alone; then what it has not read.
+"""The sub-command `show`: one case's story, where its time went, who saw what of it, from its log alone; and what
+it has not read.
 
 It does not know whether the case is at work.
 """
@@ -8,17 +9,20 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from casework.actors.cli.exits import Exit
+from casework.actors.cli.exits import Exit, Quit
 from casework.actors.cli.options import STORE, TENANT, JsonOption, StoreOption, TenantOption
 from casework.actors.cli.output import moment, say, say_columns, say_json
 from casework.actors.cli.reading import case_json, find_case, read_store, standing_of
 from casework.actors.cli.unread import Unread, unread
+from casework.actors.seen import Seen
+from casework.actors.seen import seen as who_saw
 from casework.actors.timeline import timeline
 from casework.actors.timing import CaseTimes, Gap, StepTimes, timing
 from casework.runtime.seams import MICROS
 from casework.runtime.store.base import CaseKey, CaseRow, Record, StoreReader
 
 Times = Annotated[bool, Parameter(name="--times", negative="", help="Where its time went, and the critical path.")]
+Sight = Annotated[bool, Parameter(name="--seen", negative="", help="Who saw which fields; never their contents.")]
 
 #: Parts of a step's time in the order in which they are shown.
 _SHOWN: Final = ("queue", "working", "tools", "people", "waiting")
@@ -30,6 +34,7 @@ def show(
     store: StoreOption = STORE,
     tenant: TenantOption = TENANT,
     times: Times = False,
+    seen: Sight = False,
     json_: JsonOption = False,
 ) -> int:
     """Tell the story of one case, from its log alone.
@@ -45,7 +50,11 @@ def show(
         return row, await reader.records(row.key), await unread(reader, row.key)
 
     row, records, messages = read_store(store, read)
-    if times:
+    if times and seen:
+        raise Quit(Exit.USAGE, "say either --times or --seen")
+    if seen:
+        _show_seen(row, who_saw(records), json_=json_)
+    elif times:
         _show_times(row, timing(records), json_=json_)
     else:
         _show_story(row, records, messages, json_=json_)
@@ -80,6 +89,15 @@ def _show_times(row: CaseRow, times: CaseTimes, *, json_: bool) -> None:
     say_columns([head, *((_named(each), *_parts(each)) for each in times.steps)])
     say("", f"{_seconds(times.micros)} s in all, {_seconds(_on_path(times))} s of it in steps of the critical path:")
     say_columns([_link(each) for each in times.chain] or [("  no step",)])
+
+
+def _show_seen(row: CaseRow, told: Sequence[Seen], *, json_: bool) -> None:
+    if json_:
+        say_json({**case_json(row), "seen": told})
+        return
+    _say_title(row)
+    if told:
+        say_columns([(each.who, each.step, each.what, ", ".join(each.fields) or "(the whole)") for each in told])
 
 
 def _say_title(row: CaseRow) -> None:

@@ -34,7 +34,7 @@ FLOORS = {
         "errors", "failures", "declared", "budgets", "policy", "permissions", "breaker", "repeats", "rates", "fairness",
         "bulkhead", "tools", "intake", "gate", "admission", "calling", "desk", "retry", "undoing", "review", "criteria",
         "agent", "staff", "supervisor", "fallbacks", "conflicts", "patterns", "checks", "crew", "costs", "timeline",
-        "timing", "trace", "simulation",
+        "timing", "seen", "trace", "simulation",
         "gateway", "console", "cli",
     ),
     "casework.actors.patterns": (

@@ -89,6 +89,7 @@ SAMPLES: Final[tuple[Struct, ...]] = (
         checked=(wire.Checked(name="posted", met=False, read=(READ,)),),
         queued=150,
         worked=70_000,
+        unseen=True,
     ),
     wire.CallAsked(task_id="t-1", attempt=1, tool="read_receipt", arguments=BOOKING, criterion="posted"),
     wire.CallAnswered(

@@ -29,3 +29,13 @@ def test_show_tells_where_the_time_of_a_case_went(desk: Desk) -> None:
     assert lines[2].startswith("read ")
     assert "of the critical path:" in lines[4]
     assert "park (not over)" in desk("show", "late", "--times").stdout
+
+
+def test_show_tells_who_saw_which_fields(desk: Desk) -> None:
+    desk.put(fine="ok")
+    desk.run()
+    said = json.loads(desk("show", "fine", "--seen", "--json").stdout)["seen"]
+    assert said == [{"who": "agent reader/1", "step": "read", "what": "inputs of read", "fields": ["name", "text"]}]
+    assert "agent reader/1  read  inputs of read  name, text" in desk("show", "fine", "--seen").stdout
+    both = desk("show", "fine", "--seen", "--times")
+    assert (both.returncode, both.stderr) == (2, "casework: error: say either --times or --seen\n")
