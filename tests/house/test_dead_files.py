@@ -11,6 +11,8 @@ DOORS = {
     "casework.actors.cli": "the command, by its entry point",
     "casework.actors.testing.plugin": "pytest, by its entry point, under the name that it is installed with",
     "examples.bookkeeping.crew": "the command's CREW argument",
+    "examples.refunds.crew": "the command's CREW argument",
+    "examples.research.crew": "the command's CREW argument",
     "examples.bookkeeping.generate": "a person: makes the sample anew",
     "examples.bookkeeping.expected": "a person: works out the expected figures by another way",
 }
