@@ -79,11 +79,14 @@ class CaseStore:
         house.world.point("reserve.before")
         while True:
             drawn: Drawn | Overdrawn | DrawRefused = await self._done(lambda: house.store.draw(draw))
-            if not isinstance(drawn, Overdrawn) or await self._account(drawn.account) is not None:
+            found = await self._account(drawn.account) if isinstance(drawn, Overdrawn) else None
+            # One that another draw has opened meanwhile has more than this one found in it.
+            if not isinstance(drawn, Overdrawn) or (found is not None and found.left_micros < micros):
                 house.world.point("reserve.after")
                 return drawn
-            for name in accounts:
-                await self._done(partial(self._open_account, name, draw.at))
+            if found is None:
+                for name in accounts:
+                    await self._done(partial(self._open_account, name, draw.at))
 
     async def left(self, account: str) -> int:
         """Give what is left of an account, in millionths."""
