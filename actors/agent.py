@@ -190,8 +190,8 @@ class AgentBehavior:
                 return self._unseen(work, FailureKind.REFUSED, f"the crew has no criterion {criterion.name!r}"), False
         try:
             inputs = decode_declared(task.inputs, known.inputs, f"skill {task.task}")
-        except (UndeclaredFields, ProtocolError) as error:
-            return self._unseen(work, FailureKind.INVALID, describe(error)), False
+        except (UndeclaredFields, ProtocolError) as refused:
+            return self._unseen(work, FailureKind.INVALID, describe(refused)), False
         examination = Examination(self.equipment.criteria, task, work.attempt, work.case)
         try:
             return await self._answer(known, inputs, work, examination), False

@@ -86,12 +86,13 @@ class Examination:
         """
         for criterion in self.task.success_criteria:
             name = self.asking = criterion.name
-            predicate, self._check, met = self.criteria[name], None, False
+            predicate, self._check = self.criteria[name], None
+            met: object = False
             if rereads(predicate):
                 self._check = Check(inputs, self.task, self.attempt, name, self.case)
                 met = await cast("Awaitable[bool]", predicate(value, self._check))
             else:
-                met = cast("bool", predicate(value))
+                met = predicate(value)
             if met is not True and met is not False:
                 why = f"it gave {type(met).__name__} instead of True or False"
                 raise WorkFailed(why, kind=FailureKind.ERROR)

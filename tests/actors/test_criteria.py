@@ -68,7 +68,7 @@ def crew_of(ledger: LEDGER, criteria: dict[str, Criterion], *, lying: bool = Fal
                 on_stop=OnStop.FAIL,
             )
         except TaskFailed as error:
-            return f"{error.kind}: {error.why}"
+            return str(error.kind)
         return "done"
 
     may = Limits(tools=("post", "read_ledger"), tier_max=RiskTier.IRREVERSIBLE)
@@ -146,7 +146,11 @@ async def test_criteria_are_asked_in_order_up_to_the_first_that_is_missed() -> N
 
         return criterion
 
-    criteria = {"a": noting("a", met=True), "b": noting("b", met=False), "c": noting("c", met=True)}
+    criteria: dict[str, Criterion] = {
+        "a": noting("a", met=True),
+        "b": noting("b", met=False),
+        "c": noting("c", met=True),
+    }
     outcome = ended(await log_of(crew_of({}, criteria)))
     assert asked == ["a", "b"]
     assert [(each.name, each.met) for each in outcome.checked] == [("a", True), ("b", False)]

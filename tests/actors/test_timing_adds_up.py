@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from casework.actors.timing import timing
-from casework.protocols.codec import plain
+from casework.protocols.codec import unpack
 from casework.protocols.records import Cancel, Done, Entry, Won
 from casework.runtime.flow.case import Case
 from casework.runtime.flow.engine import Engine
@@ -125,9 +125,9 @@ def run(plan: Leaf | Group, gap: int = 0) -> list[Record]:
 def leaf_of(operation: object) -> Leaf:
     match operation:
         case Delegate(inputs=inputs):
-            return Leaf(*plain(inputs))
+            return unpack(inputs, Leaf)
         case CallTool(arguments=arguments):
-            return Leaf(*plain(arguments)["plan"])
+            return unpack(arguments, dict[str, Leaf])["plan"]
         case Park(key=key):
             return Leaf("park", int(key), 0, 0)
         case Sleep(seconds=seconds):
