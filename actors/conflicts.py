@@ -31,8 +31,8 @@ class Said:
     source: str
     value: object
     confidence: float
-    task: str = ""
-    """Id of the task that the value came from, by which the log has it; empty if it came from none."""
+    step: str = ""
+    """Step of the task that the value came from, by which the log has it; empty if it came from none."""
     weight: int = 1
 
 
@@ -187,7 +187,7 @@ def rule_flaws(who: str, type_: object, rules: Mapping[str, ConflictRule]) -> li
 def _of_field(said: Sequence[Said], name: str) -> list[Said]:
     values = [(each, getattr(each.value, name)) for each in said]
     return [
-        Said(each.source, value, each.confidence, each.task, each.weight)
+        Said(each.source, value, each.confidence, each.step, each.weight)
         for each, value in values
         if value is not UNSET
     ]

@@ -153,6 +153,6 @@ class Resolve:
             raise PatternFailed(merging.name, FailureKind.UNAVAILABLE, "no branch gave anything to merge")
         if len(results) == 1:
             return next(iter(results.values()))
-        said = tuple(Said(name, each.value, each.confidence, each.task) for name, each in results.items())
+        said = tuple(Said(name, each.value, each.confidence, each.step) for name, each in results.items())
         sources = Sources(merging.name, merging.given, said, merging.evidence)
         return await resolved(case, sources, self.rules, self.otherwise, terms)

@@ -52,7 +52,7 @@ class Pipeline:
             result = await step(case, result.value, share)
             confidence = min(confidence, result.confidence)
             evidence = gathered((evidence, result.evidence))
-        return Result(result.value, confidence, evidence, result.agent, result.task)
+        return Result(result.value, confidence, evidence, result.agent, result.step)
 
     def _flaws(self) -> Iterator[str]:
         if not self.steps:

@@ -1,7 +1,7 @@
 """Resolving: what several sources have said becomes one value, each conflict by its rule, and everything is recorded.
 
-A decision names the sources that were offered and the one that was taken, and in `why` the tasks of those that were
-not: by their ids the log has what they said. What came from no task is noted, so no losing value is ever lost.
+A decision names the sources that were offered and the one that was taken, and in `why` the steps of those that were
+not: at those the log has what they said. What came from no task is noted, so no losing value is ever lost.
 All that a person has to decide is one question. It does not know who the sources are, nor how a vote is counted.
 """
 
@@ -106,7 +106,7 @@ async def record(case: Case, what: str, found: Sequence[Position], pick: Pick) -
     """Tell the log what was chosen, and where to find what was not."""
     options = list(dict.fromkeys((*(each.label for each in found), pick.by)))
     lost = [said for each in found if each.label != pick.by for said in each.said]
-    names = ", ".join(f"{each.source} ({each.confidence:.2f}{_of_task(each)})" for each in lost)
+    names = ", ".join(f"{each.source} ({each.confidence:.2f}{_at_step(each)})" for each in lost)
     heard = [(each.source, each.value, each.confidence) for position in found for each in position.said]
     await case.decide(
         what,
@@ -118,7 +118,7 @@ async def record(case: Case, what: str, found: Sequence[Position], pick: Pick) -
         inputs=heard,
     )
     for each in lost:
-        if not each.task:
+        if not each.step:
             await case.note(f"{what}: not taken from {each.source}", data=each.value)
 
 
@@ -202,8 +202,8 @@ def _agreeing(said: Said, picks: Mapping[str, Pick]) -> int:
     return sum(alike(getattr(said.value, field), pick.value) for field, pick in picks.items())
 
 
-def _of_task(said: Said) -> str:
-    return f", task {said.task}" if said.task else ""
+def _at_step(said: Said) -> str:
+    return f", {said.step}" if said.step else ""
 
 
 def _shown(field: str, found: Sequence[Position], why: str) -> str:

@@ -88,7 +88,7 @@ class Vote:
             kind, why = absent[0]
             raise PatternFailed(self.name, kind, f"nobody voted: {why}")
         said = [
-            Said(voter.pattern.name, result.value, result.confidence, result.task, voter.weight)
+            Said(voter.pattern.name, result.value, result.confidence, result.step, voter.weight)
             for voter, result in votes
         ]
         evidence = gathered([result.evidence for _, result in votes])

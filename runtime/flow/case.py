@@ -61,8 +61,8 @@ class Result(Generic[T]):
     confidence: float
     evidence: tuple[Evidence, ...]
     agent: str
-    task: str = ""
-    """Id of the task whose outcome this is, by which the log has it; empty for what is made of several."""
+    step: str = ""
+    """Step of the task whose outcome this is, by which the log has it; empty for what is made of several."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -136,9 +136,9 @@ class Case:
             on_stop=on_stop,
             deadline=deadline,
         )
-        outcome = await self._accounts.delegate(operation)
+        step, outcome = await self._accounts.delegate(operation)
         value = unpack(outcome.value, returns)
-        return Result(value, outcome.confidence, outcome.evidence, outcome.agent, outcome.task_id)
+        return Result(value, outcome.confidence, outcome.evidence, outcome.agent, step)
 
     async def call(self, tool: str, arguments: Mapping[str, object] | msgspec.Struct, *, returns: type[T]) -> T:
         """Call a tool as the flow itself, through the gate.

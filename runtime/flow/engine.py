@@ -119,7 +119,7 @@ class Engine:
         The caller has checked that the step waits and that the record fits (`fits`).
         """
         pending = self.pending.pop(step_id)
-        value, error = answer(pending.operation, entry)
+        value, error = answer(pending.operation, entry, step_id)
         self._ready.append((pending.branch, value, error))
         self._run()
 

@@ -228,12 +228,14 @@ def name_of(operation: Waiting | Instant) -> str:
             return _NAMES[type(operation)]
 
 
-def answer(operation: Waiting, entry: Entry) -> tuple[object, Exception | None]:
-    """Turn the record that ends a step into what the coroutine gets: a value or an error."""
+def answer(operation: Waiting, entry: Entry, step_id: str) -> tuple[object, Exception | None]:
+    """Turn the record that ends a step into what the coroutine gets: a value or an error; of a task with its step."""
     assert isinstance(entry, ENDS[type(operation)]), "the caller has checked that the record fits"
     if isinstance(entry, Call) and entry.failure is None:
         return entry.value, None
     match entry:
+        case Completed():
+            return (step_id, entry), None
         case Failed(kind=kind, message=message):
             assert isinstance(operation, Delegate), "only a task fails so"
             return None, TaskFailed(operation.name, kind, message)

@@ -78,10 +78,10 @@ class Accounts:
             self.touched -= error.kind in FINAL
             raise
 
-    async def delegate(self, operation: Delegate) -> Completed:
-        """Give out a task and wait for its outcome."""
+    async def delegate(self, operation: Delegate) -> tuple[str, Completed]:
+        """Give out a task and wait for its outcome; gives its step as well."""
         self.touched += operation.tier is not RiskTier.READ_ONLY
-        return cast("Completed", await perform(operation))
+        return cast("tuple[str, Completed]", await perform(operation))
 
 
 @final

@@ -49,7 +49,7 @@ def error_of(bench: CaseBench) -> str:
 
 async def test_the_values_come_in_the_order_of_the_branches_and_are_as_sure_as_the_least_sure() -> None:
     result = await kept(fan_out(A, B), {"a": says(RECEIPT, 0.5, seconds=1), "b": says(OTHER, 0.9)})
-    assert (result.value, result.confidence, result.task) == ([RECEIPT, OTHER], 0.5, "")
+    assert (result.value, result.confidence, result.step) == ([RECEIPT, OTHER], 0.5, "")
 
 
 async def test_namesakes_are_both_in_the_result_where_nobody_has_looked_at_the_flaws() -> None:

@@ -20,7 +20,7 @@ from casework.actors.patterns import (
     Terms,
 )
 from casework.actors.testing import CaseBench, CaseLog, Ending, FakePerson
-from casework.protocols.codec import unpack
+from casework.protocols.codec import decode_entry, unpack
 from casework.protocols.records import CaseResult, Review
 from casework.protocols.wire import Completed
 from casework.runtime import Case
@@ -52,9 +52,10 @@ def finds(value: object) -> Skill:
 CHECK = Checked(task("check", takes=Dispute, gives=object))
 
 
-def outcome(log: CaseLog, task_id: str) -> Completed:
-    """Find what a task gave, by its id."""
-    return next(each for each in log.entries if isinstance(each, Completed) and each.task_id == task_id)
+def outcome(log: CaseLog, step: str) -> Completed:
+    """Find what a task gave, by its step."""
+    found = [decode_entry(record.frame) for record in log.records if record.step_id == step]
+    return next(each for each in found if isinstance(each, Completed))
 
 
 async def test_the_surer_source_wins_the_field_on_which_they_differ_and_the_whole_is_as_sure_as_that() -> None:
@@ -70,9 +71,8 @@ async def test_the_decision_says_who_lost_and_why_and_leads_to_what_was_lost() -
             assert not decisions(bench.log("c"), "facts.date"), "they agree on it"
             assert (decision.options, decision.chosen) == (("clerk", "scan"), "clerk")
             assert (decision.rule, decision.confidence) == ("conflict.higher_confidence", 0.9)
-            assert decision.why.startswith("0.90 against 0.60; not taken: scan (0.60, task ")
-            lost = decision.why.rpartition("task ")[2].rstrip(")")
-            assert unpack(outcome(bench.log("c"), lost).value, Receipt) == SCAN
+            assert decision.why == "0.90 against 0.60; not taken: scan (0.60, gather/1/scan)"
+            assert unpack(outcome(bench.log("c"), "gather/1/scan").value, Receipt) == SCAN
             assert decision.inputs_hash
 
 
@@ -172,7 +172,7 @@ async def test_a_single_branch_that_is_left_is_taken_as_it_is() -> None:
     steps = FanOut("facts", (task("clerk"), task("scan")), Resolve(), at_least=1)
     result = await kept(steps, {**SKILLS, "scan": fails()})
     assert (result.value, result.confidence, result.agent) == (CLERK, 0.9, "clerk/1")
-    assert result.task
+    assert result.step == "gather/0/clerk"
 
 
 async def test_nothing_cannot_be_resolved() -> None:

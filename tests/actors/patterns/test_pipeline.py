@@ -32,7 +32,7 @@ STEPS = Pipeline("steps", (task("a"), TURN, task("b")))
 async def test_each_step_is_given_what_the_one_before_it_gave_and_the_least_sure_says_how_sure_it_is() -> None:
     result = await kept(STEPS, {"a": says(RECEIPT, 0.4), "b": says(Receipt("x", 3), 0.9)})
     assert (result.value, result.confidence, result.agent) == (Receipt("x", 3), 0.4, "b/1")
-    assert result.task
+    assert result.step == "b"
 
 
 class Proving:
