@@ -53,6 +53,7 @@ _COMMANDS: Final = (
         "casework.actors.cli.exporting:retain",
         "Drop for good what long closed cases contained; their hashes stay and still verify.",
     ),
+    ("graph", "casework.actors.cli.graphing:graph", "Draw a crew's flows from what they declare, as SVG."),
     ("serve", "casework.actors.cli.serving:serve", "Run a crew as a service, with metrics and health over HTTP."),
     ("cost", "casework.actors.cli.spending:cost", "Say what calls cost and who caused it, from the logs alone."),
     (

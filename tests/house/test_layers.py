@@ -33,7 +33,8 @@ FLOORS = {
     "casework.actors": (
         "errors", "failures", "declared", "budgets", "policy", "permissions", "breaker", "repeats", "rates", "fairness",
         "bulkhead", "tools", "intake", "gate", "admission", "calling", "desk", "retry", "undoing", "review", "criteria",
-        "agent", "staff", "supervisor", "fallbacks", "conflicts", "patterns", "checks", "crew", "costs", "timeline",
+        "agent", "staff", "supervisor", "fallbacks", "conflicts", "patterns",
+        "checks", "crew", "drawing", "costs", "timeline",
         "timing", "seen", "trace", "simulation",
         "gateway", "console", "cli",
     ),
@@ -41,6 +42,9 @@ FLOORS = {
         "errors", "terms", "base", "walk", "description", "flows", "shape", "pipeline", "sidebyside",
         "resolving", "merging", "fanout", "ballot", "voting", "alternative", "fitting", "router", "bounds",
         "manager", "approval", "evidence", "verified", "topic", "subscription",
+    ),
+    "casework.actors.drawing": (
+        "words", "sketch", "outlines", "svg", "kinds", "facts", "diagrams", "crews",
     ),
     "casework.actors.simulation": (
         "effects", "report", "finished", "scenario", "builtin", "wired", "people", "run", "points", "sources",

@@ -1,0 +1,1 @@
+"""Pictures of crews: see `casework.actors.drawing.crews`."""
