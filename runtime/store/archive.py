@@ -2,8 +2,9 @@
 
 A *transfer* is all that a store knows of one case, read in one transaction; taken in by another store, it is the same
 case with the same hashes. Retention drops the frames of closed cases for good and keeps the hash of each, so their
-chains verify as before. Each call is one transaction with a typed result, as in `base`. A store need not have these
-calls; who wants them asks for `ArchiveReader` or `Archive`.
+chains verify as before; trimming does so with earlier chapters of cases that go on. Each call is one transaction with a
+typed result, as in `base`. A store need not have these calls; who wants them asks for `ArchiveReader`, `Archive` or
+`ChapterArchive`.
 It does not know what a record means, nor how a case looks outside a store.
 """
 
@@ -71,8 +72,23 @@ class NotClosed(Struct, frozen=True):
     keys: tuple[CaseKey, ...]
 
 
+class Cut(Struct, frozen=True):
+    """Which frames of a case go: those of earlier chapters, which no replay reads."""
+
+    key: CaseKey
+    below: int
+    """Of records with a sequence number below this; the first one, which says what the case is, keeps its frame."""
+
+
+class StillRead(Struct, frozen=True):
+    """These cases are absent, or their replay begins before the place where they were to be cut; nothing changed."""
+
+    keys: tuple[CaseKey, ...]
+
+
 BringInResult = BroughtIn | CaseExists | Unavailable | Unknown
 RetainResult = Retained | NotClosed | CaseExists | Unavailable | Unknown
+TrimResult = Retained | StillRead | CaseExists | Unavailable | Unknown
 
 
 @runtime_checkable
@@ -106,6 +122,27 @@ class Archive(ArchiveReader, Protocol):
         ...
 
 
+@runtime_checkable
+class ChapterArchive(Archive, Protocol):
+    """What the owner of the store may do, where it can drop chapters of cases that go on."""
+
+    async def trim(self, cuts: Sequence[Cut], account: Transfer) -> TrimResult:
+        """Drop the frames of earlier chapters, and bring in the `account` of it, in one transaction.
+
+        As by `retain`, `frame_hash` takes the place of a frame. Everything else of the cases stays, and they go on,
+        at work or not: an append of the moment is neither refused nor changed. A case that is absent, or whose
+        replay begins before `below`, or an account that is there already, refuses everything.
+        """
+        ...
+
+    async def shrink(self) -> None:
+        """Give back the space of what was dropped, where the store does that itself; raises StoreUnavailable.
+
+        If cancelled, it goes on to its end.
+        """
+        ...
+
+
 def assert_transfer(transfer: Transfer) -> None:
     """Assert that a transfer is what its maker promised: one case, whole, with its chain."""
     row = transfer.row
@@ -114,6 +151,11 @@ def assert_transfer(transfer: Transfer) -> None:
     assert broken_at(row, transfer.records) is None, "the chain of a transfer verifies"
     assert all(review.key == row.key for review in transfer.reviews), "reviews of a transfer are its case's"
     assert row.status is not CaseStatus.CLOSED or not row.waits, "a closed case waits for nothing"
+
+
+def trimmed(record: Record, below: int) -> Record:
+    """Give a record as it is after a cut."""
+    return without_frame(record) if 0 < record.seq < below else record
 
 
 def without_frame(record: Record) -> Record:

@@ -13,12 +13,16 @@ import msgspec
 from casework.runtime.store.archive import (
     BringInResult,
     BroughtIn,
+    Cut,
     InboxEntry,
     NotClosed,
     Retained,
     RetainResult,
+    StillRead,
     Transfer,
+    TrimResult,
     assert_transfer,
+    trimmed,
     without_frame,
 )
 from casework.runtime.store.base import CaseExists, CaseKey, CaseRow, CaseStatus, InboxItem, Record, ReviewRow
@@ -95,6 +99,28 @@ class MemoryArchive:
             del self._reviews[review.id]
         self._insert(account)
         return Retained(frames)
+
+    async def trim(self, cuts: Sequence[Cut], account: Transfer) -> TrimResult:
+        """Drop the frames of earlier chapters, and bring in the account of it."""
+        assert_transfer(account)
+        await anyio.lowlevel.checkpoint()
+        chapters = {cut.key: self._cases[cut.key].row.chapter for cut in cuts if cut.key in self._cases}
+        refused = tuple(cut.key for cut in cuts if cut.below > chapters.get(cut.key, -1))
+        there = self._cases.get(account.row.key)
+        if refused or there is not None:
+            return StillRead(refused) if refused or there is None else CaseExists(there.row)
+        frames = 0
+        for cut in cuts:
+            case = self._cases[cut.key]
+            kept = [trimmed(record, cut.below) for record in case.records]
+            frames += sum(before is not after for before, after in zip(case.records, kept, strict=True))
+            case.records = kept
+        self._insert(account)
+        return Retained(frames)
+
+    async def shrink(self) -> None:
+        """Do nothing: what was dropped is gone."""
+        await anyio.lowlevel.checkpoint()
 
     def _insert(self, transfer: Transfer) -> None:
         row = msgspec.structs.replace(transfer.row, node="", claims=0)

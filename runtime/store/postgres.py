@@ -14,7 +14,7 @@ from casework.runtime.errors import StoreError, StoreUnavailable
 from casework.runtime.seams import World
 from casework.runtime.store import ledger_rules, postgres_queries, rules, taking
 from casework.runtime.store.accounts import Account, Draw, LedgerEntry
-from casework.runtime.store.archive import BringInResult, RetainResult, Transfer, assert_transfer
+from casework.runtime.store.archive import BringInResult, Cut, RetainResult, Transfer, TrimResult, assert_transfer
 from casework.runtime.store.base import (
     Append,
     AppendResult,
@@ -46,6 +46,7 @@ from casework.runtime.store.postgres_calls import (
     Renewal,
     Retain,
     Setting,
+    Trim,
 )
 from casework.runtime.store.postgres_ear import PostgresEar
 from casework.runtime.store.postgres_link import Link
@@ -313,6 +314,16 @@ class PostgresStore:
         answer = await self._ask(Retain(tuple(dict.fromkeys(keys)), account))
         assert isinstance(answer, RetainResult), "each call has its own kinds of answers"
         return answer
+
+    async def trim(self, cuts: Sequence[Cut], account: Transfer) -> TrimResult:
+        """Drop the frames of earlier chapters, and bring in the account. If cancelled, it may be done or not."""
+        assert_transfer(account)
+        answer = await self._ask(Trim(tuple(cuts), account))
+        assert isinstance(answer, TrimResult), "each call has its own kinds of answers"
+        return answer
+
+    async def shrink(self) -> None:
+        """Do nothing: the server's autovacuum sees to it, and what it frees is used again before the table grows."""
 
     async def _ask(self, asked: Asked) -> object:
         answer = await self._writer.ask(asked)

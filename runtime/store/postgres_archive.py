@@ -13,14 +13,17 @@ from casework.runtime.store import postgres_queries as queries
 from casework.runtime.store.archive import (
     BringInResult,
     BroughtIn,
+    Cut,
     InboxEntry,
     NotClosed,
     Retained,
     RetainResult,
+    StillRead,
     Transfer,
+    TrimResult,
 )
 from casework.runtime.store.base import CaseExists, CaseKey, CaseStatus
-from casework.runtime.store.postgres_calls import Asked, BringIn, Retain
+from casework.runtime.store.postgres_calls import Asked, BringIn, Retain, Trim
 from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_standing import Standing
 from casework.runtime.store.postgres_wave import columns
@@ -70,6 +73,15 @@ _DROP: Final = """
     )
     SELECT count(*) FROM dropped
 """
+_CHAPTERS: Final = 'SELECT no, chapter FROM "case" WHERE no = ANY($1::bigint[])'
+_TRIM: Final = """
+    WITH dropped AS (
+        UPDATE record r SET frame = '', frame_hash = sha256(frame)
+        FROM unnest($1::bigint[], $2::bigint[]) AS cut (no, below)
+        WHERE r.case_no = cut.no AND r.seq > 0 AND r.seq < cut.below AND r.frame <> '' RETURNING 1
+    )
+    SELECT count(*) FROM dropped
+"""
 
 
 async def transfer(link: Link, key: CaseKey) -> Transfer | None:
@@ -100,6 +112,8 @@ async def carry_out(
                 brought = transfers
             case Retain(keys=keys, account=account):
                 values[place] = await _retain(link, keys, account, known)
+            case Trim(cuts=cuts, account=account):
+                values[place] = await _trim(link, cuts, account, known)
             case _:
                 pass
         if isinstance(values.get(place), BroughtIn):
@@ -133,6 +147,18 @@ async def _retain(
     if not isinstance(answer, BroughtIn):
         return answer
     return Retained(int(await link.fetchval(_DROP, [known[key].number for key in keys])))
+
+
+async def _trim(link: Link, cuts: Sequence[Cut], account: Transfer, known: Mapping[CaseKey, Standing]) -> TrimResult:
+    numbers = [known[cut.key].number for cut in cuts if cut.key in known]
+    chapters = {int(number): int(chapter) for number, chapter in await link.fetch(_CHAPTERS, numbers)}
+    refused = [cut.key for cut in cuts if cut.key not in known or cut.below > chapters[known[cut.key].number]]
+    if refused:
+        return StillRead(tuple(refused))
+    answer = await _bring_in(link, [account])
+    if not isinstance(answer, BroughtIn):
+        return answer
+    return Retained(int(await link.fetchval(_TRIM, numbers, [cut.below for cut in cuts])))
 
 
 async def _insert(link: Link, transfer: Transfer) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from casework.runtime.store.accounts import Draw
-from casework.runtime.store.archive import Transfer
+from casework.runtime.store.archive import Cut, Transfer
 from casework.runtime.store.base import Append, CaseKey, Opening
 
 
@@ -90,6 +90,14 @@ class Retain:
 
 
 @dataclass(slots=True, frozen=True)
+class Trim:
+    """Drop the frames of earlier chapters, and bring in the account of it."""
+
+    cuts: tuple[Cut, ...]
+    account: Transfer
+
+
+@dataclass(slots=True, frozen=True)
 class Limit:
     """Set an account's limit; with `only_new` one that is there keeps its own."""
 
@@ -112,6 +120,7 @@ Asked: TypeAlias = (
     | Artifact
     | BringIn
     | Retain
+    | Trim
     | Limit
     | Draw
 )

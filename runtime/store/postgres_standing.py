@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from casework.runtime.store.base import Append, CaseKey, CaseRow, CaseStatus, Opening
-from casework.runtime.store.postgres_calls import Asked, Decision, Delivery, Reclaim, Retain
+from casework.runtime.store.postgres_calls import Asked, Decision, Delivery, Reclaim, Retain, Trim
 from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_queries import storable
 
@@ -75,6 +75,8 @@ async def lock(link: Link, asked: Sequence[Asked]) -> dict[CaseKey, Standing]:
                 keys[key] = None
             case Retain(keys=retained):
                 keys.update((key, None) for key in retained)
+            case Trim(cuts=cuts):
+                keys.update((cut.key, None) for cut in cuts)
             case _:
                 pass
     if not (wanted or reviews):

@@ -21,7 +21,7 @@ from casework.runtime.store import (
     sqlite_claims,
 )
 from casework.runtime.store.accounts import Account, Draw, LedgerEntry
-from casework.runtime.store.archive import BringInResult, RetainResult, Transfer, assert_transfer
+from casework.runtime.store.archive import BringInResult, Cut, RetainResult, Transfer, TrimResult, assert_transfer
 from casework.runtime.store.base import (
     Append,
     AppendResult,
@@ -297,6 +297,16 @@ class SqliteStore:
         """Drop what closed cases contained, and bring in the account of it; if cancelled, it may be done or not."""
         assert_transfer(account)
         return await self._typed(lambda connection, _: sqlite_archive.retain(connection, keys, account))
+
+    async def trim(self, cuts: Sequence[Cut], account: Transfer) -> TrimResult:
+        """Drop the frames of earlier chapters, and bring in the account; if cancelled, it may be done or not."""
+        assert_transfer(account)
+        return await self._typed(lambda connection, _: sqlite_archive.trim(connection, cuts, account))
+
+    async def shrink(self) -> None:
+        """Write the file anew without what is unused; it takes as much room beside it meanwhile, and others wait."""
+        # Between two transactions, as a read is.
+        await self._writer.read(sqlite_archive.shrink)
 
     async def _read(self, query: Callable[..., T], *args: object) -> T:
         try:

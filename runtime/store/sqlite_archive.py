@@ -12,12 +12,15 @@ from casework.protocols.codec import digest
 from casework.runtime.store import queries
 from casework.runtime.store.archive import (
     BroughtIn,
+    Cut,
     InboxEntry,
     NotClosed,
     Retained,
+    StillRead,
     Transfer,
 )
 from casework.runtime.store.base import CaseExists, CaseKey, CaseStatus
+from casework.runtime.store.rules import INTEGER_MAX
 
 _INSERT_CASE: Final = """
     INSERT INTO "case" (tenant, case_id, epoch, next_seq, node, status, result, flow, version, source_hash, crew,
@@ -37,7 +40,9 @@ _ENTRIES: Final = """
     SELECT id, target, kind, frame, position <= (SELECT seen FROM "case" WHERE no = case_no), consumed
     FROM inbox WHERE case_no = ? ORDER BY position
 """
-_FRAMES: Final = "SELECT seq, frame FROM record WHERE case_no = ? AND typeof(frame) = 'blob'"
+_FRAMES: Final = """
+    SELECT seq, frame FROM record WHERE case_no = ? AND seq >= ? AND seq < ? AND typeof(frame) = 'blob'
+"""
 #: What each closed case loses beside its frames.
 _DROPS: Final = (
     "DELETE FROM review WHERE case_no = ?",
@@ -87,20 +92,40 @@ def retain(
         return CaseExists(there)
     # What is dropped is written over, not only unlinked; the log of changes is cut off with the next checkpoint.
     connection.execute("PRAGMA secure_delete = ON")
-    frames = sum(_drop(connection, key) for key in rows)
+    frames = 0
+    for key in rows:
+        number = queries.case_number(connection, key)
+        frames += _drop(connection, number, 0, INTEGER_MAX)
+        for statement in _DROPS:
+            connection.execute(statement, (number,))
     connection.execute("PRAGMA secure_delete = OFF")
     _insert(connection, account)
     return Retained(frames)
 
 
-def _drop(connection: sqlite3.Connection, key: CaseKey) -> int:
-    number = queries.case_number(connection, key)
-    kept = [
-        (digest(frame).hex(), number, seq) for seq, frame in connection.execute(_FRAMES, (number,)).fetchall() if frame
-    ]
+def trim(connection: sqlite3.Connection, cuts: Sequence[Cut], account: Transfer) -> Retained | StillRead | CaseExists:
+    """Drop the frames of earlier chapters, and bring in the account of it."""
+    rows = [(cut, queries.case(connection, cut.key)) for cut in cuts]
+    refused = tuple(cut.key for cut, row in rows if row is None or cut.below > row.chapter)
+    if refused:
+        return StillRead(refused)
+    there = queries.case(connection, account.row.key)
+    if there is not None:
+        return CaseExists(there)
+    frames = sum(_drop(connection, queries.case_number(connection, cut.key), 1, cut.below) for cut in cuts)
+    _insert(connection, account)
+    return Retained(frames)
+
+
+def shrink(connection: sqlite3.Connection) -> None:
+    """Write the file anew without what is unused in it; all or nothing, and outside of any transaction."""
+    connection.execute("VACUUM")
+
+
+def _drop(connection: sqlite3.Connection, number: int | None, start: int, stop: int) -> int:
+    found = connection.execute(_FRAMES, (number, start, stop)).fetchall()
+    kept = [(digest(frame).hex(), number, seq) for seq, frame in found if frame]
     connection.executemany("UPDATE record SET frame = ? WHERE case_no = ? AND seq = ?", kept)
-    for statement in _DROPS:
-        connection.execute(statement, (number,))
     return len(kept)
 
 

@@ -1,4 +1,4 @@
-"""What a store promises of whole cases and of retention; part of the suite.
+"""What a store promises of whole cases, of retention and of dropped chapters; part of the suite.
 
 A store without these calls leaves the cases out. It does not know which store is tested.
 """
@@ -7,9 +7,19 @@ import msgspec
 import pytest
 
 from casework.protocols.codec import digest
-from casework.runtime.store.archive import Archive, BroughtIn, NotClosed, Retained, Transfer
+from casework.runtime.store.archive import (
+    Archive,
+    BroughtIn,
+    ChapterArchive,
+    Cut,
+    NotClosed,
+    Retained,
+    StillRead,
+    Transfer,
+)
 from casework.runtime.store.base import (
     Append,
+    Appended,
     CaseExists,
     CaseKey,
     CaseOpened,
@@ -46,6 +56,12 @@ from casework.runtime.store.verify import verify
 def archive_of(store: Store) -> Archive:
     if not isinstance(store, Archive):
         pytest.skip("this store keeps no archive")
+    return store
+
+
+def chapters_of(store: Store) -> ChapterArchive:
+    if not isinstance(store, ChapterArchive):
+        pytest.skip("this store drops no chapters")
     return store
 
 
@@ -87,6 +103,14 @@ async def a_closed_case(store: Store, name: str) -> Transfer:
     await store.deliver(row.key.tenant, name, f"late-{name}", arrived(f"late-{name}"))
     await close(store, await there(store, name))
     return await whole(store, name)
+
+
+async def a_case_in_its_second_chapter(store: Store) -> Transfer:
+    """Make a case that its node holds, and whose replay begins with record 3 of five."""
+    row = await claimed(store, "long")
+    records = tuple(note(seq, frame=b"said %d" % seq) for seq in range(1, 5))
+    assert await store.append(Append(row.key, row.epoch, 1, records, chapter=3)) == Appended()
+    return await whole(store, "long")
 
 
 async def account(name: str = "account") -> Transfer:
@@ -224,6 +248,56 @@ class ArchiveConformance:
         result = await archive_of(store).retain([key_of("old")], await account())
         assert result == CaseExists(await there(store, "account"))
         assert await whole(store, "old") == before
+
+    async def test_trimming_drops_the_frames_of_earlier_chapters_of_a_case_that_goes_on(self, store: Store) -> None:
+        before = await a_case_in_its_second_chapter(store)
+        key = key_of("long")
+        assert await chapters_of(store).trim([Cut(key, 3)], await account()) == Retained(2)
+        after = await whole(store, "long")
+        assert [bool(record.frame) for record in after.records] == [True, False, False, True, True]
+        assert [record.frame_hash for record in after.records[1:3]] == [
+            digest(each.frame) for each in before.records[1:3]
+        ]
+        assert msgspec.structs.replace(after, records=()) == msgspec.structs.replace(before, records=())
+        assert await verify(store) == []
+        # Whoever holds it goes on as if nothing had been.
+        row = before.row
+        assert await store.append(Append(key, row.epoch, 5, (note(5),), CaseStatus.PARKED, release=True)) == Appended()
+        await store.deliver(key.tenant, "long", "m", arrived("m"))
+        (claimed,) = (await store.claim(NODE, limit=9, now=NOW)).cases
+        assert [record.seq for record in claimed.records] == [3, 4, 5]
+        assert all(record.frame for record in claimed.records)
+
+    async def test_trimming_again_drops_nothing_more(self, store: Store) -> None:
+        await a_case_in_its_second_chapter(store)
+        archive, cut = chapters_of(store), Cut(key_of("long"), 3)
+        await archive.trim([cut], await account())
+        after = await whole(store, "long")
+        assert await archive.trim([cut], await account("again")) == Retained(0)
+        assert await whole(store, "long") == after
+
+    async def test_what_a_replay_still_reads_is_not_trimmed(self, store: Store) -> None:
+        before = await a_case_in_its_second_chapter(store)
+        cuts = [Cut(key_of("long"), 4), Cut(key_of("absent"), 1)]
+        refused = await chapters_of(store).trim(cuts, await account())
+        assert refused == StillRead((key_of("long"), key_of("absent")))
+        assert await whole(store, "long") == before
+        assert await store.case(key_of("account")) is None
+
+    async def test_an_account_that_is_there_already_refuses_the_trimming(self, store: Store) -> None:
+        before = await a_case_in_its_second_chapter(store)
+        await parked(store, "account")
+        result = await chapters_of(store).trim([Cut(key_of("long"), 3)], await account())
+        assert result == CaseExists(await there(store, "account"))
+        assert await whole(store, "long") == before
+
+    async def test_a_store_that_gave_its_space_back_has_all_that_it_had(self, store: Store) -> None:
+        await a_case_in_its_second_chapter(store)
+        await chapters_of(store).trim([Cut(key_of("long"), 3)], await account())
+        before = await whole(store, "long")
+        await chapters_of(store).shrink()
+        assert await whole(store, "long") == before
+        assert await verify(store) == []
 
     async def test_a_case_whose_frames_were_dropped_can_be_moved(self, store: Store) -> None:
         source = MemoryStore()
