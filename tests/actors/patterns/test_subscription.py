@@ -4,13 +4,13 @@ import anyio
 import pytest
 from msgspec import Struct
 
-from casework.actors.patterns import TOPIC, Cursor, Subscription, Terms, Topic, announce, publish
+from casework.actors.patterns import TOPIC, Code, Cursor, Subscription, Terms, Topic, announce, publish
 from casework.actors.patterns.base import Use
 from casework.actors.patterns.subscription import CHAPTER_EVENTS
-from casework.actors.patterns.topic import TOPIC_KEY, Publish
+from casework.actors.patterns.topic import SEGMENT_EVENTS, TOPIC_KEY, Publish
 from casework.actors.testing import CaseBench
 from casework.protocols.codec import pack
-from casework.protocols.records import Noted
+from casework.protocols.records import Closed, Noted, Sent
 from casework.protocols.wire import RiskTier
 from casework.runtime import Case, Flow
 from casework.runtime.seams import MICROS
@@ -22,6 +22,14 @@ WRITE = Use("ledger.write", Job, Job, RiskTier.REVERSIBLE)
 
 class Other(Struct, frozen=True):
     number: int
+
+
+#: Cases that watch from the beginning, and when all is there.
+LATE = ("early", "late")
+
+
+async def number_of(case: Case, event: Other, terms: Terms) -> int:
+    return event.number
 
 
 def odd(job: Job) -> bool:
@@ -126,6 +134,46 @@ async def test_the_cursor_goes_from_chapter_to_chapter_and_over_the_ends_of_segm
             await bench.crash()
             await tell(bench, Job(count))
             assert bench.calls("ledger.write")[count:] == [Job(count)]
+
+
+async def test_who_waits_for_a_rare_event_waits_over_the_ends_of_segments_and_who_comes_late_passes_over_them() -> None:
+    rare = Subscription("rare", "orders", Other, Code("tell", Other, int, number_of))
+    with anyio.fail_after(20):
+        async with CaseBench(crew(rare, flows=FLOWS), tools=fakes()) as bench:
+            await bench.open("topic", "orders", Topic())
+            await bench.open("rare", "early", Job())
+            await bench.open("shop", "s1", Job(SEGMENT_EVENTS + 1))
+            await tell(bench, Other(7))
+            await bench.open("rare", "late", Job())
+            assert (bench.value("early", int), bench.value("late", int)) == (7, 7)
+            asked = [len([each for each in bench.log(name).entries if isinstance(each, Sent)]) for name in LATE]
+    assert asked == [1, 2]
+
+
+async def test_a_topic_that_is_asked_often_begins_new_chapters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("casework.actors.patterns.topic.CHAPTER_RECORDS", 5)
+    with anyio.fail_after(5):
+        async with bench_of(EVERY) as bench:
+            await bench.open("topic", "orders", Topic())
+            await bench.open("watch", "w1", Watch())
+            await tell(bench, Job(1))
+            first = bench.row("orders").chapter
+            await bench.open("watch", "w2", Watch())
+            await tell(bench, Job(2))
+            assert 0 < first < bench.row("orders").chapter
+            assert sorted(job.number for job in bench.calls("ledger.write") if isinstance(job, Job)) == [1, 1, 2, 2]
+
+
+async def test_a_subscriber_that_the_topic_has_no_room_for_fails_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("casework.actors.patterns.topic.READERS_MAX", 1)
+    with anyio.fail_after(5):
+        async with bench_of(EVERY) as bench:
+            await bench.open("topic", "orders", Topic())
+            await bench.open("watch", "w1", Watch())
+            await bench.open("all", "c1", Job())
+            closed = bench.log("c1").entries[-1]
+    assert isinstance(closed, Closed)
+    assert "1 subscribers wait for topic orders already" in closed.error
 
 
 async def test_an_event_that_is_not_what_it_says_is_told_and_passed_over() -> None:

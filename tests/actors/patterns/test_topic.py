@@ -103,6 +103,15 @@ def test_an_answer_has_so_many_events_and_says_where_to_ask_next() -> None:
     assert (answer.key, answer.value.position) == (batch_key("t", "a", 1), BATCH_EVENTS + 1)
 
 
+def test_who_asks_for_what_comes_later_is_not_given_what_comes_before() -> None:
+    topic, _ = heard(Topic(), "t", read("a", 1))
+    topic, answers = heard(topic, "t", Publish(kind="a", value=pack(1)))
+    assert (answers, len(topic.readers)) == ((), 1)
+    topic, (answer,) = heard(topic, "t", Publish(kind="a", value=pack(2)))
+    assert isinstance(answer.value, Batch)
+    assert ([event.position for event in answer.value.events], topic.readers) == ([1], ())
+
+
 def test_more_readers_than_a_topic_has_room_for_are_told_so() -> None:
     topic = Topic(readers=tuple(read("a", 0, f"c{number}") for number in range(READERS_MAX)))
     after, (answer,) = heard(topic, "t", read("a", 0))
