@@ -4,13 +4,14 @@ import pytest
 
 from casework.actors import Crew
 from casework.actors.simulation import run_seed
+from examples.refunds.crew import crew as refunds
 from examples.research.crew import crew as research
 
 #: Seeds of the suite for each.
 SEEDS = 8
 
 
-@pytest.mark.parametrize("crew", [research], ids=lambda crew: crew.name)
+@pytest.mark.parametrize("crew", [refunds, research], ids=lambda crew: crew.name)
 def test_nothing_is_broken_in_an_example_whatever_goes_wrong(crew: Crew) -> None:
     for seed in range(SEEDS):
         report = run_seed(crew, seed)

@@ -1,0 +1,1 @@
+"""Refund requests of a small web shop, resolved inside its policy."""
