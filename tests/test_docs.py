@@ -58,6 +58,14 @@ def test_the_page_on_sagas_shows_tests_that_pass_as_users_have_them(tmp_path: Pa
     assert "4 passed" in run.stdout, "each of the two on asyncio and on trio"
 
 
+def test_each_pattern_of_the_page_on_patterns_does_what_it_says(tmp_path: Path) -> None:
+    shop, *examples = programs("patterns.md")
+    (tmp_path / "shop.py").write_text(shop, encoding="utf-8")
+    assert len(examples) >= 5
+    for example in examples:
+        assert said(example, tmp_path) == re.findall(r"^ *print\(.*\)  # (.*)$", example, flags=re.MULTILINE)
+
+
 def simulated(program: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     (folder / "shop.py").write_text(program, encoding="utf-8")
     command = [*COMMAND, "simulate", "shop:crew", *arguments]
