@@ -230,11 +230,11 @@ def missing_terms(task: Task) -> tuple[str, ...]:
         ("success_criteria", bool(task.success_criteria) and _named([each.name for each in task.success_criteria])),
         ("inputs", bool(bytes(task.inputs))),
         ("tools_allowed", not task.tools_allowed or _named(task.tools_allowed)),
-        ("risk_tier", isinstance(task.risk_tier, RiskTier)),
+        ("risk_tier", _is(task.risk_tier, RiskTier)),
         ("deadline", _whole(task.deadline, 1, DEADLINE_MAX)),
         ("attempts", _whole(task.attempts, 1, ATTEMPTS_MAX)),
         ("budget", _whole(task.budget.calls, 0, BUDGET_MAX) and _whole(task.budget.micros, 0, BUDGET_MAX)),
-        ("on_stop", isinstance(task.on_stop, OnStop)),
+        ("on_stop", _is(task.on_stop, OnStop)),
         ("sender", bool(task.sender)),
         ("purpose", bool(task.purpose)),
     )
@@ -243,6 +243,10 @@ def missing_terms(task: Task) -> tuple[str, ...]:
 
 def _named(names: Sequence[object]) -> bool:
     return all(isinstance(name, str) and name for name in names)
+
+
+def _is(value: object, kind: type) -> bool:
+    return isinstance(value, kind)
 
 
 def _whole(value: object, least: int, most: int) -> bool:

@@ -37,6 +37,10 @@ def test_the_page_on_actors_shows_an_account_that_saves_itself_when_it_ends(tmp_
     assert said(programs("actors.md")[2], tmp_path) == ["b'100'", "{'4711': 100}"]
 
 
+def test_the_page_on_tasks_shows_one_that_is_not_done_although_its_agent_says_so(tmp_path: Path) -> None:
+    assert said(programs("tasks.md")[0], tmp_path) == ["task 'post' failed (criterion): criterion 'stands' is not met"]
+
+
 def test_the_page_on_stores_shows_the_suite_as_whoever_writes_a_store_has_it(tmp_path: Path) -> None:
     (tmp_path / "test_my_store.py").write_text(programs("stores.md")[0], encoding="utf-8")
     run = pytest_there(tmp_path, "-q", "-k", "asyncio")
