@@ -8,9 +8,9 @@ It does not know by what the chooser chooses.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from casework.actors.patterns.base import Edge, Pattern
 from casework.actors.patterns.errors import PatternFailed
@@ -24,7 +24,7 @@ class Choice(Struct, frozen=True, kw_only=True):
     """What a chooser gives."""
 
     route: str
-    confidence: float = 1.0
+    confidence: Annotated[float, Meta(ge=0.0, le=1.0)] = 1.0
     """From 0 to 1; that of the chooser's outcome counts as well, the lower of the two."""
     reason: str = ""
 

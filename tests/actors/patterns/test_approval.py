@@ -3,10 +3,11 @@
 import anyio
 import pytest
 
-from casework.actors.patterns import HumanGate, Pattern
+from casework.actors.patterns import Code, HumanGate, Pattern, Pipeline, Terms
 from casework.actors.testing import CaseBench, FakePerson
 from casework.protocols.codec import plain
 from casework.protocols.records import Review
+from casework.runtime import Case
 from tests.support.pattern_crew import Crashes, Job, code, crew, unchecked
 
 
@@ -94,6 +95,19 @@ async def test_a_person_never_has_longer_than_the_work_itself() -> None:
         async with CaseBench(made) as bench:
             await bench.open("limit", "c1", Job(900))
             await bench.forward(hours=2)
+            assert bench.value("c1", Job) == Job(900, "expired")
+
+
+async def test_a_person_who_is_asked_when_the_time_is_over_is_not_asked_for_ever() -> None:
+    async def dawdle(case: Case, job: Job, terms: Terms) -> Job:
+        await case.sleep(7_200)
+        return job
+
+    late = Pipeline("limit", (Code("dawdle", Job, Job, dawdle), gate(3_600, **WAYS)))
+    with anyio.fail_after(5):
+        async with CaseBench(crew(late, seconds=3_600)) as bench:
+            await bench.open("limit", "c1", Job(900))
+            await bench.forward(hours=3)
             assert bench.value("c1", Job) == Job(900, "expired")
 
 

@@ -78,6 +78,13 @@ async def test_the_confidence_of_the_choosers_own_outcome_counts_as_well() -> No
     assert (value, rules) == ("person did it", [("person", "confidence_floor")])
 
 
+async def test_a_choice_that_is_surer_than_sure_is_none() -> None:
+    skills = {**answers(), "guess": does(lambda job: Choice(route="billing", confidence=7.0), returns=Choice)}
+    with anyio.fail_after(5):
+        value, rules = await run(router(task("guess", gives=Choice)), skills)
+    assert (value.startswith("task 'guess' failed (invalid)"), rules) == (True, [])
+
+
 async def test_a_route_that_was_not_offered_goes_to_the_default() -> None:
     with anyio.fail_after(5):
         assert await run(router(chooser("legal")), answers()) == ("person did it", [("person", "unknown_route")])

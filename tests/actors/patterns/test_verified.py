@@ -95,6 +95,16 @@ async def test_without_a_way_to_verify_nothing_is_begun() -> None:
             assert bench.row("c1").result == "failed"
 
 
+@pytest.mark.parametrize("place", ["plan", "read_back"])
+async def test_what_should_only_read_cannot_write(place: str) -> None:
+    with anyio.fail_after(5):
+        async with CaseBench(unchecked(verified(**{place: WRITE}), SKILLS), tools=fakes()) as bench:
+            await bench.open("booking", "c1", Job(2))
+            assert len(bench.calls("ledger.write")) == (place == "read_back")
+            (wait,) = bench.waits("c1")
+            assert "write asks for tier reversible, where read_only is granted" in wait.reason
+
+
 FINAL = task("send", tier=RiskTier.IRREVERSIBLE)
 
 
