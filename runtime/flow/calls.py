@@ -200,7 +200,7 @@ class Calls:
     def _rule(self, work: CallWork, *, approved: bool) -> None:
         ruling = self._services.staff.rule(work.request)
         if not ruling.verdict.allowed:
-            self.refuse(work, ruling, ruling.verdict.why)
+            self._refuse(work, ruling, ruling.verdict.why)
         elif ruling.approval and not approved:
             self._ask_approval(work, ruling)
         elif ruling.tier is RiskTier.READ_ONLY and ruling.micros_max == 0:
@@ -208,7 +208,7 @@ class Calls:
         else:
             self._intend(work, ruling)
 
-    def refuse(self, work: CallWork, ruling: Ruling, why: str) -> None:
+    def _refuse(self, work: CallWork, ruling: Ruling, why: str) -> None:
         """End a call that may not be made."""
         request = work.request
         entry = Call(
@@ -238,7 +238,7 @@ class Calls:
             why = decided.reason or "no reason given"
             policy_hash = self._services.staff.policy_hash
             verdict = Verdict(allowed=False, rule=f"{BY_PERSON}{decided.by}", policy_hash=policy_hash, why=why)
-            self.refuse(work, Ruling(verdict), f"{decided.by} rejected it: {why}")
+            self._refuse(work, Ruling(verdict), f"{decided.by} rejected it: {why}")
             return
         if decided.action is ReviewAction.EDIT:
             work.request, work.edited = replace(work.request, arguments=decided.edited), True

@@ -12,13 +12,13 @@ from typing import Final, Protocol
 
 from msgspec.structs import replace
 
-from casework.protocols.records import Arrived, Decision, Intent, Undone, Unparked, Verdict
+from casework.protocols.records import Arrived, Decision, Intent, Undone, Unparked
 from casework.protocols.wire import Cost, FailureKind, OnStop
 from casework.runtime.flow.callhistory import CHEAPER, CallHistory, Ended, cheaper_tool
 from casework.runtime.flow.callwork import CallWork
 from casework.runtime.flow.replay import marked
 from casework.runtime.flow.services import Services
-from casework.runtime.staff import CallRequest, Ruling
+from casework.runtime.staff import CallRequest
 from casework.runtime.store.accounts import Drawn, Overdrawn, Settlement, draw_id, parts_of
 from casework.runtime.store.base import Record
 
@@ -48,10 +48,6 @@ class Maker(Protocol):
 
     def go_on(self, work: CallWork) -> None:
         """Rule on a call."""
-        ...
-
-    def refuse(self, work: CallWork, ruling: Ruling, why: str) -> None:
-        """End a call that may not be made."""
         ...
 
     def ask(self, request: CallRequest, title: str, rule: str, summary: str) -> None:
@@ -120,8 +116,8 @@ class Reserving:
         decision = self._decide(work.request, intent, short)
         record = self._write(step_id, decision, self._history.told(step_id).overdrafts)
         if decision.chosen == OnStop.FAIL:
-            verdict = Verdict(allowed=False, rule=decision.rule, policy_hash=decision.policy_hash, why=decision.why)
-            maker.refuse(work, Ruling(verdict), decision.why)
+            why = f"{decision.rule}: {decision.why}"
+            maker.end(work, Undone(tool=intent.tool, kind=FailureKind.REFUSED, message=why))
             return
         if cheaper_tool(decision) and work.wanted:
             work.request = replace(work.request, tool=cheaper_tool(decision))

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from casework.protocols.codec import decode_entry
-from casework.protocols.records import Call, Decision, Done, Entry, Intent, ReviewAction, Undone
+from casework.protocols.records import Decision, Done, Entry, Intent, ReviewAction, Undone
 from casework.protocols.wire import FailureKind
 from casework.runtime.ledger import broken_at, tally
 from casework.runtime.limits import set_limit
@@ -147,9 +147,9 @@ async def test_a_call_that_the_policy_refuses_for_want_of_money_says_so_in_the_l
         async with runtime(store, '[budgets]\ntenants = { default = 0.01 }\non_overdrawn = "fail"\n') as made:
             await made.open("job", "c1", Job())
             await made.wait("c1")
-    [call] = [entry for entry in await log_of(store) if isinstance(entry, Call)]
-    assert (call.failure, call.verdict.allowed, call.verdict.rule) == (FailureKind.REFUSED, False, "budget.tenant")
-    assert "10000 is left of tenant/default" in call.message
+    [end] = [entry for entry in await log_of(store) if isinstance(entry, Undone)]
+    assert (end.kind, end.cost.micros) == (FailureKind.REFUSED, 0)
+    assert end.message == "budget.tenant: think may cost 20000 and 10000 is left of tenant/default"
     assert await money(store, TENANT) == (0, 0)
 
 

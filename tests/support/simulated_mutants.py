@@ -29,6 +29,11 @@ from casework.runtime.poison import Poison
 from casework.runtime.simulation import FaultPlan, Simulation, draw_plan
 from casework.runtime.staff import CallResult
 from casework.runtime.store.base import Append, Appended, AppendResult, Unavailable
+from tests.support.simulated_mutants_of_budgets import (
+    a_budget_is_not_reserved,
+    what_is_drawn_is_never_settled,
+    who_draws_does_not_look_what_is_left,
+)
 from tests.support.simulated_mutants_of_stores import (
     a_claim_raises_no_epoch,
     a_sender_is_told_before_it_is_stored,
@@ -57,10 +62,12 @@ def calm(seed: object) -> FaultPlan:
 
 
 class Mutant(NamedTuple):
-    """A safeguard that is taken away, the scenario that is to notice, and how its faults are drawn."""
+    """A safeguard that is taken away, the scenario that is to notice, by which words, and how its faults are drawn."""
 
     take_away: Callable[[Patch], None]
     scenario: Callable[[Simulation], Awaitable[dict[str, str]]]
+    because: str = ""
+    """What it says then, as a pattern; anything if it is left empty."""
     plan: Callable[[object], FaultPlan] = draw_plan
 
     @property
@@ -267,36 +274,39 @@ def what_a_stopped_task_wrote_is_written_again(patch: Patch) -> None:
 
 
 MUTANTS = (
-    Mutant(nothing_is_fenced, crowd_run),
-    Mutant(a_claim_raises_no_epoch, crowd_run, zombies),
-    Mutant(leases_of_others_count_for_nothing, bank_run, calm),
-    Mutant(messages_come_again, bank_run),
-    Mutant(what_is_read_is_taken_out_at_once, crowd_run),
-    Mutant(a_sender_is_told_before_it_is_stored, bank_run),
-    Mutant(what_goes_out_is_a_second_transaction, trips_run),
-    Mutant(two_decisions_both_count, desk_run),
-    Mutant(recorded_results_are_not_used_again, crowd_run),
-    Mutant(replay_compares_nothing, trips_run),
-    Mutant(appends_that_were_refused_count_as_durable, crowd_run),
-    Mutant(writes_begin_before_their_intent_is_durable, crowd_run),
-    Mutant(a_case_that_kills_is_tried_for_ever, bombs_run, calm),
-    Mutant(writes_in_doubt_are_made_again, bank_run),
-    Mutant(another_try_has_another_key, bank_run),
-    Mutant(a_lookups_no_is_believed_at_once, crowd_run),
-    Mutant(writes_begin_however_late, crowd_run, zombies),
-    Mutant(a_case_closes_while_a_write_is_unknown, trips_run),
-    Mutant(an_error_counts_as_nothing_happened, bank_run),
-    Mutant(nothing_is_undone_nor_told, trips_run),
-    Mutant(what_was_written_first_is_undone_first, trips_run),
-    Mutant(a_cancel_takes_nothing_back, trips_run),
-    Mutant(a_late_completion_overrides_a_cancel, trips_run),
-    Mutant(a_timer_fires_twice, trips_run),
-    Mutant(calls_are_counted_when_they_end, desk_run),
-    Mutant(money_is_counted_when_it_is_spent, desk_run),
-    Mutant(what_the_policy_denies_is_allowed, trips_run),
-    Mutant(a_persons_no_counts_as_a_yes, desk_run),
-    Mutant(nobody_is_asked_to_approve, desk_run),
-    Mutant(an_attempt_that_was_given_up_counts, desk_run),
-    Mutant(a_task_that_wrote_is_tried_again, desk_run),
-    Mutant(what_a_stopped_task_wrote_is_written_again, desk_run),
+    Mutant(nothing_is_fenced, crowd_run, "its log is not what was written"),
+    Mutant(a_claim_raises_no_epoch, crowd_run, "is running already", zombies),
+    Mutant(leases_of_others_count_for_nothing, bank_run, "no time passed|nothing went wrong", calm),
+    Mutant(messages_come_again, bank_run, "coins-0 counted"),
+    Mutant(what_is_read_is_taken_out_at_once, crowd_run, "not ended"),
+    Mutant(a_sender_is_told_before_it_is_stored, bank_run, "not ended"),
+    Mutant(what_goes_out_is_a_second_transaction, trips_run, "not ended"),
+    Mutant(two_decisions_both_count, desk_run, "people were told"),
+    Mutant(recorded_results_are_not_used_again, crowd_run, "done more than once"),
+    Mutant(replay_compares_nothing, trips_run, "whim"),
+    Mutant(appends_that_were_refused_count_as_durable, crowd_run, "done more than once"),
+    Mutant(writes_begin_before_their_intent_is_durable, crowd_run, "done more than once"),
+    Mutant(a_case_that_kills_is_tried_for_ever, bombs_run, "not ended.*bomb-0", calm),
+    Mutant(writes_in_doubt_are_made_again, bank_run, "claim-. paid"),
+    Mutant(another_try_has_another_key, bank_run, "claim-. paid"),
+    Mutant(a_lookups_no_is_believed_at_once, crowd_run, "'card.pay', 'card.pay'"),
+    Mutant(writes_begin_however_late, crowd_run, "'card.pay', 'card.pay'", zombies),
+    Mutant(a_case_closes_while_a_write_is_unknown, trips_run, "nobody knows what became of"),
+    Mutant(an_error_counts_as_nothing_happened, bank_run, "claim-. paid"),
+    Mutant(nothing_is_undone_nor_told, trips_run, "stands"),
+    Mutant(what_was_written_first_is_undone_first, trips_run, "not undone newest first"),
+    Mutant(a_cancel_takes_nothing_back, trips_run, "already awaited coroutine"),
+    Mutant(a_late_completion_overrides_a_cancel, trips_run, "cancelled: True"),
+    Mutant(a_timer_fires_twice, trips_run, "a timer fired twice"),
+    Mutant(calls_are_counted_when_they_end, desk_run, "stamps were made"),
+    Mutant(money_is_counted_when_it_is_spent, desk_run, "stamps were made"),
+    Mutant(a_budget_is_not_reserved, desk_run),
+    Mutant(what_is_drawn_is_never_settled, desk_run),
+    Mutant(who_draws_does_not_look_what_is_left, desk_run),
+    Mutant(what_the_policy_denies_is_allowed, trips_run, "what the policy denies was done"),
+    Mutant(a_persons_no_counts_as_a_yes, desk_run, "wanted was"),
+    Mutant(nobody_is_asked_to_approve, desk_run, "wanted was"),
+    Mutant(an_attempt_that_was_given_up_counts, desk_run, "counted, and . were given up"),
+    Mutant(a_task_that_wrote_is_tried_again, desk_run, "it wrote, and was tried again"),
+    Mutant(what_a_stopped_task_wrote_is_written_again, desk_run, "an operator had it tried again"),
 )

@@ -6,12 +6,14 @@ agents that fail in between, children that write home, and code that misbehaves.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import anyio
 from msgspec import Struct
 
 from casework.actors import Agent, Crew, ToolContext, Work, WorkFailed, skill, tool
+from casework.actors.budgets import Budgets
 from casework.actors.errors import CallRefused
 from casework.actors.policy import Approval, Bounds, Limits, Policy, Retries, RetryTable, Timeouts
 from casework.actors.tools import Tool
@@ -29,6 +31,8 @@ IRREVERSIBLE, REVERSIBLE = RiskTier.IRREVERSIBLE, RiskTier.REVERSIBLE
 #: Stamps that a task may have made, and what each of them costs.
 STAMPS = 2
 STAMP_MICROS = 10
+#: Stamps that all cases together have money for.
+STAMPS_OF_ALL = 3
 #: Seconds that an attempt at a draft may take: fewer than a slow model does.
 DRAFT_SECONDS = 5.0
 #: Seconds that the task of a ticket may take: fewer than people need to say what became of a purchase.
@@ -301,5 +305,6 @@ def office_crew(office: Office, simulation: Simulation) -> Crew:
         retry=RetryTable(reversible=Retries(attempts=3)),
         timeouts=Timeouts(tasks={"draft": DRAFT_SECONDS}),
         bounds=Bounds(repeats_max=1_000),
+        budgets=Budgets(agent=Decimal(STAMPS_OF_ALL * STAMP_MICROS) / 1_000_000, on_overdrawn=OnStop.FAIL),
     )
     return Crew("office", flows=flows, agents=agents, tools=tools, policy=policy)

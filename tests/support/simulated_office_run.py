@@ -38,7 +38,8 @@ from casework.runtime.store.base import (
 )
 from casework.runtime.store.chain import broken_at
 from tests.support.simulated_bank import Bank
-from tests.support.simulated_office import STAMPS, Errand, Office, office_crew
+from tests.support.simulated_money import check_money
+from tests.support.simulated_office import STAMP_MICROS, STAMPS, Errand, Office, office_crew
 from tests.support.simulated_service import SETTLED_SECONDS, Outsiders, Stuck, service
 
 Opened = tuple[str, str, Errand]
@@ -200,6 +201,8 @@ async def office_run(simulation: Simulation, opened: list[Opened]) -> dict[str, 
         except AssertionError as error:
             error.add_note("\n".join(f"  {step} {entry}"[:200] for step, entry in steps))
             raise
+    stamped = sum(name == "stamp" for name, _, _ in office.done)
+    await check_money(simulation.disk.inner, stamped * STAMP_MICROS)
     for node in nodes:
         if node.service is not None:
             node.service.node._system.check_conservation()
