@@ -32,6 +32,8 @@ _FIRST: Final = ("chooses", "plans")
 _LAST: Final = ("combines", "verify")
 #: Ways that are taken when something failed or did not come.
 _FAILED: Final = ("otherwise", "too late", "reject", "expire", "on ")
+#: Kinds whose ways are called as their authors like, so that a name says nothing about the way.
+_NAMED: Final = frozenset({"router", "vote", "manager", "subscription"})
 #: What goes on by itself, where a way besides it is declared: kind, and what the way is called.
 _PASSES: Final[Mapping[str, str]] = {"approval": "approve", "evidence": "in time"}
 #: Lines of figures in a box.
@@ -78,8 +80,9 @@ class Diagram:
 def _composed(facts: Facts, head: Sketch, parts: Sequence[_Part]) -> Sketch:
     """Put the parts below the head: those that come first, the body, those that come last."""
     way = look_of(facts.kind).way
-    first = [part for part in parts if part.label in _FIRST]
-    last = [part for part in parts if part.label.startswith(_LAST)]
+    first = [part for part in parts[:1] if part.label in _FIRST]
+    end = parts if facts.kind not in _NAMED else parts[-1:] if way is Way.CIRCLE else []
+    last = [part for part in end if part.label.startswith(_LAST) and part not in first]
     body = [part for part in parts if part not in first and part not in last]
     rows: list[_Part] = [*first]
     if body:
@@ -96,7 +99,7 @@ def _composed(facts: Facts, head: Sketch, parts: Sequence[_Part]) -> Sketch:
 
 
 def _body(facts: Facts, parts: Sequence[_Part], way: Way) -> _Part:
-    main = [part for part in parts if not part.label.startswith(_FAILED)]
+    main = [part for part in parts if facts.kind in _NAMED or not part.label.startswith(_FAILED)]
     failed = [Branch(part.sketch, part.label, part.gives, dashed=True) for part in parts if part not in main]
     if way is Way.CHAIN and main:
         label, gives = main[0].label, _typed(facts.gives)

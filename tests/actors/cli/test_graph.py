@@ -164,6 +164,12 @@ def test_types_and_labels_stand_on_the_arrows() -> None:
     assert {"Order", "list[Order]", "int", "billing", "shipping"} <= set(told)
 
 
+def test_a_way_for_failures_is_dashed_but_not_a_route_that_only_sounds_like_one() -> None:
+    for kind, dashed in (("alternative", True), ("router", False)):
+        sketch = sketched(Made("desk", [Edge(code("one")), Edge(code("two"), "on hold")], kind=kind))
+        assert any(item.dashed for item in sketch.items if isinstance(item, Line)) is dashed
+
+
 def test_what_stands_at_several_places_is_drawn_once_and_named_where_it_stands_again() -> None:
     shared = chain("shared", code("inner"))
     told = texts(as_svg(sketched(chain("f", shared, shared)), "t"))
