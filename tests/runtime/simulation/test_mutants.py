@@ -1,9 +1,11 @@
 """Safeguards taken away one by one: runs by seeds find out about each of them.
 
 A run that never fails proves little; these show that it looks where it hurts. With everything in its place the same
-seeds pass. How many seeds each needed stands in the report of the run: `pytest -rP`, or the tests' properties.
+seeds pass. What is found must be what the safeguard is there against: that a patch does not fit any more is no finding.
+How many seeds each needed stands in the report of the run: `pytest -rP`, or the tests' properties.
 """
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -31,7 +33,15 @@ def test_a_missing_safeguard_is_found_out(
         try:
             simulate(mutant.scenario, seed=seed, plan=mutant.plan(seed))
         except Exception as error:  # noqa: BLE001 - a lost case, money paid twice, a log that broke, a run without end
+            said = _said(error)
+            assert re.search(mutant.because, said), f"seed {seed} fails, but not for that: {said}"
             record_property("seeds", seed + 1)
-            print(f"{mutant.name}: found by seed {seed}, {type(error).__name__}")
+            print(f"{mutant.name}: found by seed {seed}, {said.splitlines()[0]}")
             return
     pytest.fail(f"{mutant.name}: nobody noticed in {SEEDS_MAX} seeds")
+
+
+def _said(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
