@@ -87,7 +87,7 @@ class Faults(Protocol):
 #: its calls, those with a disk before and after each commit.
 POINTS: Final = (
     *(f"{name}.{when}" for name in ("claim", "renew", "inbox", "append", "release") for when in ("before", "after")),
-    *(f"{name}.{when}" for name in ("effect", "lookup", "undo") for when in ("before", "after")),
+    *(f"{name}.{when}" for name in ("effect", "lookup", "reserve", "undo") for when in ("before", "after")),
     *("task.sent", "task.answered", "timer.rings", "approval.asked", "approval.heard"),
 )
 

@@ -18,7 +18,8 @@ from casework.protocols.wire import FailureKind
 from casework.runtime.flow import replay, saga
 from casework.runtime.flow.alarms import Alarms
 from casework.runtime.flow.callhistory import CallHistory, Told
-from casework.runtime.flow.calls import Calls, CallWork
+from casework.runtime.flow.calls import Calls
+from casework.runtime.flow.callwork import CallWork
 from casework.runtime.flow.casecell import CaseCell
 from casework.runtime.flow.casestore import CaseStore
 from casework.runtime.flow.engine import Engine
