@@ -12,7 +12,7 @@ from casework.actors.drawing.diagrams import Diagram
 from casework.actors.drawing.facts import Facts, facts_of, time_of
 from casework.actors.drawing.kinds import look_of
 from casework.actors.drawing.sketch import Sketch, Words, below, boxed, dot, stacked, written
-from casework.actors.drawing.words import DETAIL, HEADING, LEAD, NAME
+from casework.actors.drawing.words import DETAIL, HEADING, LEAD, NAME, listed
 from casework.actors.patterns.description import type_name
 from casework.actors.patterns.flows import Allowance, Declaration
 from casework.actors.patterns.walk import Place, walk
@@ -44,7 +44,7 @@ def _sketch(crew: Crew, flow: Flow) -> Sketch:
     sketches += [Diagram(walk(pattern).places, _teller(crew), set()).draw(0) for pattern in patterns]
     last = declared.patterns[-1].gives if declared is not None and declared.allowance is not None else object
     gives = "" if last is object else type_name(last)
-    ways = [("", type_name(flow.inputs)), *([("runs", "")] * (len(sketches) - 1)), ("", gives)]
+    ways = [("", type_name(flow.inputs)), *([("may run", "")] * (len(sketches) - 1)), ("", gives)]
     heading = [Words.of(flow.name, HEADING), Words.of(_about(flow, declared), LEAD)]
     return below([written(heading), stacked([dot("start"), *sketches, dot("end")], ways)], HEADED)
 
@@ -63,21 +63,10 @@ def _allowed(allowance: Allowance) -> str:
 
 def _by_hand(crew: Crew, flow: Flow) -> Sketch:
     look, agents = look_of("flow"), asked_by(flow, crew)
-    lines = ["written by hand", *_listed("asks", agents), *_listed("calls", flow.tools)]
+    lines = ["written by hand", *listed("asks", agents, DETAIL), *listed("calls", flow.tools, DETAIL)]
     words = [Words.of(flow.name, NAME), *(Words.of(line, DETAIL) for line in lines)]
     tip = " ".join((flow.function.__doc__ or "").split())
     return boxed(look.shape, words, hue=look.hue, slope=look.slope, tip=tip)
-
-
-def _listed(verb: str, names: Sequence[str]) -> list[str]:
-    lines: list[str] = []
-    for name in names:
-        joined = f"{lines[-1]}, {name}" if lines else f"{verb} {name}"
-        if lines and len(joined) <= DETAIL.chars_max:
-            lines[-1] = joined
-        else:
-            lines.append(joined if not lines else name)
-    return lines
 
 
 def asked_by(flow: Flow, crew: Crew) -> tuple[str, ...]:

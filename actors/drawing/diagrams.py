@@ -23,7 +23,7 @@ from casework.actors.drawing.sketch import (
     stacked,
     through,
 )
-from casework.actors.drawing.words import DETAIL, NAME, PILL
+from casework.actors.drawing.words import DETAIL, NAME, PILL, listed
 from casework.actors.patterns.walk import Place
 from casework.protocols.wire import RiskTier
 
@@ -141,7 +141,7 @@ def _headed(facts: Facts, *, again: bool) -> Sketch:
 def _details(facts: Facts) -> list[str]:
     own = next((value for name, value in facts.figures if name == facts.kind), "")
     who = " \u00b7 ".join(each for each in (facts.kind, facts.agent, own) if each)
-    tools = [f"by {', '.join(facts.tools)}"] if facts.tools and facts.tools != (facts.name,) else []
+    tools = [] if facts.tools == (facts.name,) else listed("by", facts.tools, DETAIL)
     if look_of(facts.kind).way is Way.CIRCLE:
         return [who, *tools]
     return [who, *tools, *_lines([_figure(name, value) for name, value in facts.figures if name != facts.kind])]

@@ -5,6 +5,7 @@ It does not know where the words stand.
 """
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,6 +49,19 @@ def shortened(words: str, style: Style) -> str:
     """Give words that are no longer than the style allows."""
     plain = " ".join("".join(each for each in words if each.isprintable() or each.isspace()).split())
     return plain if len(plain) <= style.chars_max else f"{plain[: style.chars_max - 1]}\u2026"
+
+
+def listed(verb: str, names: Sequence[str], style: Style) -> list[str]:
+    """Put names on as few lines as the style allows, the first of them after a verb; no names, no lines."""
+    lines: list[str] = []
+    for name in names:
+        joined = f"{lines[-1]}, {name}" if lines else f"{verb} {name}"
+        if lines and len(joined) >= style.chars_max:
+            lines[-1] += ","
+            lines.append(name)
+        else:
+            lines[-1:] = [joined]
+    return lines
 
 
 def width(words: str, style: Style) -> float:

@@ -16,7 +16,7 @@ from casework.actors.drawing.crews import crew_json, sketch_crew
 from casework.actors.drawing.kinds import LOOKS
 from casework.actors.drawing.sketch import Box, Frame, Line, Note, Sketch, Words, boxed
 from casework.actors.drawing.svg import as_svg
-from casework.actors.drawing.words import DETAIL, NAME, shortened, width
+from casework.actors.drawing.words import DETAIL, NAME, listed, shortened, width
 from casework.actors.patterns.base import Assignment, Edge, Pattern
 from casework.actors.patterns.flows import Allowance, Declaration, declaring, pattern_flow
 from casework.actors.patterns.walk import walk
@@ -187,7 +187,7 @@ def test_a_flow_that_declares_nothing_is_one_box_with_its_tools_and_the_agents_t
 def test_a_flow_of_ones_own_is_drawn_with_the_patterns_that_it_runs() -> None:
     flow = declaring(Flow.of(asks, inputs=Order), chain("lookup", task("fetch", takes=Order, gives=Order)))
     told = texts(as_svg(sketch_crew(crew(flow), [flow]), "t"))
-    assert {"written by hand", "runs", "lookup", "fetch"} <= set(told)
+    assert {"written by hand", "may run", "lookup", "fetch"} <= set(told)
 
 
 def test_every_kind_has_a_shape_of_its_own() -> None:
@@ -201,6 +201,14 @@ def test_words_that_are_too_long_are_cut_and_kept_beside() -> None:
     assert cut.full == "w" * 300
     assert shortened("a\n b\t\x1bc", DETAIL) == "a b c"
     assert width("漢字", NAME) > width("ii", NAME)
+
+
+def test_a_long_list_goes_on_in_the_next_line() -> None:
+    names = [f"tool_number_{number}" for number in range(5)]
+    lines = listed("by", names, DETAIL)
+    assert " ".join(lines) == f"by {', '.join(names)}"
+    assert len(lines) == 2
+    assert all(shortened(line, DETAIL) == line for line in lines)
 
 
 def test_what_json_says_is_all_that_is_drawn() -> None:
