@@ -77,7 +77,8 @@ def pattern_flow(
     allowance = Allowance(calls=calls, micros=micros, seconds=seconds, tools=tuple(tools), tier=tier)
 
     async def run(case: Case, given: object) -> object:
-        return (await pattern(case, given, allowance.terms(await case.now()))).value
+        terms = allowance.terms(await case.now())
+        return (await pattern(case, given, terms.within(case.mandate) if case.mandate else terms)).value
 
     return Flow(
         name=pattern.name,

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from casework.actors.errors import Widened
-from casework.protocols.wire import RiskTier
+from casework.protocols.wire import Budget, Mandate, RiskTier
 
 #: Seconds that work may take whose flow says nothing else: a week.
 SECONDS: Final = 7 * 86_400.0
@@ -68,6 +68,26 @@ class Terms(Struct, frozen=True, kw_only=True):
             if wider:
                 raise Widened(part, term, str(asked), str(granted))
         return given
+
+    def within(self, mandate: Mandate) -> "Terms":
+        """Give what of these terms the mandate of a case allows as well."""
+        return replace(
+            self,
+            deadline=min(self.deadline, mandate.deadline),
+            calls=min(self.calls, mandate.budget.calls),
+            micros=min(self.micros, mandate.budget.micros),
+            tools=tuple(tool for tool in self.tools if tool in mandate.tools_allowed),
+            tier=min(self.tier, mandate.risk_tier, key=lambda tier: tier.rank),
+        )
+
+    def mandate(self) -> Mandate:
+        """Give the mandate of a case that is opened within these terms."""
+        return Mandate(
+            tools_allowed=self.tools,
+            risk_tier=self.tier,
+            deadline=self.deadline,
+            budget=Budget(calls=self.calls, micros=self.micros),
+        )
 
     def shares(self, weights: Sequence[float]) -> tuple["Terms", ...]:
         """Divide calls and money by weight, each rounded down; together they are never more than the whole."""

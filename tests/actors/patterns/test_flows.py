@@ -71,6 +71,25 @@ async def test_the_work_of_a_case_has_the_terms_that_its_flow_was_given() -> Non
     assert seen[0] == Terms(deadline=now + 60_000_000, calls=7, micros=9)
 
 
+async def test_the_work_of_a_case_that_another_opened_within_a_mandate_has_terms_no_wider_than_that() -> None:
+    seen: list[Terms] = []
+
+    async def looks(case: Case, given: Number, terms: Terms) -> None:
+        seen.append(terms)
+
+    async def opens(case: Case, inputs: Number) -> None:
+        within = Terms(deadline=await case.now() + 30_000_000, calls=5)
+        await case.open("looks", "c1/below", inputs, within=within.mandate())
+
+    flow = pattern_flow(code("looks", looks), inputs=Number, calls=7, micros=9, seconds=60)
+    with anyio.fail_after(5):
+        async with CaseBench(crew(flow, Flow.of(opens, inputs=Number))) as bench:
+            now = bench.clock.wall_micros()
+            await bench.open("opens", "c1", Number(1))
+            await bench.settle()
+    assert seen[0] == Terms(deadline=now + 30_000_000, calls=5)
+
+
 async def test_a_case_that_began_under_another_declaration_parks_as_if_its_flow_had_changed() -> None:
     async def waits(case: Case, given: Number, terms: Terms) -> None:
         await case.park("paper", reason="the paper is missing")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from casework.actors.errors import Widened
 from casework.actors.patterns import Terms
-from casework.protocols.wire import RiskTier
+from casework.protocols.wire import Budget, Mandate, RiskTier, widened_term
 
 WHOLE = Terms(deadline=1_000, calls=10, micros=100, tools=("look", "book"), tier=RiskTier.REVERSIBLE)
 
@@ -41,3 +41,23 @@ def test_shares_are_never_more_than_the_whole_together(weights: list[float]) -> 
     assert len(shares) == len(weights)
     assert sum(share.calls for share in shares) <= WHOLE.calls
     assert sum(share.micros for share in shares) <= WHOLE.micros
+
+
+mandates = st.builds(
+    Mandate,
+    tools_allowed=st.lists(st.sampled_from(["look", "book", "pay"]), unique=True).map(tuple),
+    risk_tier=st.sampled_from(RiskTier),
+    deadline=st.integers(1, 2_000),
+    budget=st.builds(Budget, calls=st.integers(0, 20), micros=st.integers(0, 200)),
+)
+
+
+@given(mandates)
+def test_terms_within_a_mandate_are_wider_than_neither(mandate: Mandate) -> None:
+    within = WHOLE.within(mandate)
+    assert widened_term(within.mandate(), mandate) is None
+    assert widened_term(within.mandate(), WHOLE.mandate()) is None
+
+
+def test_a_mandate_says_what_the_terms_say() -> None:
+    assert WHOLE.within(WHOLE.mandate()) == WHOLE
