@@ -122,6 +122,16 @@ async def test_a_flow_publishes_as_well() -> None:
             assert bench.calls("ledger.write") == [Job(0), Job(1), Job(2)]
 
 
+async def test_a_topic_that_nobody_has_opened_gets_nothing() -> None:
+    with anyio.fail_after(5):
+        async with bench_of(EVERY) as bench:
+            await bench.open("shop", "s1", Job(1))
+            await bench.open("topic", "orders", Topic())
+            await bench.open("shop", "s2", Job(2))
+            await bench.open("watch", "w1", Watch())
+            assert bench.calls("ledger.write") == [Job(0), Job(1)]
+
+
 async def test_the_cursor_goes_from_chapter_to_chapter_and_over_the_ends_of_segments() -> None:
     count = 2 * CHAPTER_EVENTS + 30
     with anyio.fail_after(30):
