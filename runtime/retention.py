@@ -23,6 +23,8 @@ from casework.runtime.store.chain import GENESIS, chained
 
 #: The flow that accounts name; no crew has one of that name that could run them.
 FLOW: Final = "retention"
+#: Flows of accounts, which are never dropped.
+ACCOUNTS: Final = frozenset({FLOW, "compaction"})
 #: Cases that one note of an account names, so that it stays within a frame.
 NAMED_MAX: Final = 500
 
@@ -46,7 +48,7 @@ async def old_cases(reader: StoreReader, tenant: str, before: int) -> list[Old]:
     rows = {row.key.case_id: row for row in await reader.cases(tenant)}
     found: list[Old] = []
     for row in rows.values():
-        if row.flow == FLOW or not _ended(row, rows, before):
+        if row.flow in ACCOUNTS or not _ended(row, rows, before):
             continue
         frames = [record.frame for record in await reader.records(row.key) if record.frame]
         if frames:
@@ -92,19 +94,34 @@ def ended_with(row: CaseRow, last: Record) -> Closed:
 def account_of(old: Sequence[Old], *, before: int, by: str, now: int, name: str) -> Transfer:
     """Make the account of a retention: a closed case that names every case and its head; `name` makes it unique."""
     assert old, "there is something to account for"
+    named = Told(FLOW, old[0].row, "retention of closed cases", {"before": before, "by": by})
+    return told_case(named, _notes(old, by), {"cases": len(old)}, now=now, name=name)
+
+
+class Told(Struct, frozen=True):
+    """What an account says of itself."""
+
+    flow: str
+    like: CaseRow
+    """A case of the tenant and crew that it is about."""
+    purpose: str
+    inputs: Mapping[str, object]
+
+
+def told_case(told: Told, notes: Sequence[Noted], value: Mapping[str, object], *, now: int, name: str) -> Transfer:
+    """Make a closed case `<flow>/<day>-<name>` that says what was done to others: opened, notes, closed."""
     day = dt.datetime.fromtimestamp(now / MICROS, dt.UTC).strftime("%Y-%m-%d")
-    first = old[0].row
-    key = CaseKey(first.key.tenant, f"{FLOW}/{day}-{name}")
+    key = CaseKey(told.like.key.tenant, f"{told.flow}/{day}-{name}")
     opened = Opened(
-        flow=FLOW,
+        flow=told.flow,
         version="1",
         source_hash="",
-        crew=first.crew,
-        inputs=pack({"before": before, "by": by}),
-        purpose="retention of closed cases",
+        crew=told.like.crew,
+        inputs=pack(told.inputs),
+        purpose=told.purpose,
     )
-    entries: list[Entry] = [opened, *_notes(old, by)]
-    entries.append(Closed(result=CaseResult.COMPLETED, value=pack({"cases": len(old)})))
+    entries: list[Entry] = [opened, *notes]
+    entries.append(Closed(result=CaseResult.COMPLETED, value=pack(value)))
     records: list[Record] = []
     head = GENESIS
     for seq, entry in enumerate(entries):
@@ -119,7 +136,7 @@ def account_of(old: Sequence[Old], *, before: int, by: str, now: int, name: str)
         node="",
         status=CaseStatus.CLOSED,
         result=CaseResult.COMPLETED.value,
-        flow=FLOW,
+        flow=told.flow,
         version=opened.version,
         source_hash=opened.source_hash,
         crew=opened.crew,

@@ -3,7 +3,8 @@
 This one file needs Python 3.11 and nothing else, so it can be kept beside an export for as long as the export is kept.
 It recomputes the hash chain of each case from the records' own bytes, compares the chain's end with the head, and
 holds what people read (the decoded content, the case's columns) against those bytes. A record whose frame was dropped
-by retention still verifies: its frame's hash stands in the frame's place.
+by retention or compaction still verifies: its frame's hash stands in the frame's place. With `--archive` for each file
+that compaction made, what was dropped is put back and verified as well.
 
 What it cannot see: a log that was replaced as a whole, with its head and checksum. So it prints each head; compare it
 with one that was noted elsewhere, or give that one with `--head`.
@@ -83,23 +84,36 @@ def load(text: str | bytes) -> dict[str, object]:
 
 def findings(document: Mapping[str, object]) -> list[Finding]:
     """Give everything that is wrong; of each case's log the first place only, for what follows rests on it."""
-    found: list[Finding] = []
     try:
         cases = [_map(each) for each in _list(document, "cases")]
         artifacts = [_map(each) for each in _list(document, "artifacts")]
     except _Odd as odd:
         return [Finding("", None, str(odd))]
-    for case in cases:
-        found += _case_findings(case)
+    found = [finding for case in cases for finding in _case_findings(case)]
     names = [(case.get("tenant"), case.get("case_id")) for case in cases]
     found += [Finding(str(name[1]), None, "it is here twice") for name in names if names.count(name) > 1][:1]
     if document.get("with_children") is True:
         found += [finding for case in cases for finding in _missing_children(case, names)]
-    for artifact in artifacts:
-        found += _artifact_findings(artifact)
+    found += [finding for artifact in artifacts for finding in _artifact_findings(artifact)]
     if document.get("checksum") != checksum(document):
         found.append(Finding("", None, "the file is not what was exported: its checksum is another"))
     return found
+
+
+def joined(document: Mapping[str, object], *archives: Mapping[str, object]) -> dict[str, object]:
+    """Put back what was dropped, from archives that have it under the same hash; all of them have been verified."""
+    kept = {place: record for archive in archives for place, record in _places(archive) if record["frame"] is not None}
+    made = cast("dict[str, object]", json.loads(_canonical(document)))
+    for place, record in _places(made):
+        if record["frame"] is None:
+            record.update(kept.get(place, {}))
+    return {**made, "checksum": checksum(made)}
+
+
+def _places(document: Mapping[str, object]) -> Iterator[tuple[tuple[object, ...], dict[str, object]]]:
+    for case in cast("list[dict[str, object]]", document["cases"]):
+        for record in cast("list[dict[str, object]]", case["records"]):
+            yield (case["tenant"], case["case_id"], record["seq"], record["hash"]), record
 
 
 def checksum(document: Mapping[str, object]) -> str:
@@ -148,7 +162,6 @@ def _case_findings(case: Mapping[str, object]) -> list[Finding]:
 
 
 def _misplaced(records: Sequence[Mapping[str, object]]) -> Finding | None:
-    """Find the first record that is not at its place."""
     seqs = [record.get("seq") for record in records]
     for place, seq in enumerate(seqs):
         if seq == place:
@@ -164,7 +177,7 @@ def _misplaced(records: Sequence[Mapping[str, object]]) -> Finding | None:
 def _verified(previous: bytes, key: tuple[str, str], record: Mapping[str, object]) -> bytes:
     """Give a record's hash after `previous`, if the record is what was written; _Odd if not."""
     place = (_number(record, "seq"), _number(record, "epoch"), _text(record, "kind"), _text(record, "step_id"))
-    frame = _frame(record)
+    frame = None if record.get("frame") is None else _octets(record, "frame")
     frame_hash = _hash(record, "frame_hash") if frame is None else hashlib.sha256(frame).digest()
     made = chained(previous, key, (*place, _number(record, "at")), frame_hash)
     if made != _hash(record, "hash"):
@@ -227,22 +240,16 @@ def content_of(frame: bytes) -> object:
 
 
 #: Tags with a length or number behind them: how to read it, and how many bytes it takes.
+_FORMS: Final = {0xC4: "BHI", 0xC7: "BHI", 0xCA: "fd", 0xCC: "BHIQ", 0xD0: "bhiq", 0xD9: "BHI", 0xDC: "HI", 0xDE: "HI"}
 _WIDTHS: Final = {
-    **{0xC4 + each: (">" + "BHI"[each], 1 << each) for each in range(3)},  # bytes
-    **{0xC7 + each: (">" + "BHI"[each], 1 << each) for each in range(3)},  # extensions
-    **{0xCC + each: (">" + "BHIQ"[each], 1 << each) for each in range(4)},  # numbers
-    **{0xD0 + each: (">" + "bhiq"[each], 1 << each) for each in range(4)},  # numbers with a sign
-    **{0xD9 + each: (">" + "BHI"[each], 1 << each) for each in range(3)},  # texts
-    **{0xDC + each: (">" + "HI"[each], 2 << each) for each in range(2)},  # arrays
-    **{0xDE + each: (">" + "HI"[each], 2 << each) for each in range(2)},  # maps
-    0xCA: (">f", 4),
-    0xCB: (">d", 8),
+    start + place: (f">{form}", struct.calcsize(f">{form}"))
+    for start, forms in _FORMS.items()
+    for place, form in enumerate(forms)
 }
 _SINGLE: Final = {0xC0: None, 0xC2: False, 0xC3: True}
 
 
 def _value(data: bytes, at: int, depth: int) -> tuple[object, int]:
-    """Give the value at a place, and the place after it."""
     tag = data[at]
     at += 1
     if depth == 0:
@@ -271,7 +278,6 @@ def _value(data: bytes, at: int, depth: int) -> tuple[object, int]:
 
 
 def _holding(data: bytes, at: int, kind: str, count: int, depth: int) -> tuple[object, int]:
-    """Give a value of `count` bytes, elements or pairs."""
     if kind == "array":
         elements: list[object] = []
         for _ in range(count):
@@ -298,11 +304,6 @@ def _holding(data: bytes, at: int, kind: str, count: int, depth: int) -> tuple[o
 # What the file holds can be anything; these give a value of the type that it must have.
 
 
-def _frame(record: Mapping[str, object]) -> bytes | None:
-    """Give a record's frame, or None where retention dropped it."""
-    return None if record.get("frame") is None else _octets(record, "frame")
-
-
 def _octets(values: Mapping[str, object], name: str) -> bytes:
     try:
         return base64.b64decode(_text(values, name), validate=True)
@@ -311,8 +312,7 @@ def _octets(values: Mapping[str, object], name: str) -> bytes:
 
 
 def _hash(values: Mapping[str, object], name: str) -> bytes:
-    text = _text(values, name)
-    if len(text) != 64 or text.strip("0123456789abcdef"):
+    if len(text := _text(values, name)) != 64 or text.strip("0123456789abcdef"):
         raise _Odd(f"its {name} is no hash")
     return bytes.fromhex(text)
 
@@ -339,7 +339,6 @@ def _list(values: Mapping[str, object], name: str) -> list[object]:
 
 
 def _object(value: object) -> dict[str, object]:
-    """Give an object of JSON, or an empty one where it is something else."""
     return cast("dict[str, object]", value) if isinstance(value, dict) else {}
 
 
@@ -365,17 +364,22 @@ def _constant(name: str) -> object:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Verify the file that the arguments name, print what is wrong, and give the exit code."""
+    """Verify the files that the arguments name, print what is wrong, and give the exit code."""
     parser = argparse.ArgumentParser(prog="verifier", description="Says what is wrong with an exported case.")
     parser.add_argument("file", type=Path, help="an export, as `casework export` writes it")
+    parser.add_argument("--archive", type=Path, action="append", default=[], help="an earlier export with contents")
     parser.add_argument("--head", help="the hash, in hex, that the first case must end with, as noted elsewhere")
     arguments = parser.parse_args(argv)
-    try:
-        document = load(arguments.file.read_bytes())
-    except (OSError, Unreadable) as error:
-        print(f"{arguments.file}: {error}", file=sys.stderr)
-        return 2
-    found = findings(document)
+    documents: list[dict[str, object]] = []
+    for path in (arguments.file, *arguments.archive):
+        try:
+            documents.append(load(path.read_bytes()))
+        except (OSError, Unreadable) as error:
+            print(f"{path}: {error}", file=sys.stderr)
+            return 2
+    found = [finding for document in documents for finding in findings(document)]
+    document = documents[0] if found else joined(*documents)
+    found = found or findings(document)
     cases = cast("list[dict[str, object]]", document["cases"]) if not found else []
     if cases and arguments.head is not None and cases[0]["head"] != arguments.head.lower():
         found.append(Finding(str(cases[0]["case_id"]), None, f"its head is not {arguments.head}"))

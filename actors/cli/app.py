@@ -54,6 +54,11 @@ _COMMANDS: Final = (
         "Drop for good what long closed cases contained; their hashes stay and still verify.",
     ),
     ("graph", "casework.actors.cli.graphing:graph", "Draw a crew's flows from what they declare, as SVG."),
+    (
+        "compact",
+        "casework.actors.cli.compacting:compact",
+        "Put earlier chapters of long cases into files; their hashes stay in the store and still verify.",
+    ),
     ("serve", "casework.actors.cli.serving:serve", "Run a crew as a service, with metrics and health over HTTP."),
     ("cost", "casework.actors.cli.spending:cost", "Say what calls cost and who caused it, from the logs alone."),
     (

@@ -74,7 +74,7 @@ def export(
             name = error.args[0]
             raise Quit(Exit.NOT_FOUND, f"there is no case {name!r}; `casework cases` lists them") from error
 
-    text = anyio.run(_reading, store, read)
+    text = anyio.run(reading, store, read)
     output.write_bytes(text)
     if verifier is not None:
         verifier.write_bytes(files("casework.runtime").joinpath("verifier.py").read_bytes())
@@ -109,7 +109,7 @@ def import_(
         except ExportOngoing as error:
             raise Quit(Exit.USAGE, f"{error} (--take-over)") from error
 
-    keys = anyio.run(_owning, store, write)
+    keys = anyio.run(owning, store, write)
     if json_:
         say_json({"cases": [key.case_id for key in keys]})
     else:
@@ -127,14 +127,10 @@ def retain(
     json_: JsonOption = False,
 ) -> int:
     """Drop for good what long closed cases contained; their hashes stay and still verify."""
-    age = _AGE.fullmatch(older_than)
-    if age is None:
-        raise Quit(Exit.USAGE, f"--older-than {older_than[:50]!r}: write a number of days, such as 365d")
     world = World()
-    now = world.clock.wall_micros()
-    before = now - int(age[1]) * _DAY_MICROS
+    now, before = world.clock.wall_micros(), days_ago(older_than, world)
     if not yes:
-        _tell_old(anyio.run(_reading, store, partial(old_cases, tenant=tenant, before=before)), json_=json_)
+        _tell_old(anyio.run(reading, store, partial(old_cases, tenant=tenant, before=before)), json_=json_)
         return Exit.OK
 
     async def write(owned: Store) -> tuple[str, list[Old]]:
@@ -145,9 +141,17 @@ def retain(
         await drop_contents(owned, old, account)
         return account.row.key.case_id, old
 
-    account, old = anyio.run(_owning, store, write)
+    account, old = anyio.run(owning, store, write)
     _tell_old(old, account=account, json_=json_)
     return Exit.OK
+
+
+def days_ago(older_than: str, world: World) -> int:
+    """Give the moment so many days ago, as they are typed; raises Quit."""
+    age = _AGE.fullmatch(older_than)
+    if age is None:
+        raise Quit(Exit.USAGE, f"--older-than {older_than[:50]!r}: write a number of days, such as 365d")
+    return world.clock.wall_micros() - int(age[1]) * _DAY_MICROS
 
 
 def _tell_export(path: str, text: bytes, *, json_: bool) -> None:
@@ -176,7 +180,8 @@ def _tell_old(old: list[Old], *, json_: bool, account: str = "") -> None:
     say(f"contents of {len(old)} cases, {frames} records, {size} bytes {done}")
 
 
-async def _reading(url: str, look: Callable[[StoreReader], Awaitable[T]]) -> T:
+async def reading(url: str, look: Callable[[StoreReader], Awaitable[T]]) -> T:
+    """Open a store to look at it; raises as `open_reader`."""
     reader = await open_reader(url, World())
     try:
         return await look(reader)
@@ -184,7 +189,8 @@ async def _reading(url: str, look: Callable[[StoreReader], Awaitable[T]]) -> T:
         await reader.aclose()
 
 
-async def _owning(url: str, act: Callable[[Store], Awaitable[T]]) -> T:
+async def owning(url: str, act: Callable[[Store], Awaitable[T]]) -> T:
+    """Own a store for a moment; raises as `open_store`. If cancelled, it is given up all the same."""
     store = await open_store(url, World())
     try:
         return await act(store)
