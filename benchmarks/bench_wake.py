@@ -4,10 +4,11 @@ Units: milliseconds from the call of `deliver` until the case's next record is d
 much memory (RSS) a runtime holds that has nothing but parked cases. The number of operations is the number of parked
 cases: each has 50 records in its log (calls, notes, moments and chance) and waits for something, in one SQLite file
 (WAL, synchronous=FULL) that is made once, by taking in copies of a case that was really run. Up to 300 of them, from
-all over the file, are woken one after another, each for the first time: its message is made durable, a node claims
-the case, reads its log, checks its chain, replays it, and appends what it does next. The parts of the way are shown by
-their medians. After each, four kilobytes are appended to a file beside it and waited for with `fdatasync`: what is
-required is held against that disk at that time.
+all over the file, are woken one after another, each for the first time: one transaction delivers its message and gives
+the case with its log to the node, which checks the chain, replays it, and appends what it does next; one wait for the
+disk makes the message and that record durable. The parts of the way are shown by their medians. After each, four
+kilobytes are appended to a file beside it and waited for with `fdatasync`: what is required is held against that disk
+at that time.
 """
 
 import os
