@@ -9,7 +9,7 @@ from typing import Final
 
 from casework.actors.simulation.finished import Finished, Line
 from casework.actors.simulation.scenario import Invariant
-from casework.protocols.records import Call, Child, Decided, Done, Halted, Intent, ReviewAction
+from casework.protocols.records import Call, Child, Decided, Done, Halted, Intent, ReviewAction, Undone
 from casework.protocols.wire import Task
 from casework.runtime.flow.replay import INNER, split_mark
 from casework.runtime.store.base import CaseStatus, WaitKind
@@ -157,7 +157,7 @@ def _overspent(case_id: str, task: Task, lines: Iterable[Line]) -> Iterator[Brok
             continue
         if isinstance(line.entry, Intent) or (isinstance(line.entry, Call) and line.entry.verdict.allowed):
             calls[split_mark(line.step_id)[0]] = None
-        if isinstance(line.entry, Call | Done):
+        if isinstance(line.entry, Call | Done | Undone):
             micros += line.entry.cost.micros
     if len(calls) > task.budget.calls:
         yield case_id, f"task {task.step_id} made {len(calls)} calls, and was given {task.budget.calls}"

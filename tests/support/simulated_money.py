@@ -12,7 +12,8 @@ async def check_money(store: Store, outside: int) -> None:
     said = {by: attributed(calls, by) for by in By}
     closed = all(row.status is CaseStatus.CLOSED for row in rows)
     for account in accounts:
-        assert broken_at(account, await store.ledger(account.name)) is None, account
+        broken = broken_at(account, await store.ledger(account.name))
+        assert broken is None, f"the ledger of {account.name} is not one: {broken}"
         assert account.left_micros >= 0, f"overspent: {account}"
         by = By(account.name.partition("/")[0])
         spent = said[by][account.name].spent if account.name in said[by] else 0

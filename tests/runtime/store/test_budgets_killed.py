@@ -14,6 +14,7 @@ from casework.runtime.ledger import broken_at, tally
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseStatus
 from casework.runtime.store.urls import open_reader
+from tests.support import budget_service
 from tests.support.budget_crew import CROWD, DEAR, purchases
 
 NUMBERS = count()
@@ -24,7 +25,7 @@ PATIENCE_SECONDS = 60.0
 
 
 def started(url: str, out: Path, *kill: str) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "tests.support.budget_service", url, str(out), *kill]
+    command = [sys.executable, "-m", budget_service.__name__, url, str(out), *kill]
     return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL)
 
 
