@@ -170,6 +170,19 @@ async def test_compensating_undoes_what_was_written_and_lets_the_failure_go_on()
             assert error_of(bench).startswith("task 'a' failed (error)")
 
 
+async def test_a_fan_out_inside_is_all_or_nothing() -> None:
+    both = FanOut("both", (writing("a"), task("b")), Collect())
+    whole = Alternative("way", both, otherwise=Then.COMPENSATE)
+    with anyio.fail_after(5):
+        async with CaseBench(
+            crew(whole, {"a": says(RIGHT, does="book"), "b": fails(seconds=1)}), tools=fakes()
+        ) as bench:
+            await bench.open("way", "c", Order())
+            await bench.forward(seconds=1)
+            assert told(bench) == ["book", "unbook"]
+            assert bench.row("c").result == CaseResult.FAILED
+
+
 PAYS = writing("a", "pay", tier=RiskTier.IRREVERSIBLE, seconds=10)
 
 
