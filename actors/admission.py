@@ -70,13 +70,13 @@ class Admission:
         bulkhead = self._bulkheads.get(tool.name)
         if bulkhead is None:
             bulkhead = self._bulkheads[tool.name] = Bulkhead(tool.workers)
-        if not bulkhead.enter_nowait():
+        if not bulkhead.enter_nowait(request.key.tenant):
             await bulkhead.enter(request.key.tenant)
         return None
 
-    def leave(self, tool: Tool) -> None:
+    def leave(self, tool: Tool, request: CallRequest) -> None:
         """Give the place back."""
-        self._bulkheads[tool.name].leave()
+        self._bulkheads[tool.name].leave(request.key.tenant)
 
     def admit(self, tool: Tool, request: CallRequest, call_before: int, now: float) -> Refusal | None:
         """Look once more, at the very moment of the call; after None report to the circuits of `behind`."""

@@ -167,7 +167,7 @@ class AgentBehavior:
         outcome: Outcome | None = None
         fault: bool | None = None
         try:
-            with in_hand.scope:
+            with scope:
                 outcome, fault = await self._work(context, envelope, in_hand)
         finally:
             ended = context.clock.monotonic()

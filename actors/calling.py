@@ -244,7 +244,7 @@ class Calling:
         try:
             return await self._admitted(tool, arguments, context, asked)
         finally:
-            admission.leave(tool)
+            admission.leave(tool, asked.request)
 
     async def _admitted(self, tool: Tool, arguments: Struct, context: ToolContext, asked: Asked) -> Tried:
         clock, admission = self.ground.world.clock, self.admission

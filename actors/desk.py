@@ -7,8 +7,8 @@ It does not know how a worker is chosen, nor what a task is about.
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import anyio
@@ -44,7 +44,8 @@ class InHand:
     """When it was given to a worker, in monotonic seconds."""
     begun: bool = False
     recalled: bool = False
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    scope: anyio.CancelScope | None = None
+    """What a recall cancels, once it was begun."""
 
 
 class Routed(NamedTuple):
@@ -77,6 +78,7 @@ class Desk:
         self._by_task: dict[str, list[InHand]] = {}
         self._busy: dict[str, InHand] = {}
         self._routes: OrderedDict[str, Routed] = OrderedDict()
+        self._new_scope: type[anyio.CancelScope] | None = None
         self._done = self._failed = 0
         self.stale = 0
         """Attempts that were dropped while they waited, and wait still; whoever lets them go sets it to 0."""
@@ -121,6 +123,10 @@ class Desk:
         if in_hand is None or in_hand.worker != worker or in_hand.begun:
             return None
         in_hand.begun = True
+        # `anyio.CancelScope()` asks each time which event loop runs; the answer does not change.
+        if self._new_scope is None:
+            self._new_scope = type(anyio.CancelScope())
+        in_hand.scope = self._new_scope()
         return in_hand
 
     def finished(self, in_hand: InHand, *, fault: bool | None, now: float) -> None:
@@ -148,8 +154,9 @@ class Desk:
             if not in_hand.worker:
                 continue
             self._circuits.of(in_hand.agent).dropped()
-            in_hand.scope.cancel()
-            if not in_hand.begun:
+            if in_hand.scope is not None:
+                in_hand.scope.cancel()
+            else:
                 self._free(in_hand)
 
     def recall_all(self) -> None:
@@ -169,6 +176,11 @@ class Desk:
     def busy(self, worker: str) -> bool:
         """Tell whether a worker has a task."""
         return worker in self._busy
+
+    def held(self, workers: Iterable[str], tenant: str) -> int:
+        """Say how many of these workers have a task of a tenant."""
+        busy = self._busy
+        return sum(worker in busy and busy[worker].task.tenant == tenant for worker in workers)
 
     def routed(self, task_id: str) -> Decision | None:
         """Give the last decision about who does a task."""

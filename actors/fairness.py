@@ -2,15 +2,44 @@
 
 Within one tenant whoever came first goes first; between tenants nobody waits for more than one turn of each other one,
 however long their queues are. It is a round robin, which is a deficit round robin where every turn costs the same.
-Putting, taking and the length cost the same for any number of things.
+Putting, taking and the length cost the same for any number of things. While several tenants are about, none of them
+gets the last place: who comes seldom would else wait for the end of something long each time.
 It does not know what waits, nor what a turn is worth.
 """
 
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar, final
+from typing import Final, Generic, TypeVar, final
 
 T = TypeVar("T")
+
+#: A tenant is about while it was given one of so many last places.
+LATELY: Final = 1_000
+
+
+@final
+class Lately:
+    """Whether a tenant is alone of late; it remembers two numbers and a name."""
+
+    __slots__ = ("_changed", "_given", "_last")
+
+    def __init__(self) -> None:
+        self._given = 0
+        self._last = ""
+        # When a place was given to another tenant than the one before.
+        self._changed = -LATELY
+
+    def note(self, tenant: str) -> None:
+        """Hear that a tenant was given a place."""
+        self._given += 1
+        if tenant != self._last:
+            if self._last:
+                self._changed = self._given
+            self._last = tenant
+
+    def others(self, tenant: str) -> bool:
+        """Tell whether another tenant is about, so that this one must leave the last place to it."""
+        return self._given - self._changed < LATELY if tenant == self._last else bool(self._last)
 
 
 @final
@@ -37,15 +66,15 @@ class FairQueue(Generic[T]):
             queue.append(thing)
         self._length += 1
 
-    def take(self) -> T:
-        """Give whose turn it is.
+    def take(self, may: Callable[[str], bool] | None = None) -> T:
+        """Give whose turn it is, of those tenants that `may`.
 
         Raises:
-            IndexError: nothing waits.
+            IndexError: nothing waits, or nobody may.
         """
-        if not self._length:
-            raise IndexError("nothing waits")
-        tenant = next(iter(self._queues))
+        tenant = next((tenant for tenant in self._queues if may is None or may(tenant)), None)
+        if tenant is None:
+            raise IndexError("nothing waits that may go")
         queue = self._queues.pop(tenant)
         thing = queue.popleft()
         if queue:

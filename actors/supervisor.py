@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from casework.actors.breaker import Circuits
 from casework.actors.desk import Desk, InHand
-from casework.actors.fairness import FairQueue
+from casework.actors.fairness import FairQueue, Lately
 from casework.protocols.codec import encode
 from casework.protocols.records import Decision
 from casework.protocols.wire import Failed, FailureKind
@@ -79,7 +79,9 @@ class SupervisorBehavior:
     timers: Timers
     policy_hash: str
     pending: dict[str, FairQueue[InHand]] = field(default_factory=dict[str, "FairQueue[InHand]"])
-    """Waiting tasks by agent; those that were recalled leave when their turn comes."""
+    """Waiting tasks by agent, tenants in turn; those that were recalled leave when their turn comes."""
+    lately: dict[str, Lately] = field(default_factory=dict[str, Lately])
+    """By agent, whether several tenants are about."""
 
     async def started(self, context: Context) -> None:
         """Keep the alarms of the staff ringing, and take up again what waited when an earlier one ended."""
@@ -106,7 +108,8 @@ class SupervisorBehavior:
         if queue is None:
             queue = self.pending[agent] = FairQueue()
         # Whoever waits goes first: a worker that became free just now is not for the newcomer.
-        busy = [bool(queue) or self.desk.busy(worker) for worker in workers]
+        waits = bool(queue) or not self._may(agent, in_hand.task.tenant)
+        busy = [waits or self.desk.busy(worker) for worker in workers]
         room = not busy or not all(busy) or self._room(in_hand.task.tenant)
         route = choose_route(skill, agent, tuple(workers), busy, room=room)
         if instead and route.worker:
@@ -133,12 +136,23 @@ class SupervisorBehavior:
         workers = self.roster.workers.get(agent, {})
         free = [worker for worker in workers if not self.desk.busy(worker)]
         while queue and free:
-            in_hand = queue.take()
+            try:
+                in_hand = queue.take(lambda tenant: self._may(agent, tenant))
+            except IndexError:
+                return
             if in_hand.recalled:
                 continue
             why = f"{len(free)} of {len(workers)} workers are free"
             if self._send(context, in_hand, Route(agent, free[-1], "route.waited", why)):
                 free.pop()
+
+    def _may(self, agent: str, tenant: str) -> bool:
+        """Tell whether a tenant may have one more worker of an agent, if one is free."""
+        lately = self.lately.get(agent)
+        if lately is None or not lately.others(tenant):
+            return True
+        workers = self.roster.workers.get(agent, {})
+        return self.desk.held(workers, tenant) < max(len(workers) - 1, 1)
 
     def _send(self, context: Context, in_hand: InHand, route: Route) -> bool:
         """Send a task on; tells whether the worker has it."""
@@ -154,6 +168,7 @@ class SupervisorBehavior:
             self._refuse(in_hand, Route(route.agent, "", "route.circuit", why, refused=True))
             return False
         in_hand.agent, in_hand.since = route.agent, now
+        self.lately.setdefault(route.agent, Lately()).note(in_hand.task.tenant)
         workers = self.roster.workers[route.agent]
         self.desk.route(in_hand, route.worker, self._decision(in_hand, route, tuple(workers)))
         try:

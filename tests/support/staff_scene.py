@@ -185,10 +185,11 @@ class Scene:
         tier: RiskTier = RiskTier.READ_ONLY,
         deadline_seconds: float = 60.0,
         attempts: int = 3,
+        tenant: str = "default",
     ) -> Task:
         return Task(
             id=id_,
-            tenant="default",
+            tenant=tenant,
             case_id="c1",
             step_id=skill,
             task=skill,
