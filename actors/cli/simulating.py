@@ -52,6 +52,11 @@ SEEDS_MAX: Final = 10_000_000
 #: Failing seeds of which everything is said; of the others, only which they are.
 SEEDS_TOLD: Final = 3
 JOBS_MAX: Final = 64
+#: What is said of a seed that does not give the same run again.
+UNSTEADY: Final = (
+    "seed {seed} went another way when it was run again: something that the crew does depends on more than the seed, "
+    "such as a clock, chance or the order of a set; have it come from `case` or the scenario's `randomness`"
+)
 
 
 @dataclass(slots=True, frozen=True)
@@ -180,6 +185,8 @@ async def _work(wish: Wish, interrupts: Interrupts) -> int:
         _tell_seed(wish, reports[0], shrunk)
     else:
         _tell_all(wish, tally, rates, shrunk)
+    if shrinking is not None and not shrinking.steady:
+        tell("warning", UNSTEADY.format(seed=tally.failures[0].seed))
     if not complete and not interrupts.heard:
         tell("error", f"given up after {DEATHS_MAX} processes had ended before their seeds did")
     if wish.save is not None and tally.failures:
@@ -208,13 +215,16 @@ class _Shrinking:
         self._failing = failing
         self._best = failing
         self._broken = failing.violations[0].invariant
+        self.steady = True  #: whether the seed gave the same run again
         self._shrinker = Shrinker(failing.plan, struck_in_all(failing.faults))
 
     async def run(self) -> None:
-        """Run the seed with fewer and fewer faults, within a bound."""
+        """Run the seed as it was, to see that it repeats, then with fewer and fewer faults, within a bound."""
         worker = Worker(self._wish.manner.crew, Path.cwd())
         with _bar("shrinking", RUNS_MAX) as advance:
             try:
+                again = await self._tried(worker, self._failing.plan)
+                self.steady = again.digest == self._failing.digest
                 while (plan := self._shrinker.propose()) is not None:
                     report = await self._tried(worker, plan)
                     fails = any(each.invariant == self._broken for each in report.violations)

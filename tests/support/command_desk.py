@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 SUPPORT = Path(__file__).parent
+#: Seconds until a command that hangs is given up, on a machine that has much else to do.
+PATIENCE_SECONDS = 120
 COMMAND = (sys.executable, "-c", "import sys; from casework.actors.cli import main; sys.exit(main())")
 
 
@@ -32,7 +34,7 @@ class Desk:
             env=self.environ,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE_SECONDS,
             check=False,
             stdin=subprocess.DEVNULL,
         )

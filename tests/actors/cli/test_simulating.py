@@ -206,6 +206,14 @@ def test_a_process_that_ends_before_any_seed_is_an_error(desk: Desk, hasty: str)
     assert "a worker process ended before its first seed: exit code 7" in done.stderr
 
 
+def test_a_seed_that_does_not_repeat_is_told_so(desk: Desk, hasty: str) -> None:
+    source = hasty.replace("] += 1", "] += 2").replace('f"r-', 'f"r{os.getpid()}-').replace("r-c", "r{os.getpid()}-c")
+    crew = in_other_words(f"import os\n{source}", desk.folder)
+    done = desk("simulate", crew, "--seed", "1", "--shrink", cwd=desk.folder)
+    assert done.returncode == 5
+    assert "seed 1 went another way when it was run again" in done.stderr
+
+
 def test_what_a_crew_prints_does_not_disturb_the_answers(desk: Desk, hasty: str) -> None:
     source = hasty.replace("        self.books: Counter", "        print('{}')\n        self.books: Counter")
     done = desk("simulate", in_other_words(source, desk.folder), "--seed", "1", "--json", cwd=desk.folder)
