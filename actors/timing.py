@@ -1,17 +1,10 @@
 """Where a case's time went: of each step how long it waited and how long it worked, and which chain of steps it was.
 
 A pure fold of the log. A step begins when the step before it in its branch ended, or with its own record, and ends
-with its record; in between its time is told apart:
+with its record; what goes on inside it tells its time apart. Of a task that has not ended the log does not say who has
+it: it counts as worked on.
 
-    queue     nobody had begun the task: its agents were busy
-    working   an agent was at it
-    tools     a tool was called, the call's place among those of its tool included
-    people    a person was to decide, or an operator to have it tried again
-    waiting   for anything else: a delivery, a moment, a case below, the pause before another attempt, a process
-
-Of a task that has not ended the log does not say who has it: it counts as worked on.
-
-Where two go on at once, the one further down among tools and people counts, then working, then queue. The *critical
+Where several go on at once people count first, then tools, work, and the queue. The *critical
 path* leads back from the case's end: the step whose end let it end, the step whose end let that one begin, and so on to
 the opening. What lies between two steps of it is a gap: nothing was asked for and nothing done. Moments are those of
 the records, in microseconds; where a clock was set back, time stands still until it has caught up.
@@ -22,16 +15,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from casework.actors.times import CANCELLED, MOVED, OWN, PARTS, CaseTimes, Gap, Spent, StepTimes
 from casework.protocols.codec import decode_entry
 from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Call, Decision, Entry
 from casework.protocols.wire import Completed, Failed, OnStop
 from casework.runtime.flow.replay import INNER, split_mark
+from casework.runtime.flow.reserving import BUDGET
 from casework.runtime.flow.taskwork import ATTEMPT, RESUMED, ROUTE, STOP
 from casework.runtime.store.base import Record
-
-#: The parts of a step's time; where several go on at once, the later one counts.
-PARTS: Final = ("waiting", "queue", "working", "tools", "people")
 
 #: What kinds of records begin a step, and in which part it then is unless something says otherwise.
 _BEGINS: Final = {
@@ -56,88 +48,12 @@ _ENDS: Final = {
 }
 #: What kinds of records tell that a step was taken back.
 _TAKEN_BACK: Final = frozenset({"withdrawn", "unparked"})
-#: Why no step was under way: the flow's code ran; nobody had taken the case up; or what was under way left no record,
-#: for the case was asked to stop.
-OWN: Final = "the flow's own code"
-MOVED: Final = "until a process took it up"
-CANCELLED: Final = "asked to stop"
+#: After which choices a task, or a call for which too little is left, rests until a person lets it go on.
+_RESTS: Final = {STOP: {OnStop.PARK}, BUDGET: {OnStop.PARK, OnStop.REVIEW}}
 #: The step of what happens to the case as a whole.
 _CASE: Final = "case"
 #: Steps under which branches run side by side; the next part of a step's name is then the branch's number.
 _JOINS: Final = ("gather", "first")
-
-
-@dataclass(slots=True, frozen=True)
-class Spent:
-    """How a piece of time was spent, in microseconds."""
-
-    waiting: int = 0
-    queue: int = 0
-    working: int = 0
-    tools: int = 0
-    people: int = 0
-
-    @property
-    def total(self) -> int:
-        """Give all of it."""
-        return self.waiting + self.queue + self.working + self.tools + self.people
-
-
-@dataclass(slots=True, frozen=True)
-class StepTimes:
-    """One step of the flow; moments in microseconds since the epoch."""
-
-    step: str
-    kind: str
-    """Kind of the record that ended it, or of the one that began it while it goes on."""
-    began: int
-    ended: int
-    """For one that goes on, the last moment of the log."""
-    over: bool
-    """False: it goes on, or was let go of with the case."""
-    spent: Spent
-    after: str
-    """The step whose end let it begin; empty for the first ones."""
-
-
-@dataclass(slots=True, frozen=True)
-class Gap:
-    """Time in which no step of the critical path was under way."""
-
-    after: str
-    """The step before it; empty for the opening of the case."""
-    before: str
-    """The step after it; empty for the end."""
-    micros: int
-    why: str
-
-
-@dataclass(slots=True, frozen=True)
-class CaseTimes:
-    """Where a case's time went."""
-
-    opened: int
-    ended: int
-    """When it closed, else the last moment of its log."""
-    steps: tuple[StepTimes, ...]
-    """In the order in which they ended."""
-    chain: tuple[StepTimes | Gap, ...]
-    """The critical path, first to last, with what lies between its steps: together all of the case's time."""
-
-    @property
-    def path(self) -> tuple[StepTimes, ...]:
-        """Give the steps that determined how long it took."""
-        return tuple(each for each in self.chain if isinstance(each, StepTimes))
-
-    @property
-    def gaps(self) -> tuple[Gap, ...]:
-        """Give what lies between them."""
-        return tuple(each for each in self.chain if isinstance(each, Gap))
-
-    @property
-    def micros(self) -> int:
-        """Give how long the case took, or has taken so far."""
-        return self.ended - self.opened
 
 
 def timing(records: Iterable[Record]) -> CaseTimes:
@@ -318,16 +234,21 @@ class _Fold:
             found.routed = isinstance(entry, Decision) and bool(entry.chosen)
         elif mark == ATTEMPT and isinstance(entry, Failed):
             self._tried(found, entry)
-        elif mark == STOP and isinstance(entry, Decision) and entry.chosen == OnStop.PARK:
-            found.asked[STOP] = "people", self._now
+        elif mark in _RESTS and isinstance(entry, Decision):
+            if entry.chosen in _RESTS[mark]:
+                self._asks(found, own if mark == BUDGET else STOP, "people")
         elif kind in {"intent", "review"}:
             if kind == "review" and own != outer:
                 found.spans.append((found.tried, self._now, "working"))
-            if own in found.asked:
-                self._ended_inside(found, own, entry)
-            found.asked[own] = _BEGINS[kind], self._now
+            self._asks(found, own, _BEGINS[kind])
         elif kind in _ENDS or kind in _TAKEN_BACK:
             self._ended_inside(found, STOP if mark == RESUMED else own, entry)
+
+    def _asks(self, step: _Step, own: str, part: str) -> None:
+        """Hear that something begins inside a step, in the place of what went on there under the same name."""
+        if own in step.asked:
+            self._ended_inside(step, own, None)
+        step.asked[own] = part, self._now
 
     def _ended_inside(self, step: _Step, own: str, entry: Entry | None) -> None:
         part, since = step.asked.pop(own, ("tools", self._now))

@@ -231,7 +231,7 @@ def arguments_hash(operation: str, arguments: Mapping[str, object]) -> str:
 
 
 def inputs_hash(frame: bytes | Raw) -> str:
-    """Hash the frame that a choice was made by, as it stands in the log: 32 hex digits, as `arguments_hash` gives."""
+    """Hash what a choice was made by, as it stands in the log: 32 hex digits, as `arguments_hash` gives."""
     return digest(frame).hex()[:32]
 
 

@@ -17,7 +17,8 @@ from casework.actors.cli.unread import Unread, unread
 from casework.actors.seen import Seen
 from casework.actors.seen import seen as who_saw
 from casework.actors.timeline import timeline
-from casework.actors.timing import CaseTimes, Gap, StepTimes, timing
+from casework.actors.times import CaseTimes, Gap, StepTimes
+from casework.actors.timing import timing
 from casework.runtime.seams import MICROS
 from casework.runtime.store.base import CaseKey, CaseRow, Record, StoreReader
 

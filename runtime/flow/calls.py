@@ -18,7 +18,7 @@ from functools import partial
 from msgspec import Raw
 from msgspec.structs import replace
 
-from casework.protocols.codec import pack
+from casework.protocols.codec import inputs_hash, pack
 from casework.protocols.records import (
     Arrived,
     Call,
@@ -296,7 +296,8 @@ class Calls:
         if self._over:
             return
         if result.decision is not None:
-            self._services.logbook.write(marked(work.request.step_id, "fallback"), result.decision)
+            decision = replace(result.decision, inputs_hash=inputs_hash(work.request.arguments))
+            self._services.logbook.write(marked(work.request.step_id, "fallback"), decision)
         if work.short is not None:
             self._reserving.overdrew(work, work.short)
         elif work.intent is None:

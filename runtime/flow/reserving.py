@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from msgspec.structs import replace
 
+from casework.protocols.codec import inputs_hash
 from casework.protocols.records import Arrived, Decision, Intent, Undone, Unparked
 from casework.protocols.wire import Cost, FailureKind, OnStop
 from casework.runtime.flow.callhistory import CHEAPER, CallHistory, Ended, cheaper_tool
@@ -204,5 +205,6 @@ class Reserving:
             chosen=chosen,
             rule=f"budget.{parts_of(short.account)[0]}",
             why=why,
+            inputs_hash=inputs_hash(request.arguments),
             policy_hash=services.staff.policy_hash,
         )

@@ -1,7 +1,8 @@
 """Where a case's time went, told from its log: the parts of each step, and the chain of steps that took so long."""
 
-from casework.actors.timing import CANCELLED, MOVED, OWN, CaseTimes, Gap, Spent, timing
-from casework.protocols.records import Cancel, Chapter, Decision, Done, Won
+from casework.actors.times import CANCELLED, MOVED, OWN, CaseTimes, Gap, Spent
+from casework.actors.timing import timing
+from casework.protocols.records import Cancel, Chapter, Decision, Done, Unparked, Won
 from casework.protocols.wire import FailureKind, OnStop
 from casework.runtime.store.base import Record
 from tests.support.timed_logs import (
@@ -104,6 +105,27 @@ def test_a_write_of_the_flow_that_nobody_knows_the_end_of_waits_for_people() -> 
         )
     )
     assert spent(times, "pay") == Spent(tools=20, people=900)
+
+
+def test_a_call_for_which_too_little_is_left_waits_for_whoever_raises_the_limit() -> None:
+    short = Decision(subject="budget:t", options=tuple(OnStop), chosen=OnStop.PARK, rule="budget.tenant")
+    times = timing(
+        log(
+            (0, "case", OPENED),
+            (0, "book", TASK),
+            (20, "book:pay", INTENT),
+            (25, "book:pay:(budget)", short),
+            (625, "book:pay:(budget)", Unparked(key="budget:t")),
+            (660, "book:pay", Done(tool="pay")),
+            (660, "book", completed(queued=10, worked=25)),
+            (660, "pay", INTENT),
+            (670, "pay:(budget)", short),
+            (770, "pay:(budget)", Unparked(key="budget:t")),
+            (790, "pay", Done(tool="pay")),
+        )
+    )
+    assert spent(times, "book") == Spent(waiting=20, queue=10, working=25, tools=5, people=600)
+    assert spent(times, "pay") == Spent(tools=30, people=100)
 
 
 def test_a_task_that_stopped_waits_for_an_operator() -> None:

@@ -35,7 +35,7 @@ FLOORS = {
         "bulkhead", "tools", "intake", "gate", "admission", "calling", "desk", "retry", "undoing", "review", "criteria",
         "agent", "staff", "supervisor", "fallbacks", "conflicts", "patterns",
         "checks", "crew", "drawing", "costs", "timeline",
-        "timing", "seen", "trace", "simulation",
+        "times", "timing", "seen", "trace", "simulation",
         "gateway", "console", "cli",
     ),
     "casework.actors.patterns": (
