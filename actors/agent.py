@@ -163,6 +163,8 @@ class AgentBehavior:
         in_hand = desk.begun(envelope.frame, envelope.attempt, self.worker)
         if in_hand is None:
             return
+        scope = in_hand.scope
+        assert scope is not None, "work that is begun can be cancelled"
         began = context.clock.monotonic()
         outcome: Outcome | None = None
         fault: bool | None = None
