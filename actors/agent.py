@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from casework.actors.criteria import Criterion, Examination
-from casework.actors.declared import decode_declared
+from casework.actors.declared import decode_declared, unreadable
 from casework.actors.desk import Desk, InHand
 from casework.actors.errors import CallRefused, CrewInvalid, UndeclaredFields, WorkFailed
 from casework.actors.failures import classify, describe
@@ -112,6 +112,10 @@ def skill(function: Callable[[Inputs, Work], Awaitable[object]]) -> Skill:
     returns = hints["return"]
     if typing.get_origin(returns) is Answer:
         (returns,) = typing.get_args(returns)
+    for declared in (hints[parameters[0]], returns):
+        why = unreadable(declared)
+        if why:
+            raise CrewInvalid(name, f"a skill takes and gives what a frame can hold: {why}")
     return Skill(hints[parameters[0]], returns, function)
 
 

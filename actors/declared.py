@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Final, TypeVar
 
+import msgspec
 from msgspec import Raw, Struct
 
 from casework.actors.errors import UndeclaredFields
@@ -54,6 +55,15 @@ def _header(type_: type[Struct]) -> int:
     names = type_.__struct_encode_fields__
     optional = type_.__struct_defaults__ or type_.__struct_config__.tag is not None
     return _NONE if optional or len(names) > _SMALL_MAX else _SMALL | len(names)
+
+
+def unreadable(type_: object) -> str:
+    """Say why no value of a declared type could be read from a frame; empty if it can."""
+    try:
+        msgspec.msgpack.Decoder(type_)
+    except TypeError as error:
+        return " ".join(str(error).split())
+    return ""
 
 
 def is_struct(type_: object) -> bool:

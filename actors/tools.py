@@ -17,7 +17,7 @@ from typing import Final, TypeAlias, TypeVar, TypeVarTuple, overload
 from msgspec import Struct
 from msgspec.structs import fields
 
-from casework.actors.declared import is_struct
+from casework.actors.declared import is_struct, unreadable
 from casework.actors.errors import ToolInvalid, ToolUnknown
 from casework.actors.policy import SettingValue
 from casework.protocols.wire import RiskTier
@@ -240,6 +240,10 @@ def _types(name: str, function: Callable[..., object]) -> tuple[type[Struct], ty
         raise ToolInvalid(name, "must take exactly `arguments` and `context`")
     if parameters[0] not in hints or "return" not in hints:
         raise ToolInvalid(name, "must annotate its arguments and what it returns")
+    for declared in (hints[parameters[0]], hints["return"]):
+        why = unreadable(declared)
+        if why:
+            raise ToolInvalid(name, f"must take and return what a frame can hold: {why}")
     return hints[parameters[0]], hints["return"]
 
 

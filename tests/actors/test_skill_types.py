@@ -51,3 +51,16 @@ def test_what_is_no_skill_fails_the_check_of_types() -> None:
     # These two are found when they are used, the second by the crew that gets it; the checker is earlier.
     skill(by_text)  # type: ignore[arg-type]  # work is no text
     skill(of_a_dict)  # type: ignore[type-var]  # inputs are declared field by field
+
+
+class Other(Struct, frozen=True):
+    other: int
+
+
+async def either(inputs: Amount, work: Work) -> Amount | Other:
+    return inputs
+
+
+def test_values_that_no_frame_could_tell_apart_are_refused_when_the_skill_is_made() -> None:
+    with pytest.raises(CrewInvalid, match=r"what a frame can hold: .*Struct"):
+        skill(either)

@@ -11,6 +11,10 @@ from casework.actors.tools import Tool, ToolContext, ToolRegistry, tool
 from casework.protocols.wire import RiskTier
 
 
+class Unbooking(Struct, frozen=True):
+    booking: str
+
+
 class Booking(Struct, frozen=True):
     amount: int
 
@@ -96,7 +100,11 @@ def test_a_body_must_be_an_annotated_coroutine_function_of_two() -> None:
     async def three(arguments: Booking, context: ToolContext, more: int) -> int:
         return 1
 
+    async def either(arguments: Booking, context: ToolContext) -> Booking | Unbooking:
+        return arguments
+
     wrong: tuple[tuple[Callable[..., Any], str], ...] = (
+        (either, "what a frame can hold"),
         (plain, "async def"),
         (bare, "must annotate"),
         (three, "exactly"),
