@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from casework.actors.costs import By, attributed, costs_of
 from casework.actors.simulation.finished import Finished, Line
 from casework.actors.simulation.scenario import Invariant
 from casework.protocols.records import Call, Child, Decided, Done, Halted, Intent, ReviewAction, Undone
@@ -110,12 +111,27 @@ def dead_letter(finished: Finished) -> Iterator[Broken]:
                 yield "", f"node {node}: a message to {receiver} was handled by nobody: {letter.why}"
 
 
+def budget_overspent(finished: Finished) -> Iterator[Broken]:
+    """Find budgets that cases share and overspent, or of which the logs say something else than the ledgers."""
+    costs = [costs_of(row.key, finished.records[case_id]) for case_id, row in finished.rows.items()]
+    calls = [call for each in costs for call in each.spent()]
+    kept = {account.name: account.spent_micros for account in finished.accounts}
+    for account in finished.accounts:
+        if account.left_micros < 0:
+            yield "", f"budget {account.name} is overspent by {-account.left_micros} millionths"
+    for by in By:
+        for name, spent in attributed(calls, by).items():
+            if by is not By.TOOL and name and spent.spent != kept.get(name, 0):
+                yield "", f"budget {name} spent {kept.get(name, 0)} millionths, and the logs say {spent.spent}"
+
+
 #: In the order in which they are told.
 BUILT_IN: Final = (
     Invariant("case_lost", "no case is lost", case_lost),
     Invariant("effect_twice", "no effect happens twice", effect_twice),
     Invariant("effect_denied", "no effect happens after a denial", effect_denied),
     Invariant("budget_exceeded", "no task uses more than its budget", budget_exceeded),
+    Invariant("budget_overspent", "no budget that cases share is overspent", budget_overspent),
     Invariant("unended", "every case ends, or waits for something that has a name", unended),
     Invariant("log_broken", "every log's chain verifies", log_broken),
     Invariant("message_lost", "every message is accounted for", message_lost),

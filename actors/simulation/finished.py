@@ -13,6 +13,7 @@ from casework.actors.testing.log import CaseLog
 from casework.protocols.codec import decode_entry
 from casework.protocols.records import Entry
 from casework.runtime.actorsystem import ActorSystem
+from casework.runtime.store.accounts import Account
 from casework.runtime.store.base import CaseRow, Record, Store
 from casework.runtime.store.verify import Finding, verify
 
@@ -43,6 +44,8 @@ class Finished:
     systems: Mapping[str, ActorSystem]
     """The actors of each node that lives, by its name."""
     records: Mapping[str, Sequence[Record]]
+    accounts: Sequence[Account]
+    """The budgets that cases share, as they stand."""
     ended: bool
     """False: time was up before everything had come to rest."""
 
@@ -75,5 +78,6 @@ async def finish(
         broken_logs=await verify(store),
         systems=systems,
         records=records,
+        accounts=await store.accounts(),
         ended=ended,
     )

@@ -1,6 +1,7 @@
 """A tiny crew with a scenario: refunds that an agent judges, a person approves above a limit, and an agent pays."""
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 
 import anyio
@@ -73,6 +74,7 @@ async def refund(case: Case, inputs: Refund) -> str:
             tier=RiskTier.IRREVERSIBLE,
             deadline_seconds=3_600,
             calls=2,
+            micros=1_000,
             on_stop=OnStop.FAIL,
         )
     except TaskFailed:
@@ -154,14 +156,17 @@ EVERYTHING = Limits(tools=("bank.pay", "tier_of"), tier_max=RiskTier.IRREVERSIBL
 
 
 def make_crew(
-    flow: Callable[..., Coroutine[object, object, str]] = refund, settling: Skill = settle, scenario: str = "Shop"
+    flow: Callable[..., Coroutine[object, object, str]] = refund,
+    settling: Skill = settle,
+    scenario: str = "Shop",
+    price: int = 0,
 ) -> Crew:
-    """Make the crew, or a broken one, with another flow or another skill."""
+    """Make the crew, or a broken one, with another flow or another skill, or with payments at a price."""
     return Crew(
         "shop",
         flows=(Flow.of(flow, inputs=Refund),),
         agents=(Agent("payer", {"settle": settling}, tools=EVERYTHING.tools, tier_max=RiskTier.IRREVERSIBLE),),
-        tools=(pay, tier_of),
+        tools=(replace(pay, micros_max=price), tier_of),
         policy=Policy(
             name="shop",
             agents={"payer": EVERYTHING},

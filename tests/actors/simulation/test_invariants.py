@@ -21,6 +21,7 @@ from casework.protocols.records import ReviewAction
 from casework.runtime import Case
 from casework.runtime.behavior import Context
 from casework.runtime.flow.calls import Calls
+from casework.runtime.flow.reserving import Reserving
 from casework.runtime.kernel import Kernel
 from casework.runtime.simulation import FaultPlan
 from casework.runtime.store import chain, memory
@@ -73,6 +74,14 @@ def the_gate_knows_no_budget(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     monkeypatch.setattr(Gate, "_denial", lambda self, request, tool: None)
     return make_crew(settling=replace(settle, function=greedy))
+
+
+def nothing_is_drawn_from_budgets(monkeypatch: pytest.MonkeyPatch) -> Any:
+    async def anyway(self: Reserving, work: Any, intent: Any) -> bool:
+        return True
+
+    monkeypatch.setattr(Reserving, "reserve", anyway)
+    return make_crew(price=100)
 
 
 def a_store_forgets(monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -146,6 +155,7 @@ BROKEN: dict[Break, str] = {
     keys_are_not_honoured: "effect_twice",
     a_persons_no_is_a_yes: "effect_denied",
     the_gate_knows_no_budget: "budget_exceeded",
+    nothing_is_drawn_from_budgets: "budget_overspent",
     a_store_forgets: "case_lost",
     a_flow_goes_another_way_each_time: "unended",
     a_chain_is_not_carried_on: "log_broken",
@@ -174,6 +184,11 @@ def test_what_is_broken_is_named(breaks: Break, name: str, monkeypatch: pytest.M
 
 def test_with_everything_in_its_place_nothing_is_broken() -> None:
     crew = make_crew()
+    assert [broken(run_seed(crew, seed, FAULTY)) for seed in SEEDS[:4]] == [set()] * 4
+
+
+def test_payments_at_a_price_break_nothing_either() -> None:
+    crew = make_crew(price=100)
     assert [broken(run_seed(crew, seed, FAULTY)) for seed in SEEDS[:4]] == [set()] * 4
 
 
