@@ -10,6 +10,7 @@ import pytest
 from casework.runtime.flow.logbook import Logbook
 from casework.runtime.flow.reserving import Reserving
 from casework.runtime.store import ledger_rules
+from casework.runtime.store.accounts import Overdrawn
 
 Patch = pytest.MonkeyPatch
 
@@ -31,6 +32,6 @@ def who_draws_does_not_look_what_is_left(patch: Patch) -> None:
 
     def blind(draw: Any, accounts: Any, before: Any) -> Any:
         told = verdict(draw, accounts, before)
-        return None if isinstance(told, ledger_rules.Overdrawn) and draw.accounts[0] in accounts else told
+        return None if isinstance(told, Overdrawn) and draw.accounts[0] in accounts else told
 
     patch.setattr(ledger_rules, "verdict", blind)
