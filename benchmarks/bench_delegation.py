@@ -50,6 +50,7 @@ class Direct(AgentBehavior):
         """Answer one task."""
         made, case = decode_task(envelope.frame), Counting()
         outcome, _ = await self._work(context, envelope, InHand(envelope.frame, made, 1, case))
+        assert envelope.reply is not None, "it is asked"
         envelope.reply(encode(outcome))
 
 
