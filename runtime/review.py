@@ -113,9 +113,22 @@ def _listed(row: ReviewRow) -> ReviewView:
     try:
         return view_of(row)
     except ProtocolError as error:
-        told = f"its row in the store cannot be read ({error}); see `casework verify`"
-        named = (row.id, *row.key, row.step_id, row.title, told)
-        return ReviewView(*named, "", row.state, row.opened_at, row.expires, None, row.proposal_hash, (), ())
+        return ReviewView(
+            id=row.id,
+            tenant=row.key.tenant,
+            case_id=row.key.case_id,
+            step_id=row.step_id,
+            title=row.title,
+            summary=f"its row in the store cannot be read ({error}); see `casework verify`",
+            rule="",
+            state=row.state,
+            opened_at=row.opened_at,
+            expires=row.expires,
+            proposal=None,
+            proposal_hash=row.proposal_hash,
+            evidence=(),
+            consequences=(),
+        )
 
 
 def decision_frame(

@@ -67,7 +67,10 @@ def inspect(connection: sqlite3.Connection) -> list[Oddity]:
 
 
 def _is_text(data: object) -> bool:
+    if not isinstance(data, bytes):
+        return False
     try:
-        return isinstance(data, bytes) and data.decode() is not None
+        data.decode()
     except UnicodeDecodeError:
         return False
+    return True
