@@ -19,7 +19,7 @@ from casework.actors.declared import is_struct
 from casework.actors.errors import CrewInvalid
 from casework.actors.patterns.base import Assignment, Pattern
 from casework.actors.patterns.description import figures, type_name
-from casework.actors.patterns.flows import Allowance, Declaration, named_tools
+from casework.actors.patterns.flows import Allowance, Declaration, named_tools, names
 from casework.actors.patterns.shape import fits
 from casework.actors.patterns.walk import STEP, Flaw, Place, walk
 from casework.actors.policy import Limits, Policy
@@ -153,8 +153,7 @@ class _Checked:
                 yield f"has two ways that are called {label!r}, of which the second is never taken; rename one"
 
     def _criteria(self) -> Iterator[str]:
-        named = self._figures.get("criteria", ())
-        for name in named if isinstance(named, tuple | list) else ():
+        for name in names(self._figures.get("criteria")):
             if name not in self._inventory.criteria:
                 known = ", ".join(self._inventory.criteria)
                 yield f"names criterion {name!r}, which is not registered; there is {known}: add it to `criteria`"
@@ -200,7 +199,7 @@ def _tier(declared: object) -> RiskTier:
 
 def _budgets(pattern: Pattern, figures_: Mapping[str, object]) -> Iterator[tuple[str, float]]:
     """Give what a pattern asks for by itself; what it was not given asks for nothing, it has what is left."""
-    unsaid = {} if not isinstance(pattern, Assignment) else _UNSAID
+    unsaid: Mapping[str, float] = _UNSAID if isinstance(pattern, Assignment) else {}
     inside = [value for value in figures_.values() if isinstance(value, Struct)]
     for name in _BUDGETS:
         for asked in (figures_.get(name), *(getattr(each, name, None) for each in inside)):

@@ -81,7 +81,7 @@ def _composed(facts: Facts, head: Sketch, parts: Sequence[_Part]) -> Sketch:
     """Put the parts below the head: those that come first, the body, those that come last."""
     way = look_of(facts.kind).way
     first = [part for part in parts[:1] if part.label in _FIRST]
-    end = parts if facts.kind not in _NAMED else parts[-1:] if way is Way.CIRCLE else []
+    end = parts if facts.kind not in _NAMED else parts[-1:] if way is Way.CIRCLE else parts[:0]
     last = [part for part in end if part.label.startswith(_LAST) and part not in first]
     body = [part for part in parts if part not in first and part not in last]
     rows: list[_Part] = [*first]

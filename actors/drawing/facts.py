@@ -8,14 +8,14 @@ import dataclasses
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import Struct
 
 from casework.actors.drawing.kinds import look_of
 from casework.actors.patterns.base import Pattern
 from casework.actors.patterns.description import figures, type_name
-from casework.actors.patterns.flows import named_tools
+from casework.actors.patterns.flows import named_tools, names
 from casework.protocols.wire import RiskTier
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ def _shown(value: object) -> str:
             return f"{value:,.10g}"
         case str():
             return value
-        case tuple() if value and all(isinstance(each, str) for each in value):
-            return ", ".join(map(str, value))
+        case tuple() if all(isinstance(each, str) for each in cast("tuple[object, ...]", value)):
+            return ", ".join(names(cast("tuple[object, ...]", value)))
         case Pattern():
             return ""
         case _ if dataclasses.is_dataclass(value):

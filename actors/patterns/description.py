@@ -48,7 +48,7 @@ def describe(root: Pattern) -> Described:
 
 def type_name(type_: object) -> str:
     """Write a type as its author would: `Order`, `list[Order]`, `Order | None`; anything for `object`."""
-    if type_ in (object, typing.Any):
+    if type_ is object or type_ is typing.Any:
         return "anything"
     if type_ in (None, type(None)):
         return "nothing"
@@ -100,7 +100,7 @@ def _plain(value: object, numbers: Mapping[int, str], depth: int) -> Described:
         case Set():
             return ["set", *sorted(map(below, cast("Set[object]", value)), key=str)]
         case functools.partial() | types.MethodType() | types.FunctionType():
-            return _function(value, below)
+            return _function(cast("functools.partial[object] | types.MethodType | types.FunctionType", value), below)
         case _:
             return _other(value, below)
 

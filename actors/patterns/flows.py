@@ -7,7 +7,7 @@ It does not know which crew the flow belongs to.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import final
+from typing import cast, final
 
 from casework.actors.patterns.base import Pattern
 from casework.actors.patterns.description import declared_hash, figures
@@ -110,5 +110,9 @@ def own_tools(patterns: Sequence[Pattern]) -> tuple[str, ...]:
 
 def named_tools(pattern: Pattern) -> tuple[str, ...]:
     """Name the tools of one pattern, without those of its parts."""
-    named = figures(pattern).get("tools", ())
-    return tuple(str(tool) for tool in named) if isinstance(named, tuple | list) else ()
+    return names(figures(pattern).get("tools"))
+
+
+def names(figure: object) -> tuple[str, ...]:
+    """Give the names that a figure lists; none, if it is no list of any."""
+    return tuple(map(str, cast("Sequence[object]", figure))) if isinstance(figure, tuple | list) else ()
