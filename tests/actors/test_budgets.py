@@ -1,10 +1,13 @@
 """Budgets that cases share: what is drawn before a call and settled after it, and what becomes of one that has none."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import anyio
 import pytest
 
+from casework.actors.testing import CaseBench
+from casework.actors.testing.process import Kill
 from casework.protocols.codec import decode_entry
 from casework.protocols.records import Decision, Done, Entry, Intent, ReviewAction, Undone
 from casework.protocols.wire import FailureKind
@@ -15,7 +18,7 @@ from casework.runtime.seams import World
 from casework.runtime.store.base import CaseKey, CaseStatus, Store, WaitKind
 from casework.runtime.store.memory import MemoryStore
 from casework.runtime.telemetry import Telemetry
-from tests.support.budget_crew import CHEAP, DEAR, Job, crew
+from tests.support.budget_crew import CHEAP, DEAR, Job, crew, purchases
 
 AGENT = "agent/default/clerk"
 TENANT = "tenant/default"
@@ -177,3 +180,38 @@ async def test_calls_that_cost_nothing_reserve_nothing() -> None:
             await made.wait("c1")
     assert not await store.accounts()
     assert not of_kind(await log_of(store), Intent, Undone)
+
+
+def folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+async def ended(out: Path, kill: Kill | None) -> tuple[int, bool]:
+    """Buy twice, with a crash somewhere; see that it was drawn and settled twice, and give the number of appends."""
+    async with CaseBench(crew("[budgets]\nagent = 0.04\n"), settings={"out": str(out)}, kill=kill) as bench:
+        appends = bench.store.appends
+        with anyio.CancelScope() as scope:
+            bench.store.on_death = scope.cancel
+            await bench.open("job", "c1", Job(calls=2, tool="buy"))
+        bench.store.on_death = lambda: None
+        killed = not bench.store.alive
+        if killed:
+            await bench.crash()
+            await bench.open("job", "c1", Job(calls=2, tool="buy"))
+        assert bench.row("c1").status is CaseStatus.CLOSED, bench.log("c1").told()
+        store = bench.store.inner
+        assert await money(store) == (2 * DEAR, 0)
+        assert [entry.kind for entry in await store.ledger(AGENT)] == ["limit", "draw", "settle", "draw", "settle"]
+        assert list(purchases(out).values()) == [DEAR, DEAR]
+        return len(appends), killed
+
+
+async def test_killed_at_any_append_a_call_is_drawn_for_once_and_settled_once(tmp_path: Path) -> None:
+    with anyio.fail_after(60):
+        appends, _ = await ended(folder(tmp_path / "whole"), None)
+        assert appends > 4
+        for number in range(1, appends + 1):
+            for durable in (False, True):
+                _, killed = await ended(folder(tmp_path / f"{number}-{durable}"), Kill(number, durable))
+                assert killed or number == appends
