@@ -48,6 +48,7 @@ from casework.runtime.store.base import (
 )
 from casework.runtime.store.taking import Delivery
 from casework.runtime.store.urls import door_server, open_store
+from casework.runtime.switchboard import recall
 from casework.runtime.telemetry import SHUTDOWN_SECONDS, Telemetry
 
 #: Seconds that working cases get to park or close when a runtime is left.
@@ -154,6 +155,7 @@ class Runtime:
         self._staff = await stack.enter_async_context(
             self._crew.staff(system, world, self._store, self._settings, telemetry)
         )
+        await recall(self._store, self._staff)
         make = household(self._store, self._staff, self._crew.flows, self._crew.name, world, telemetry)
         self._node = Node(make, system)
         telemetry.before_expose(lambda: self._sample(system))

@@ -300,6 +300,8 @@ class Calls:
             self._services.logbook.write(marked(work.request.step_id, "fallback"), decision)
         if work.short is not None:
             self._reserving.overdrew(work, work.short)
+        elif result.held:
+            self._reserving.hold(work, result)
         elif work.intent is None:
             request, took = work.request, 0
             if work.began:

@@ -19,9 +19,10 @@ from casework.runtime.flow.callhistory import CHEAPER, CallHistory, Ended, cheap
 from casework.runtime.flow.callwork import CallWork
 from casework.runtime.flow.replay import marked
 from casework.runtime.flow.services import Services
-from casework.runtime.staff import CallRequest
+from casework.runtime.staff import CallRequest, CallResult
 from casework.runtime.store.accounts import Drawn, Overdrawn, Settlement, draw_id, parts_of
 from casework.runtime.store.base import Record
+from casework.runtime.switches import switch_key
 
 #: Marks what is told of a call for which too little was left.
 BUDGET: Final = "budget"
@@ -133,6 +134,34 @@ class Reserving:
         if cheaper_tool(decision) or self._rests(step_id):
             # Its agent asks for it again, and finds in the log what was decided.
             del self._works[step_id]
+
+    def hold(self, work: CallWork, result: CallResult) -> None:
+        """Let a call wait until what holds it is resumed; it was not made."""
+        step_id, maker = work.request.step_id, self._maker
+        if not work.wanted and not self._rests(step_id) and work.intent is not None:
+            maker.end(work, Undone(tool=work.intent.tool, kind=FailureKind.REFUSED, message=result.message))
+            return
+        if work.intent is not None:
+            work.request = replace(work.request, tool=work.intent.tool, arguments=work.intent.arguments)
+            work.intent = None
+        decision = Decision(
+            subject=switch_key(result.held),
+            options=(OnStop.PARK,),
+            chosen=OnStop.PARK,
+            rule="switch",
+            why=result.message,
+            policy_hash=self._services.staff.policy_hash,
+        )
+        record = self._write(step_id, decision, self._history.told(step_id).overdrafts)
+        self._services.when_durable(record.seq, lambda: self._recheck(step_id, result.held))
+        if self._rests(step_id):
+            del self._works[step_id]
+
+    def _recheck(self, step_id: str, target: str) -> None:
+        """Go on if what holds a call was resumed before everybody could see that it is waited for."""
+        held = step_id in self._history.short and not self._over
+        if held and self._services.staff.lifted(target):
+            self._resume([step_id], Unparked(key=switch_key(target)))
 
     def arrived(self, arrived: Arrived) -> bool:
         """Hear that the limit of a budget was raised; False if no call waits for that. The caller consumes it."""
