@@ -165,8 +165,7 @@ class AgentBehavior:
         """
         desk = self.equipment.desk
         in_hand = desk.begun(envelope.frame, envelope.attempt, self.worker)
-        scope = in_hand.scope if in_hand is not None else None
-        if in_hand is None or scope is None:
+        if in_hand is None:
             return
         scope = in_hand.scope
         assert scope is not None, "work that is begun can be cancelled"

@@ -8,7 +8,7 @@ import pytest
 
 from casework.actors.testing import CaseBench
 from casework.actors.testing.process import Kill
-from casework.protocols.codec import decode_entry
+from casework.protocols.codec import decode_entry, inputs_hash
 from casework.protocols.records import Decision, Done, Entry, Intent, ReviewAction, Undone
 from casework.protocols.wire import FailureKind
 from casework.runtime.ledger import broken_at, tally
@@ -93,6 +93,7 @@ async def test_a_case_waits_for_whichever_budget_has_too_little_and_goes_on_when
     log = await log_of(store)
     decisions = [entry for entry in log if isinstance(entry, Decision) and entry.subject == f"budget:{account}"]
     assert [(each.chosen, each.rule) for each in decisions] == [("park", f"budget.{kind}")] * 2
+    assert {each.inputs_hash for each in decisions} <= {inputs_hash(each.arguments) for each in of_kind(log, Intent)}
     assert len(of_kind(log, Done)) == 2
 
 

@@ -10,6 +10,8 @@ from casework.actors.agent import Agent, Work, skill
 from casework.actors.crew import Crew
 from casework.actors.criteria import Check, Criterion
 from casework.actors.policy import Limits, Policy
+from casework.actors.testing import FakeTool
+from casework.actors.testing.crashes import crash_anywhere
 from casework.actors.tools import ToolContext, tool
 from casework.protocols.codec import decode_entry, digest
 from casework.protocols.records import Call, Entry
@@ -122,6 +124,12 @@ async def test_a_task_that_says_it_is_done_is_not_if_the_world_shows_otherwise()
         ("returned", True, 0),
         ("posted", False, 1),
     ]
+
+
+async def test_a_task_that_a_criterion_reads_for_ends_the_same_after_a_crash_anywhere() -> None:
+    crew, tools = crew_of({}, {"posted": posted}, lying=True), {"read_ledger": FakeTool(900)}
+    ending = await crash_anywhere(crew, "booking", Posting("rent", 900), tools=tools)
+    assert ending.result == "completed"
 
 
 async def test_a_criterion_may_not_write_even_where_the_task_may() -> None:

@@ -10,7 +10,8 @@ from casework.actors.policy import Breaking, Limits, Policy, Retries, RetryTable
 from casework.actors.testing import CaseBench, FakeTool
 from casework.actors.testing.tools import Fails
 from casework.actors.tools import Tool, ToolContext
-from casework.protocols.records import Decision
+from casework.protocols.codec import inputs_hash
+from casework.protocols.records import Call, Decision
 from casework.protocols.wire import OnStop, RiskTier
 from casework.runtime import Case, Flow
 from casework.runtime.errors import CallFailed, TaskFailed
@@ -101,6 +102,9 @@ async def test_another_tool_is_read_while_the_circuit_of_the_first_is_open_and_t
             await bench.open("reads", "c1", Asked(1))
             assert bench.value("c1", list[int]) == [-1, 7]
             assert decisions(bench) == [("fallback", "rates.kept")]
+            (choice,) = [each for each in bench.log("c1").entries if isinstance(each, Decision)]
+            (call,) = [each for each in bench.log("c1").entries if isinstance(each, Call) and each.failure is None]
+            assert choice.inputs_hash == inputs_hash(call.arguments)
             await bench.crash()
             assert bench.value("c1", list[int]) == [-1, 7]
 
