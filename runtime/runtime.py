@@ -12,6 +12,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -48,7 +49,7 @@ from casework.runtime.store.base import (
 )
 from casework.runtime.store.taking import Delivery
 from casework.runtime.store.urls import door_server, open_store
-from casework.runtime.switchboard import recall
+from casework.runtime.switchboard import answer, recall
 from casework.runtime.telemetry import SHUTDOWN_SECONDS, Telemetry
 
 #: Seconds that working cases get to park or close when a runtime is left.
@@ -165,6 +166,7 @@ class Runtime:
         door = door_server(self._store)
         if door is not None:
             door.settled = self._node.wait_idle
+            door.told = partial(answer, self, world)
             await jobs.start(door.serve)
 
     def _sample(self, system: ActorSystem) -> None:

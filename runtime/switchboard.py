@@ -8,11 +8,15 @@ It does not know what is held, nor how a call is made.
 
 from typing import Protocol
 
+import msgspec
+
 from casework.protocols.codec import encode
+from casework.protocols.errors import FrameInvalid
 from casework.protocols.records import Arrived
 from casework.runtime.seams import World
 from casework.runtime.staff import Staff
 from casework.runtime.store.base import CaseStatus, Store
+from casework.runtime.store.door_wire import CircuitsAsked, TurnAsked
 from casework.runtime.switches import SETTING, Switch, check_target, read_switches, switch_key, write_switch
 
 
@@ -54,17 +58,44 @@ async def resume(running: Running, target: str, *, by: str, reason: str, world: 
     If cancelled, some of them may not have been told; to resume it again does no harm.
     """
     await _turn(running, Switch(target=target, paused=False, by=by, reason=reason, at=world.clock.wall_micros()))
+    return await tell_parked(running.store, target, by=by, world=world)
+
+
+async def write_down(store: Store, switch: Switch) -> None:
+    """Add a line to what was switched; raises as `pause`."""
+    check_target(switch.target)
+    lines = await store.setting(SETTING) or ""
+    await store.remember(SETTING, f"{lines}{write_switch(switch)}\n")
+
+
+async def tell_parked(store: Store, target: str, *, by: str, world: World) -> int:
+    """Tell the cases that wait for it that something was resumed, and say how many those are."""
     key, item_id, told = switch_key(target), f"switch:{world.ids.new()}", 0
     frame = encode(Arrived(key=key, message_id=item_id, by=by))
-    for row in await running.store.cases(status=CaseStatus.PARKED):
+    for row in await store.cases(status=CaseStatus.PARKED):
         if any(wait.key == key for wait in row.waits):
-            await running.store.deliver(row.key.tenant, row.key.case_id, item_id, frame)
+            await store.deliver(row.key.tenant, row.key.case_id, item_id, frame)
             told += 1
     return told
 
 
+async def answer(running: Running, world: World, asked: CircuitsAsked | TurnAsked) -> bytes:
+    """Answer another process, as JSON.
+
+    Raises:
+        FrameInvalid: what it wants paused cannot be.
+    """
+    if isinstance(asked, CircuitsAsked):
+        return msgspec.json.encode(running.staff.circuits())
+    try:
+        if asked.paused:
+            await pause(running, asked.target, by=asked.by, reason=asked.reason, world=world)
+            return b"0"
+        return b"%d" % await resume(running, asked.target, by=asked.by, reason=asked.reason, world=world)
+    except ValueError as error:
+        raise FrameInvalid("switch", str(error)) from error
+
+
 async def _turn(running: Running, switch: Switch) -> None:
-    check_target(switch.target)
-    lines = await running.store.setting(SETTING) or ""
-    await running.store.remember(SETTING, f"{lines}{write_switch(switch)}\n")
+    await write_down(running.store, switch)
     running.staff.turn(switch)

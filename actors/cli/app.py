@@ -59,6 +59,9 @@ _COMMANDS: Final = (
         "casework.actors.cli.compacting:compact",
         "Put earlier chapters of long cases into files; their hashes stay in the store and still verify.",
     ),
+    ("breakers", "casework.actors.cli.switching:breakers", "Show the circuit breakers of the process at work."),
+    ("pause", "casework.actors.cli.switching:pause", "Let an agent, a tool or a tenant have no effect from now on."),
+    ("resume", "casework.actors.cli.switching:resume", "Let what was paused have effects again; its cases go on."),
     ("serve", "casework.actors.cli.serving:serve", "Run a crew as a service, with metrics and health over HTTP."),
     ("cost", "casework.actors.cli.spending:cost", "Say what calls cost and who caused it, from the logs alone."),
     (

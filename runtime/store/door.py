@@ -24,6 +24,7 @@ from casework.runtime.store.door_wire import (
     MAKING,
     ArtifactAsked,
     Channel,
+    CircuitsAsked,
     DecideAsked,
     DeliverAsked,
     Failing,
@@ -34,6 +35,8 @@ from casework.runtime.store.door_wire import (
     Request,
     SettleAsked,
     Settled,
+    Told,
+    TurnAsked,
     answer,
     socket_path,
 )
@@ -63,6 +66,8 @@ class DoorServer:
         self._path, self._directory = socket_path(database)
         self.settled: Callable[[], Awaitable[None]] | None = None
         """Waits until the runtime has nothing to do; set by the runtime."""
+        self.told: Callable[[CircuitsAsked | TurnAsked], Awaitable[bytes]] | None = None
+        """Answers what only the runtime can; set by it."""
 
     @property
     def path(self) -> str:
@@ -165,6 +170,10 @@ class DoorServer:
                 if fault:
                     return Invalid(expected="limit", why=fault)
                 return answer(await self._store.set_limit(name, micros, by=by, at=at, only_new=only_new))
+            case CircuitsAsked() | TurnAsked():
+                if self.told is None:
+                    return Failing(why="the owner runs no crew", certain=True)
+                return Told(value=await self.told(request))
             case SettleAsked():
                 return Settled(idle=await self._settle(request.timeout_seconds))
 

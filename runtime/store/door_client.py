@@ -31,6 +31,7 @@ from casework.runtime.store.door_wire import (
     Answer,
     ArtifactAsked,
     Channel,
+    CircuitsAsked,
     DecideAsked,
     DeliverAsked,
     Failing,
@@ -42,6 +43,8 @@ from casework.runtime.store.door_wire import (
     Result,
     SettleAsked,
     Settled,
+    Told,
+    TurnAsked,
     result_of,
     socket_path,
 )
@@ -144,6 +147,19 @@ class DoorClient:
         if not isinstance(reply, Settled):
             raise StoreUnavailable(self._url, _why(reply))
         return reply.idle
+
+    async def tell(self, request: CircuitsAsked | TurnAsked) -> bytes:
+        """Ask the owner's runtime, and give what it says, as JSON.
+
+        Raises:
+            StoreUnavailable: there is no owner, or it did not say that it was done.
+
+        If cancelled, something may have been paused or resumed all the same; again is harmless.
+        """
+        reply = await self._ask(request, ANSWER_SECONDS_MAX)
+        if not isinstance(reply, Told):
+            raise StoreUnavailable(self._url, _why(reply))
+        return reply.value
 
     async def _write(self, request: Request) -> Result:
         match await self._ask(request, ANSWER_SECONDS_MAX):

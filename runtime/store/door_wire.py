@@ -97,6 +97,19 @@ class SettleAsked(Struct, frozen=True, kw_only=True, tag="settle"):
     timeout_seconds: float
 
 
+class CircuitsAsked(Struct, frozen=True, kw_only=True, tag="circuits"):
+    """Say how the circuit breakers of the owner's runtime stand."""
+
+
+class TurnAsked(Struct, frozen=True, kw_only=True, tag="turn"):
+    """Pause or resume something."""
+
+    target: str
+    paused: bool
+    by: str
+    reason: str
+
+
 class Answer(Struct, frozen=True, kw_only=True, tag="answer"):
     """A result under the name of its type."""
 
@@ -114,6 +127,12 @@ class Settled(Struct, frozen=True, kw_only=True, tag="settled"):
     idle: bool
 
 
+class Told(Struct, frozen=True, kw_only=True, tag="told"):
+    """What the owner's runtime says, as JSON."""
+
+    value: bytes
+
+
 class Invalid(Struct, frozen=True, kw_only=True, tag="invalid"):
     """The frame inside the request is none; nothing happened."""
 
@@ -128,8 +147,8 @@ class Failing(Struct, frozen=True, kw_only=True, tag="failing"):
     certain: bool
 
 
-Request = DeliverAsked | DecideAsked | ArtifactAsked | LimitAsked | SettleAsked
-Reply = Answer | Kept | Settled | Invalid | Failing
+Request = DeliverAsked | DecideAsked | ArtifactAsked | LimitAsked | SettleAsked | CircuitsAsked | TurnAsked
+Reply = Answer | Kept | Settled | Told | Invalid | Failing
 Result = DeliverResult | DecideResult | LimitResult
 
 _RESULTS: Final[dict[str, type[Result]]] = {

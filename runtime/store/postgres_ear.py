@@ -15,6 +15,7 @@ from anyio.abc import TaskStatus
 from casework.runtime.errors import StoreError
 from casework.runtime.seams import MICROS, World
 from casework.runtime.store.base import CaseKey
+from casework.runtime.store.door_wire import CircuitsAsked, TurnAsked
 from casework.runtime.store.postgres_link import DRIVER_ERRORS, Link, connect, part
 from casework.runtime.store.postgres_url import PostgresAddress
 
@@ -74,6 +75,8 @@ class PostgresEar:
         self.name = world.ids.new()  #: what our own hints bear
         self.settled: Callable[[], Awaitable[None]] | None = None
         """Set by the runtime, as of everything that serves a store; nobody asks here."""
+        self.told: Callable[[CircuitsAsked | TurnAsked], Awaitable[bytes]] | None = None
+        """The same."""
         self._woken = anyio.Event()
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:

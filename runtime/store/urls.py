@@ -14,6 +14,7 @@ from anyio.abc import TaskStatus
 from casework.runtime.errors import StoreInvalid, StoreUnavailable
 from casework.runtime.seams import MICROS, World
 from casework.runtime.store.base import CaseStatus, Store, StoreDoor, StoreReader, WaitKind
+from casework.runtime.store.door_wire import CircuitsAsked, TurnAsked
 from casework.runtime.store.memory import MemoryStore
 from casework.runtime.store.postgres_url import POSTGRES, PostgresAddress, masked, postgres_address
 
@@ -33,6 +34,8 @@ class StoreService(Protocol):
 
     settled: Callable[[], Awaitable[None]] | None
     """Waits until the runtime has nothing to do; set by the runtime."""
+    told: Callable[[CircuitsAsked | TurnAsked], Awaitable[bytes]] | None
+    """Answers what only the runtime can; set by it."""
 
     async def serve(self, *, task_status: TaskStatus[None] = ...) -> None:
         """Serve until cancelled."""

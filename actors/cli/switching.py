@@ -1,0 +1,115 @@
+"""Sub-commands about what works and what may: breakers, pause and resume.
+
+They speak with the process that owns the store, for what is told of lives in it; where none does, what is paused or
+resumed is written down for whoever comes. They do not know what a circuit stands before.
+"""
+
+from typing import Annotated
+
+import anyio
+import msgspec
+from cyclopts import Parameter
+
+from casework.actors.cli.exits import Exit, Quit
+from casework.actors.cli.options import STORE, ByOption, JsonOption, StoreOption, person
+from casework.actors.cli.output import say, say_columns, say_json
+from casework.actors.cli.working import write
+from casework.runtime.errors import StoreUnavailable
+from casework.runtime.seams import World
+from casework.runtime.staff import Circuit
+from casework.runtime.store.base import Store, StoreDoor, StoreReader
+from casework.runtime.store.door_client import DoorClient
+from casework.runtime.store.door_wire import CircuitsAsked, TurnAsked
+from casework.runtime.store.urls import open_door
+from casework.runtime.switchboard import tell_parked, write_down
+from casework.runtime.switches import Switch, check_target
+
+ReasonOption = Annotated[str, Parameter(name="--reason", help="Why; it stands in the store and in what is held.")]
+
+
+def breakers(*, store: StoreOption = STORE, json_: JsonOption = False) -> int:
+    """Show every circuit breaker of the process that works on a store, and why it opened."""
+    circuits = anyio.run(_circuits, store)
+    if json_:
+        say_json(msgspec.to_builtins(circuits))
+        return Exit.OK
+    if not circuits:
+        say("no circuit yet: nothing was called and nobody had work since the process began")
+        return Exit.OK
+    rows = [
+        (f"{each.kind}:{each.name}", each.state, f"{each.failures} of {each.calls} failed", f"{each.refused} refused",
+         each.why)
+        for each in circuits
+    ]  # fmt: skip
+    say_columns(rows)
+    return Exit.OK
+
+
+def pause(
+    target: str, /, *, reason: ReasonOption, by: ByOption = "", store: StoreOption = STORE, json_: JsonOption = False
+) -> int:
+    """Let an agent, a tool or a tenant have no effect from now on; the cases that want one park.
+
+    Parameters
+    ----------
+    target
+        agent:NAME, tool:NAME or tenant:NAME.
+    """
+    asked = TurnAsked(target=target, paused=True, by=person(by), reason=reason)
+    anyio.run(_turn, store, asked)
+    if json_:
+        say_json({"target": target, "paused": True})
+    else:
+        say(f"{target} is paused; `casework resume {target} --reason WHY` lets it go on")
+    return Exit.OK
+
+
+def resume(
+    target: str, /, *, reason: ReasonOption, by: ByOption = "", store: StoreOption = STORE, json_: JsonOption = False
+) -> int:
+    """Let an agent, a tool or a tenant have effects again; the cases that it held go on.
+
+    Parameters
+    ----------
+    target
+        agent:NAME, tool:NAME or tenant:NAME.
+    """
+    asked = TurnAsked(target=target, paused=False, by=person(by), reason=reason)
+    told = anyio.run(_turn, store, asked)
+    if json_:
+        say_json({"target": target, "paused": False, "cases": told})
+    else:
+        say(f"{target} is resumed; cases that go on: {told}")
+    return Exit.OK
+
+
+async def _circuits(url: str) -> list[Circuit]:
+    door = await open_door(url, World())
+    if not isinstance(door, DoorClient):
+        raise StoreUnavailable(url, "it has no owner to ask; read casework_circuit_state at each node's /metrics")
+    return msgspec.json.decode(await door.tell(CircuitsAsked()), type=list[Circuit])
+
+
+async def _turn(url: str, asked: TurnAsked) -> int:
+    try:
+        check_target(asked.target)
+    except ValueError as error:
+        raise Quit(Exit.USAGE, str(error)) from error
+    world = World()
+
+    async def act(_reader: StoreReader, door: StoreDoor) -> int:
+        if isinstance(door, DoorClient):
+            return int(await door.tell(asked))
+        if not hasattr(door, "remember"):
+            raise StoreUnavailable(url, "several nodes work on it; pause it in each of them, or stop them first")
+        return await _alone(door, asked, world)  # type: ignore[arg-type]  # what remembers is the store itself
+
+    told, _ = await write(url, act, resume=not asked.paused)
+    return told
+
+
+async def _alone(store: Store, asked: TurnAsked, world: World) -> int:
+    now = world.clock.wall_micros()
+    switch = Switch(target=asked.target, paused=asked.paused, by=asked.by, reason=asked.reason, at=now)
+    await write_down(store, switch)
+    return 0 if asked.paused else await tell_parked(store, asked.target, by=asked.by, world=world)
