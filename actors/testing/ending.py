@@ -151,12 +151,15 @@ def _standing(rows: Sequence[CaseRow], logs: Sequence[CaseLog]) -> str:
 
 
 def _drawn(logs: Sequence[CaseLog]) -> dict[object, str]:
-    """Name everything that the flows drew by the step that drew it."""
+    """Name everything that the flows drew by the step that drew it, and the keys of writes by the write."""
     drawn: dict[object, str] = {}
     for log in logs:
         for record, entry in zip(log.records, log.entries, strict=True):
             if isinstance(entry, Drawn):
                 drawn[plain(entry.value)] = f"<{record.step_id} of {log.case_id}>"
+            elif isinstance(entry, Intent):
+                # It grows from the identity of the case, which is another one if the case was opened anew.
+                drawn[entry.key] = f"<key of {_unnumbered(record.step_id)} of {log.case_id}>"
     return drawn
 
 

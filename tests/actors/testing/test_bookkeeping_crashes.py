@@ -36,4 +36,5 @@ async def test_a_small_quarter_ends_with_the_same_overview_wherever_it_is_killed
         )
     assert whole.result == "completed"
     assert sum(whole.effects.times.values()) == 2, "a revision while it is open, and one when it is closed"
-    assert len(outs) == 1 + 2 * whole.appends
+    # Whole, killed before and after each append, and before and after it is opened.
+    assert len(outs) == 1 + 2 * whole.appends + 2
