@@ -7,7 +7,7 @@ accounts that are closed. Everything is one transaction. It does not know who ca
 
 import datetime as dt
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
@@ -222,7 +222,7 @@ class Shop:
         return found
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Generator[sqlite3.Connection, None, None]:
         self._link.execute("BEGIN IMMEDIATE")
         try:
             yield self._link
@@ -232,7 +232,7 @@ class Shop:
         self._link.execute("COMMIT")
 
     @contextmanager
-    def _once(self, key: str, letter: str) -> Iterator["_Once"]:
+    def _once(self, key: str, letter: str) -> Generator["_Once", None, None]:
         """Do a thing in a transaction, once for its key; gives the code that it had then or has now."""
         with self._transaction() as link:
             before = self.happened(key)
@@ -254,7 +254,7 @@ class _Once(Struct, frozen=True):
 
 
 @contextmanager
-def shop_in(folder: Path) -> Iterator[Shop]:
+def shop_in(folder: Path) -> Generator[Shop, None, None]:
     """Open the systems below a folder."""
     with closing(sqlite3.connect(folder / NAME, timeout=BUSY_SECONDS, isolation_level=None)) as link:
         yield Shop(link)

@@ -42,8 +42,8 @@ async def report_there(arguments: ReportFile, result: str, context: ToolContext)
 
 async def report_written(arguments: ReportFile, context: ToolContext) -> str | None:
     """Say whether just this report is there already."""
-    found = await context.offload(_bytes, _file(context, arguments.id))
-    return _hash(found) if found == _encoded(arguments) else None
+    wanted = _encoded(arguments)
+    return _hash(wanted) if await context.offload(_bytes, _file(context, arguments.id)) == wanted else None
 
 
 async def report_gone(arguments: ReportTaken, result: str, context: ToolContext) -> bool:
