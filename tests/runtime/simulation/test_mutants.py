@@ -15,6 +15,8 @@ from tests.support.simulated_mutants import MUTANTS, Mutant
 
 #: Seeds within which each is to be found.
 SEEDS_MAX = 200
+#: Seeds that may fail by other words before: on a day when nothing runs at all, every one does.
+OTHERWISE_MAX = 20
 #: Steps while no time passes, after which none ever will: nodes that take each other's cases go on for ever.
 STILL_MAX = 20_000
 
@@ -29,16 +31,21 @@ def test_a_missing_safeguard_is_found_out(
     mutant: Mutant, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
     mutant.take_away(monkeypatch)
+    otherwise: list[str] = []
     for seed in range(SEEDS_MAX):
         try:
             simulate(mutant.scenario, seed=seed, plan=mutant.plan(seed))
         except Exception as error:  # noqa: BLE001 - a lost case, money paid twice, a log that broke, a run without end
             said = _said(error)
-            assert re.search(mutant.because, said), f"seed {seed} fails, but not for that: {said}"
+            if not re.search(mutant.because, said):
+                # What is missing has other consequences as well; what it is there against must be seen all the same.
+                otherwise.append(f"seed {seed}: {said.splitlines()[0]}")
+                assert len(otherwise) <= OTHERWISE_MAX, f"it fails, but not for that: {otherwise}"
+                continue
             record_property("seeds", seed + 1)
             print(f"{mutant.name}: found by seed {seed}, {said.splitlines()[0]}")
             return
-    pytest.fail(f"{mutant.name}: nobody noticed in {SEEDS_MAX} seeds")
+    pytest.fail(f"{mutant.name}: nobody noticed in {SEEDS_MAX} seeds; {otherwise}")
 
 
 def _said(error: BaseException) -> str:
