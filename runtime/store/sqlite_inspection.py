@@ -32,7 +32,7 @@ _OF_CASES: Final = (
         """
         SELECT tenant, case_id, quote(i.id) FROM inbox i JOIN "case" ON no = i.case_no
         WHERE i.consumed = 0 AND (typeof(i.frame) <> 'blob' OR typeof(i.kind) <> 'text' OR typeof(i.id) <> 'text'
-            OR NOT casework_is_text(cast(i.id AS BLOB)))
+            OR NOT is_text(cast(i.id AS BLOB)))
         """,
         "message {} in its inbox cannot be read",
     ),
@@ -40,7 +40,7 @@ _OF_CASES: Final = (
         """
         SELECT tenant, case_id, quote(w.key) FROM wait w JOIN "case" ON no = w.case_no
         WHERE typeof(w.due) <> 'integer' OR w.kind NOT IN ('evidence', 'review', 'timer', 'child', 'operator')
-            OR typeof(w.key) <> 'text' OR NOT casework_is_text(cast(w.key AS BLOB))
+            OR typeof(w.key) <> 'text' OR NOT is_text(cast(w.key AS BLOB))
         """,
         "what it waits for cannot be read: {}",
     ),
@@ -55,7 +55,7 @@ _STRAYS: Final = """
 
 def inspect(connection: sqlite3.Connection) -> list[Oddity]:
     """Look through the file, in one moment of it."""
-    connection.create_function("casework_is_text", 1, _is_text, deterministic=True)
+    connection.create_function("is_text", 1, _is_text, deterministic=True)
     whole = connection.execute(f"PRAGMA integrity_check({ODDITIES_MAX})").fetchall()
     oddities = [Oddity(f"the file is damaged: {said}") for (said,) in whole if said != WHOLE]
     for statement, why in _OF_CASES:
