@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import anyio
+import pytest
 from msgspec.structs import replace
 
 from casework.actors import Agent, Crew, Work, skill
@@ -119,6 +120,7 @@ async def test_attempts_that_failed_count_like_those_that_did_not() -> None:
     assert await same_as_ledgers(store) == {"agent/default/clerk": Spent(calls=3, spent=21)}
 
 
+@pytest.mark.promise("BUDGET-1")
 async def test_votes_that_were_lost_count_like_the_one_that_won() -> None:
     store = await ran(("votes", "c1", Job(), "q3"), ("votes", "c2", Job(), ""), ("stumbles", "c3", Job(micros=1), "q4"))
     by_agent = await same_as_ledgers(store)

@@ -82,7 +82,7 @@ def test_a_call_that_is_not_allowed_is_denied_by_the_rule_that_says_so(
     assert ruling.verdict.policy_hash == gate.policy_hash
 
 
-@pytest.mark.promise("GATE-2")
+@pytest.mark.promise("GATE-1")
 def test_submitting_a_vat_return_is_denied_by_the_policy_with_its_reason(scene: Scene) -> None:
     gate = scene.gate(TOOLS, DENIED)
     verdict = gate.rule(scene.request("submit_vat_return")).verdict

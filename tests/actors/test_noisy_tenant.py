@@ -119,6 +119,7 @@ async def called(scene: Scene, *, noisy: bool) -> list[float]:
     return took
 
 
+@pytest.mark.promise("GUARD-7")
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("way", [delegated, called], ids=["workers", "places"])
 async def test_a_noisy_tenant_at_a_hundred_times_the_load_moves_anothers_p95_by_less_than_a_fifth(

@@ -115,7 +115,7 @@ def value_of(log: list[Entry]) -> object:
     return unpack(closed.value, object)
 
 
-@pytest.mark.promise("GATE-2")
+@pytest.mark.promise("GATE-1")
 async def test_submitting_a_vat_return_is_refused_and_logged_with_the_policys_rule() -> None:
     async def flow(case: Case, inputs: Amount) -> str:
         try:

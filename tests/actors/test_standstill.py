@@ -23,7 +23,7 @@ class Number(Struct, frozen=True):
     n: int
 
 
-@pytest.mark.promise("GUARD-5")
+@pytest.mark.promise("GUARD-1")
 async def test_a_process_that_stood_still_gives_its_agents_work_as_before() -> None:
     begun: list[int] = []
     go = anyio.Event()

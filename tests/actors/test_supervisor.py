@@ -195,7 +195,7 @@ async def test_a_worker_that_crashes_is_started_again_and_takes_the_next_task(sc
             assert staff.statistics().desk[:2] == (0, 0)
 
 
-@pytest.mark.promise("GUARD-5")
+@pytest.mark.promise("GUARD-1")
 async def test_an_agent_that_keeps_failing_gets_no_work_until_its_circuit_closes(scene: Scene) -> None:
     begun = list[int]()
 

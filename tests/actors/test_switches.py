@@ -39,6 +39,7 @@ HELD = [
 ]
 
 
+@pytest.mark.promise("GUARD-6")
 @pytest.mark.parametrize(("flow", "target", "tool", "value"), HELD)
 @pytest.mark.parametrize("crashes", [False, True], ids=["goes on", "begins anew"])
 async def test_what_is_paused_is_not_called_and_the_case_parks_until_it_is_resumed(

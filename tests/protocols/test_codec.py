@@ -61,7 +61,7 @@ def test_a_field_at_its_default_takes_no_room_in_the_frame() -> None:
     assert codec.plain_entry(codec.encode(records.Noted(text="x"))) == {"type": "noted", "text": "x"}
 
 
-@pytest.mark.promise("FRAME-3")
+@pytest.mark.promise("FRAME-9")
 @pytest.mark.parametrize("tag", ["call_asked", "from_the_future", ""])
 def test_a_tag_that_nobody_knows_is_told_apart_from_bytes_that_are_broken(tag: str) -> None:
     with pytest.raises(FrameUnknown):

@@ -123,7 +123,7 @@ async def test_an_answer_may_be_given_after_the_handler_ended() -> None:
     assert answers == [b"late"]
 
 
-@pytest.mark.promise("KERNEL-7")
+@pytest.mark.promise("KERNEL-6")
 async def test_an_asker_is_told_when_the_handler_raises_and_the_next_message_is_handled() -> None:
     diary: list[str] = []
     with anyio.fail_after(5):
@@ -137,7 +137,7 @@ async def test_an_asker_is_told_when_the_handler_raises_and_the_next_message_is_
     assert diary == ["started", "stopped", "started", "stopped"]
 
 
-@pytest.mark.promise("KERNEL-7")
+@pytest.mark.promise("KERNEL-6")
 @pytest.mark.parametrize("end", ["stop", "kill", "leave the system"])
 async def test_every_waiting_ask_is_answered_with_an_error_when_the_actor_ends(end: str) -> None:
     errors: list[Exception] = []

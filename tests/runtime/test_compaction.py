@@ -72,6 +72,7 @@ async def compacted(store: Store, folder: Path, name: str = "a", before: int = L
     return files
 
 
+@pytest.mark.promise("STORE-20")
 async def test_a_case_whose_earlier_chapters_went_goes_on_and_its_chain_verifies(tmp_path: Path) -> None:
     store = MemoryStore()
     await with_pages(store, 2)
@@ -91,6 +92,7 @@ async def test_a_case_whose_earlier_chapters_went_goes_on_and_its_chain_verifies
     assert await verify(store) == []
 
 
+@pytest.mark.promise("STORE-20")
 async def test_the_offline_verifier_joins_what_is_left_with_every_file(tmp_path: Path) -> None:
     store = MemoryStore()
     await with_pages(store, 1)
@@ -228,6 +230,7 @@ main(["compact", "--store", sys.argv[2], "--into", sys.argv[3]])
 """
 
 
+@pytest.mark.promise("STORE-20")
 @pytest.mark.parametrize(("at", "dropped"), [("account_of", False), ("drop_chapters", False), ("_shrink", True)])
 def test_killed_at_any_step_nothing_is_lost_and_doing_it_again_is_harmless(
     tmp_path: Path, at: str, dropped: bool

@@ -23,7 +23,7 @@ async def end(ref: Ref) -> None:
     await ref.wait_stopped()
 
 
-@pytest.mark.promise("KERNEL-16")
+@pytest.mark.promise("KERNEL-15")
 async def test_equal_workers_share_evenly_in_turn() -> None:
     floor = Floor()
     with anyio.fail_after(5):
@@ -39,7 +39,7 @@ async def test_equal_workers_share_evenly_in_turn() -> None:
             assert system.statistics().sent == system.statistics().handled == 48
 
 
-@pytest.mark.promise("KERNEL-16")
+@pytest.mark.promise("KERNEL-15")
 async def test_a_message_goes_to_the_worker_with_the_least_to_do() -> None:
     floor = Floor()
     with anyio.fail_after(5):
@@ -59,7 +59,7 @@ async def test_a_message_goes_to_the_worker_with_the_least_to_do() -> None:
             pool.kill()
 
 
-@pytest.mark.promise("KERNEL-16")
+@pytest.mark.promise("KERNEL-15")
 async def test_what_a_worker_is_sent_directly_counts_as_its_load() -> None:
     floor = Floor()
     with anyio.fail_after(5):
@@ -74,7 +74,7 @@ async def test_what_a_worker_is_sent_directly_counts_as_its_load() -> None:
             assert loads(system) == {"p/1": 3, "p/2": 3}
 
 
-@pytest.mark.promise("KERNEL-16")
+@pytest.mark.promise("KERNEL-15")
 async def test_a_pool_without_room_anywhere_refuses_with_the_envelope() -> None:
     floor = Floor()
     with anyio.fail_after(5):
@@ -93,7 +93,7 @@ async def test_a_pool_without_room_anywhere_refuses_with_the_envelope() -> None:
             pool.kill()
 
 
-@pytest.mark.promise("KERNEL-16")
+@pytest.mark.promise("KERNEL-15")
 async def test_a_worker_with_room_is_preferred_to_one_without_that_is_as_busy() -> None:
     floor = Floor()
     with anyio.fail_after(5):
@@ -110,7 +110,7 @@ async def test_a_worker_with_room_is_preferred_to_one_without_that_is_as_busy() 
             pool.kill()
 
 
-@pytest.mark.promise("KERNEL-16")
+@pytest.mark.promise("KERNEL-15")
 async def test_a_pool_that_sheds_makes_room_only_where_there_is_none() -> None:
     floor = Floor()
     with anyio.fail_after(5):
@@ -154,7 +154,7 @@ async def test_a_place_that_is_reserved_for_whoever_waits_is_no_room() -> None:
             assert loads(system) == {"p/1": 0, "p/2": 1}
 
 
-@pytest.mark.promise("KERNEL-16")
+@pytest.mark.promise("KERNEL-15")
 async def test_a_failed_worker_is_started_again_alone_and_keeps_its_mailbox() -> None:
     floor = Floor()
     with anyio.fail_after(5):
@@ -272,7 +272,7 @@ def perform(system: ActorSystem, floor: Floor, model: dict[str, int], move: Move
             pass
 
 
-@pytest.mark.promise("KERNEL-16")
+@pytest.mark.promise("KERNEL-15")
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(moves=MOVES)
 async def test_whatever_befalls_its_workers_a_pool_chooses_one_with_the_least_to_do(moves: list[Move]) -> None:

@@ -18,7 +18,7 @@ def pool_of(system: ActorSystem, name: str = "p") -> Pool:
     return found
 
 
-@pytest.mark.promise("KERNEL-16")
+@pytest.mark.promise("KERNEL-15")
 async def test_workers_that_have_ended_are_passed_over_and_the_last_takes_the_pool_with_it() -> None:
     floor = Floor()
     with anyio.fail_after(5):
@@ -40,7 +40,7 @@ async def test_workers_that_have_ended_are_passed_over_and_the_last_takes_the_po
                 system.pool_statistics("p")
 
 
-@pytest.mark.promise("KERNEL-16")
+@pytest.mark.promise("KERNEL-15")
 async def test_an_ending_worker_gets_nothing() -> None:
     class Slow(Hand):
         async def stopped(self, context: Context) -> None:

@@ -37,7 +37,7 @@ def test_at_the_limit_what_would_be_restarted_escalates(restart: Restart, exit_:
     assert decide(restart, exit_, [0.0, 1.0, 2.0], 3) is expected
 
 
-@pytest.mark.promise("KERNEL-12")
+@pytest.mark.promise("KERNEL-8")
 @pytest.mark.parametrize("restart", [Restart.PERMANENT, Restart.TRANSIENT], ids=lambda restart: restart.value)
 def test_the_end_that_a_sibling_caused_is_never_one_too_many(restart: Restart) -> None:
     assert decide(restart, Exit.RECYCLED, [0.0] * 10, 0) is Verdict.RESTART
@@ -70,13 +70,13 @@ AFFECTED = {
 TOGETHER = list(itertools.product(Strategy, "abcd"))
 
 
-@pytest.mark.promise("KERNEL-12")
+@pytest.mark.promise("KERNEL-8")
 @pytest.mark.parametrize(("strategy", "failed"), TOGETHER, ids=[f"{one.value}-{name}" for one, name in TOGETHER])
 def test_who_ends_and_starts_again_with_a_failed_child(strategy: Strategy, failed: str) -> None:
     assert affected(strategy, tuple("abcd"), failed) == tuple(AFFECTED[strategy, failed])
 
 
-@pytest.mark.promise("KERNEL-12")
+@pytest.mark.promise("KERNEL-8")
 @pytest.mark.parametrize("strategy", Strategy, ids=lambda strategy: strategy.value)
 def test_an_only_child_affects_nobody(strategy: Strategy) -> None:
     assert affected(strategy, ["only"], "only") == ()

@@ -186,7 +186,7 @@ def test_a_flipped_bit_parks_its_case_alone_and_is_told_by_its_record(desk: Desk
     tells(desk, "its log is not what was written: record 1", "changed")
 
 
-@pytest.mark.promise("FLOW-6", "FRAME-3")
+@pytest.mark.promise("FLOW-6", "FRAME-9")
 def test_a_record_of_a_type_that_nobody_knows_parks_its_case_alone(desk: Desk, parked: Change) -> None:
     async def append_as_a_newer_version() -> None:
         store, world = await open_store(desk.store, World()), World()

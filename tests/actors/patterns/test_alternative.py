@@ -217,6 +217,7 @@ async def test_after_a_timeout_of_a_write_that_did_not_happen_something_else_is_
             assert bench.value("c", Receipt) == OTHER
 
 
+@pytest.mark.promise("PATTERN-3")
 async def test_what_may_have_happened_is_not_tried_again_nor_elsewhere_whatever_the_table_says() -> None:
     steps = way(A, Again(), Instead(B), kind=FailureKind.UNKNOWN)
     with anyio.fail_after(5):

@@ -91,6 +91,7 @@ async def test_one_failure_stops_all_when_all_must_succeed_and_the_others_are_re
             assert error_of(bench).startswith("all failed (error): b: task 'b' failed")
 
 
+@pytest.mark.promise("PATTERN-2")
 async def test_it_goes_on_without_a_branch_when_enough_are_left_and_the_log_says_so() -> None:
     with anyio.fail_after(5):
         async with CaseBench(crew(fan_out(A, B, C, at_least=2), {**SAYS, "b": fails(FailureKind.INVALID)})) as bench:

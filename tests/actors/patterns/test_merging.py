@@ -63,6 +63,7 @@ async def test_the_surer_source_wins_the_field_on_which_they_differ_and_the_whol
     assert (result.value, result.confidence) == (CLERK, 0.9)
 
 
+@pytest.mark.promise("PATTERN-2")
 async def test_the_decision_says_who_lost_and_why_and_leads_to_what_was_lost() -> None:
     with anyio.fail_after(5):
         async with CaseBench(crew(facts(amount=HIGHER_CONFIDENCE), SKILLS)) as bench:

@@ -104,6 +104,7 @@ def test_a_tree_is_checked_before_it_runs_and_has_no_flaws(place: str) -> None:
     assert [flaw for each in below(tree((place, place))) for flaw in each.flaws()] == []
 
 
+@pytest.mark.promise("PATTERN-1")
 @pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
 async def test_every_kind_of_pattern_stands_in_every_kind() -> None:
     for at, outer in enumerate(KINDS):
@@ -114,6 +115,7 @@ async def test_every_kind_of_pattern_stands_in_every_kind() -> None:
             check_terms(seen)
 
 
+@pytest.mark.promise("PATTERN-1")
 @given(DEEPEST)
 @settings(max_examples=10, deadline=None)
 async def test_at_every_depth_trace_deadline_and_budget_are_those_of_the_root_or_less(spine: list[str]) -> None:
@@ -123,6 +125,7 @@ async def test_at_every_depth_trace_deadline_and_budget_are_those_of_the_root_or
     check_terms(seen)
 
 
+@pytest.mark.promise("PATTERN-1")
 @given(SPINES, st.integers(0, 40), st.booleans())
 @settings(max_examples=15, deadline=None)
 async def test_a_cancel_at_any_moment_closes_everything_below_and_undoes_what_was_written(

@@ -100,6 +100,7 @@ async def test_who_comes_late_replays_from_the_beginning_or_from_where_it_says()
             assert bench.value("c1", Job) == Job(3)
 
 
+@pytest.mark.promise("EVENT-1")
 async def test_what_is_published_while_nobody_runs_is_handled_afterwards_once() -> None:
     with anyio.fail_after(5):
         async with bench_of(EVERY) as bench:
@@ -237,6 +238,7 @@ async def story(case: Case, inputs: Job) -> None:
     await shop(case, inputs)
 
 
+@pytest.mark.promise("EVENT-1")
 @pytest.mark.crash_anywhere(
     staffed({}, TOPIC, WATCH, Flow.of(story, inputs=Job)), flow="story", inputs=Job(2), tools=fakes()
 )

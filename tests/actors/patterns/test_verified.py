@@ -45,6 +45,7 @@ async def test_what_was_written_is_read_back_and_then_counts_as_done() -> None:
             bench.log("c1").assert_has("done saga/write:ledger.write", "call saga/look:ledger.read", "decision *")
 
 
+@pytest.mark.promise("PATTERN-3")
 async def test_what_is_not_there_when_read_back_is_undone_and_the_failure_goes_on() -> None:
     with anyio.fail_after(5):
         async with bench_of(verified(), ledger_read=FakeTool(Job(5))) as bench:

@@ -41,6 +41,7 @@ def vote(needed: int = 2, names: str = "abc", **figures: Any) -> Vote:
     return Vote("what", tuple(map(voter, names)), needed, **figures)
 
 
+@pytest.mark.promise("PATTERN-2")
 async def test_what_enough_of_them_say_counts_and_the_lost_vote_is_found_by_its_step() -> None:
     skills = {"a": says(RIGHT, 0.9), "b": says(WRONG, 0.8), "c": says(RIGHT, 0.6)}
     with anyio.fail_after(5):

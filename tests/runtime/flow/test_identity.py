@@ -93,7 +93,7 @@ async def draws(case: Case, inputs: Ask) -> list[object]:
     return [*drawn, await case.new_id()]
 
 
-@pytest.mark.promise("FLOW-4")
+@pytest.mark.promise("FLOW-2")
 async def test_time_chance_and_ids_are_the_same_on_replay() -> None:
     store, clock = MemoryStore(), ManualClock()
     with anyio.fail_after(5):

@@ -91,6 +91,7 @@ async def test_a_task_of_a_case_within_a_mandate_gets_no_more_than_that(
     assert await widened(asks) == refused
 
 
+@pytest.mark.promise("CONTRACT-2")
 @pytest.mark.promise("CONTRACT-1")
 async def test_its_tasks_get_together_no_more_than_that() -> None:
     async def asks(case: Case, inputs: Ask) -> object:
@@ -138,6 +139,7 @@ async def test_the_mandate_is_in_the_log_of_the_case_that_has_it() -> None:
     assert top.mandate is None
 
 
+@pytest.mark.promise("CONTRACT-2")
 @pytest.mark.promise("CONTRACT-1")
 async def test_a_case_below_one_with_a_mandate_gets_a_part_of_what_is_left() -> None:
     async def opens(case: Case, inputs: Ask) -> object:

@@ -270,7 +270,7 @@ async def bare(case: Case, inputs: Ask) -> None:
     await case.call("mail", {"n": 3}, returns=int)
 
 
-@pytest.mark.promise("SAGA-4")
+@pytest.mark.promise("SAGA-3")
 async def test_a_flow_that_fails_after_a_write_outside_of_any_block_closes_as_partial_after_a_person_has_seen_it() -> (
     None
 ):
@@ -286,7 +286,7 @@ async def patient(case: Case, inputs: Ask) -> None:
     await case.park("never", reason="it waits")
 
 
-@pytest.mark.promise("SAGA-4")
+@pytest.mark.promise("SAGA-3")
 async def test_a_case_that_is_cancelled_after_a_write_outside_of_any_block_is_partial_as_well() -> None:
     world, store = World(), MemoryStore()
     with anyio.fail_after(5):
@@ -306,7 +306,7 @@ async def harmless(case: Case, inputs: Ask) -> None:
     await case.call("mail", {"n": 3}, returns=int)
 
 
-@pytest.mark.promise("SAGA-4")
+@pytest.mark.promise("SAGA-3")
 async def test_a_flow_that_fails_before_any_write_closes_as_failed() -> None:
     world, store = World(mail=gone()), MemoryStore()
     closed = await finish(world.staff(harmless), "harmless", store)

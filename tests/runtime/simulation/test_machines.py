@@ -111,7 +111,7 @@ def test_whoever_waits_for_room_is_taken_in_its_order_or_hears_that_it_was_not(
 # Supervision.
 
 
-@pytest.mark.promise("KERNEL-8", "KERNEL-12")
+@pytest.mark.promise("KERNEL-8")
 @bounded
 @given(seed=seeds, family=families, script=st.lists(misfortunes, max_size=30))
 def test_in_any_order_of_the_loop_who_lives_is_as_in_the_model(
@@ -123,7 +123,7 @@ def test_in_any_order_of_the_loop_who_lives_is_as_in_the_model(
     simulate(main, seed=seed, plan=FaultPlan())
 
 
-@pytest.mark.promise("KERNEL-8", "KERNEL-12")
+@pytest.mark.promise("KERNEL-8")
 @bounded
 @given(seed=seeds, family=families, bursts=st.lists(st.lists(commotions, max_size=12), max_size=5))
 def test_in_any_order_of_the_loop_every_group_comes_to_rest(

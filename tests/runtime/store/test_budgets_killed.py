@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import anyio
+import pytest
 from postgres_server import PostgresServer
 
 from casework.actors.costs import By, Spent, attributed, costs_of
@@ -60,6 +61,7 @@ def whole(url: str, out: Path) -> None:
     assert (statuses.count(CaseStatus.CLOSED), statuses.count(CaseStatus.PARKED)) == (len(bought), CROWD - len(bought))
 
 
+@pytest.mark.promise("BUDGET-1")
 def test_a_budget_in_a_file_is_not_overspent_however_often_its_process_is_killed(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'cases.db'}"
     for kill_at, when in ((0, "before"), (1, "after"), (20, "before"), (50, "after")):
@@ -68,6 +70,7 @@ def test_a_budget_in_a_file_is_not_overspent_however_often_its_process_is_killed
     whole(url, tmp_path)
 
 
+@pytest.mark.promise("BUDGET-1")
 def test_two_processes_on_one_budget_in_a_database_do_not_overspend_it_though_one_is_killed(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:

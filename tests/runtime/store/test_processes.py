@@ -144,7 +144,7 @@ async def test_a_killed_writer_leaves_every_answered_append_and_whole_chains(url
         answered.clear()
 
 
-@pytest.mark.promise("STORE-14")
+@pytest.mark.promise("STORE-13")
 async def test_the_cases_of_a_killed_owner_are_claimable_at_once(url: str) -> None:
     async with writer(url, 2) as (process, _):
         await killed(process)

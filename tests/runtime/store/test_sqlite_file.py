@@ -191,7 +191,7 @@ async def test_a_cancelled_opening_holds_nothing(url: str) -> None:
     await (await open_store(url, World())).aclose()
 
 
-@pytest.mark.promise("STORE-14")
+@pytest.mark.promise("STORE-13")
 async def test_whoever_takes_ownership_may_claim_what_nodes_before_it_held(store: Store, url: str) -> None:
     await claimed(store, "c")
     await store.aclose()

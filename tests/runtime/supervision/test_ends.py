@@ -16,7 +16,7 @@ REST = Strategy.REST_FOR_ONE
 THREE = (Kin("elder"), Kin("subject"), Kin("younger"))
 
 
-@pytest.mark.promise("KERNEL-9", "KERNEL-12")
+@pytest.mark.promise("KERNEL-9", "KERNEL-8")
 async def test_a_sibling_finishes_its_running_handler_and_the_older_ones_wait_for_it() -> None:
     diary = Diary()
     with anyio.fail_after(5):
@@ -35,7 +35,7 @@ async def test_a_sibling_finishes_its_running_handler_and_the_older_ones_wait_fo
             assert diary.cancelled == []
 
 
-@pytest.mark.promise("KERNEL-12")
+@pytest.mark.promise("KERNEL-8")
 @pytest.mark.parametrize(
     ("of_child", "of_group"),
     [(0.0, LONG), (0.01, LONG), (None, 0.0), (None, 0.01), (LONG, 0.0), (LONG, 0.01)],
@@ -60,7 +60,7 @@ async def test_a_sibling_that_does_not_end_within_its_grace_is_killed_and_starts
             assert diary.handled == []
 
 
-@pytest.mark.promise("KERNEL-12")
+@pytest.mark.promise("KERNEL-8")
 async def test_a_kill_for_want_of_grace_leaves_the_other_siblings_their_own() -> None:
     diary = Diary()
     with anyio.fail_after(5):
@@ -101,7 +101,7 @@ async def test_when_its_parent_stops_each_child_has_its_own_grace() -> None:
             assert diary.ended == ["subject", "elder", "p"]
 
 
-@pytest.mark.promise("KERNEL-12")
+@pytest.mark.promise("KERNEL-8")
 async def test_a_sibling_takes_its_own_children_along_and_has_new_ones_when_it_starts_again() -> None:
     diary = Diary()
     old = Kin("elder", (Kin("niece"), Kin("nephew")))
@@ -115,7 +115,7 @@ async def test_a_sibling_takes_its_own_children_along_and_has_new_ones_when_it_s
             assert set(system.addresses) == {"p", "p/elder", "p/elder/niece", "p/elder/nephew", "p/subject"}
 
 
-@pytest.mark.promise("KERNEL-12")
+@pytest.mark.promise("KERNEL-8")
 @pytest.mark.parametrize("strategy", [ALL, REST], ids=lambda strategy: strategy.value)
 async def test_a_temporary_sibling_that_is_ended_is_gone_for_good(strategy: Strategy) -> None:
     diary = Diary()
@@ -137,7 +137,7 @@ async def test_a_temporary_sibling_that_is_ended_is_gone_for_good(strategy: Stra
             assert [letter.envelope.frame for letter in system.dead_letters] == [b"late"]
 
 
-@pytest.mark.promise("KERNEL-12")
+@pytest.mark.promise("KERNEL-8")
 async def test_a_child_that_is_spawned_again_is_the_youngest() -> None:
     diary = Diary()
     guest = Kin("guest", restart=Restart.TEMPORARY)
@@ -155,7 +155,7 @@ async def test_a_child_that_is_spawned_again_is_the_youngest() -> None:
             assert diary.made["elder"] == 1
 
 
-@pytest.mark.promise("KERNEL-12")
+@pytest.mark.promise("KERNEL-8")
 async def test_a_sibling_that_shields_itself_from_its_kill_does_not_hold_up_the_others_and_starts_again_when_it_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -176,7 +176,7 @@ async def test_a_sibling_that_shields_itself_from_its_kill_does_not_hold_up_the_
             assert set(system.addresses) == {"p", "p/elder", "p/subject", "p/younger"}
 
 
-@pytest.mark.promise("KERNEL-12")
+@pytest.mark.promise("KERNEL-8")
 async def test_a_sibling_whose_end_raises_starts_again_and_is_not_counted() -> None:
     diary = Diary()
     diary.stop_faults.update(elder=1, younger=1, subject=1)
@@ -188,7 +188,7 @@ async def test_a_sibling_whose_end_raises_starts_again_and_is_not_counted() -> N
             assert diary.made == {"p": 1, "elder": 2, "subject": 2, "younger": 2}
 
 
-@pytest.mark.promise("KERNEL-12")
+@pytest.mark.promise("KERNEL-8")
 async def test_a_parent_may_ask_a_child_again_in_the_handler_in_which_the_child_failed() -> None:
     diary = Diary()
     got: list[bytes] = []

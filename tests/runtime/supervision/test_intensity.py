@@ -317,7 +317,7 @@ async def test_a_failed_restart_counts_as_one_more_failure_and_the_next_one_may_
             assert diary.made["p"] == 2
 
 
-@pytest.mark.promise("KERNEL-12")
+@pytest.mark.promise("KERNEL-8")
 @pytest.mark.parametrize("fault", ["start", "factory"])
 @pytest.mark.parametrize("strategy", [Strategy.REST_FOR_ONE, Strategy.ONE_FOR_ALL], ids=lambda one: one.value)
 async def test_those_after_a_child_whose_restart_failed_start_only_in_the_round_that_follows(
@@ -332,7 +332,7 @@ async def test_those_after_a_child_whose_restart_failed_start_only_in_the_round_
             assert diary.made == {"p": 1, "elder": 4, "subject": 2, "younger": 2}
 
 
-@pytest.mark.promise("KERNEL-12")
+@pytest.mark.promise("KERNEL-8")
 @pytest.mark.parametrize("fault", ["start", "factory"])
 async def test_a_sibling_that_cannot_start_again_has_failed_itself_and_begins_a_round_of_its_own(
     hand_world: World, fault: str

@@ -100,7 +100,7 @@ def end(system: ActorSystem, way: str, gate: Gate) -> None:
             subject.tell_nowait(words[way])
 
 
-@pytest.mark.promise("KERNEL-8", "KERNEL-9", "KERNEL-12")
+@pytest.mark.promise("KERNEL-8", "KERNEL-9", "KERNEL-8")
 @pytest.mark.parametrize("case", MATRIX, ids=named)
 async def test_who_is_started_again_in_which_order_and_who_is_told(case: Case) -> None:
     (strategy, restart, way), again, diary = case, MATRIX[case], Diary()

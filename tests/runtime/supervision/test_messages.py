@@ -16,7 +16,7 @@ ALL = Strategy.ONE_FOR_ALL
 THREE = (Kin("elder"), Kin("subject"), Kin("younger"))
 
 
-@pytest.mark.promise("KERNEL-11", "KERNEL-12")
+@pytest.mark.promise("KERNEL-11", "KERNEL-8")
 async def test_mailboxes_keep_what_waits_over_a_round_and_take_more_but_the_failed_message_is_not_tried_again() -> None:
     diary = Diary()
     names = ("elder", "subject", "younger")
@@ -43,7 +43,7 @@ async def test_mailboxes_keep_what_waits_over_a_round_and_take_more_but_the_fail
             assert (seen.handled, seen.failed, seen.dead_lettered) == (8, 1, 0)
 
 
-@pytest.mark.promise("KERNEL-7", "KERNEL-12")
+@pytest.mark.promise("KERNEL-6", "KERNEL-8")
 async def test_in_a_round_every_ask_in_flight_is_answered_with_an_error_and_those_that_wait_by_the_next_incarnation(
 ) -> None:  # fmt: skip
     diary, answers = Diary(), dict[str, str]()
@@ -82,7 +82,7 @@ async def test_in_a_round_every_ask_in_flight_is_answered_with_an_error_and_thos
     }
 
 
-@pytest.mark.promise("KERNEL-3", "KERNEL-12")
+@pytest.mark.promise("KERNEL-3", "KERNEL-8")
 async def test_who_waits_for_room_in_the_mailbox_of_a_sibling_waits_on_over_a_round() -> None:
     diary = Diary()
     narrow = Kin("younger", mailbox_depth_max=1, overflow=Overflow.WAIT)
@@ -102,7 +102,7 @@ async def test_who_waits_for_room_in_the_mailbox_of_a_sibling_waits_on_over_a_ro
             assert diary.made["younger"] == 2
 
 
-@pytest.mark.promise("KERNEL-3", "KERNEL-12")
+@pytest.mark.promise("KERNEL-3", "KERNEL-8")
 async def test_who_waits_for_room_in_the_mailbox_of_a_temporary_sibling_is_told_that_it_is_gone() -> None:
     diary, refused = Diary(), list[bytes]()
     guest = Kin("guest", restart=Restart.TEMPORARY, mailbox_depth_max=1, overflow=Overflow.WAIT)
@@ -127,7 +127,7 @@ async def test_who_waits_for_room_in_the_mailbox_of_a_temporary_sibling_is_told_
     assert [letter.envelope.frame for letter in system.dead_letters] == [b"accepted"]
 
 
-@pytest.mark.promise("KERNEL-5", "KERNEL-12")
+@pytest.mark.promise("KERNEL-5", "KERNEL-8")
 async def test_a_message_whose_deadline_passes_during_a_round_is_dropped_unread(
     hand_world: World, hand_clock: Any
 ) -> None:
@@ -148,7 +148,7 @@ async def test_a_message_whose_deadline_passes_during_a_round_is_dropped_unread(
             assert system.statistics().expired == 2
 
 
-@pytest.mark.promise("KERNEL-6", "KERNEL-12")
+@pytest.mark.promise("KERNEL-6", "KERNEL-8")
 async def test_an_ask_that_is_cancelled_during_a_round_is_dropped_unread() -> None:
     diary = Diary()
     with anyio.fail_after(5):

@@ -14,7 +14,7 @@ REST = Strategy.REST_FOR_ONE
 THREE = (Kin("elder"), Kin("subject"), Kin("younger"))
 TWICE = {"p": 1, "elder": 2, "subject": 2, "younger": 2}
 
-pytestmark = pytest.mark.promise("KERNEL-8", "KERNEL-12")
+pytestmark = pytest.mark.promise("KERNEL-8")
 
 
 async def begin_round(system: ActorSystem, family: Kin, diary: Diary, *, late: str, words: str = "wait") -> None:

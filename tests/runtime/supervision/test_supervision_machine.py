@@ -35,7 +35,7 @@ EXITS = {"boom": Exit.FAILED, "job": Exit.FAILED, "leave": Exit.NORMAL, "kill": 
 OFTEN_PERMANENT = [Restart.PERMANENT] * 3 + [Restart.TRANSIENT] * 2 + [Restart.TEMPORARY]
 MISFORTUNES = ["boom", "job", "leave", "kill", "stop", "fault", "fault", "fault", "send", "forward", "forward"]
 
-pytestmark = pytest.mark.promise("KERNEL-8", "KERNEL-11", "KERNEL-12")
+pytestmark = pytest.mark.promise("KERNEL-8", "KERNEL-11", "KERNEL-8")
 
 backends = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
