@@ -151,8 +151,16 @@ LOOK_UP: Final = FanOut(
 
 JUDGE: Final = Assignment("judge", Facts, Judged, "Hold the request against the policy")
 EXCEPTION: Final = HumanGate("exception", Judged, Judged, title="Refund it all the same?", rule="exception")
+#: Its time is the case's, for a person may have to approve the payment.
 REFUND: Final = Assignment(
-    "refund", Plan, Done, "Make the refund", tools=WRITES, tier=RiskTier.IRREVERSIBLE, on_stop=OnStop.FAIL
+    "refund",
+    Plan,
+    Done,
+    "Make the refund",
+    tools=WRITES,
+    tier=RiskTier.IRREVERSIBLE,
+    seconds=SECONDS,
+    on_stop=OnStop.FAIL,
 )
 TELL: Final = Assignment(
     "tell", Message, str, "Tell the customer how it ended", tools=("send_letter",), tier=RiskTier.IRREVERSIBLE

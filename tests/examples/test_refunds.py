@@ -11,6 +11,7 @@ from typing import Any, Final
 import anyio
 import pytest
 
+from casework.actors.testing import CaseBench
 from casework.protocols.codec import decode_entry, unpack
 from casework.protocols.records import Closed, Partial, ReviewAction
 from casework.runtime.runtime import Runtime
@@ -118,6 +119,18 @@ async def test_each_customer_is_written_to_once_when_the_request_is_at_its_end(t
     with closing(sqlite3.connect(tmp_path / NAME)) as link:
         letters = [request for (request,) in link.execute("SELECT request FROM letter ORDER BY request")]
     assert letters == sorted(closed)
+
+
+async def test_a_payment_is_made_however_long_a_person_took_to_approve_it(tmp_path: Path) -> None:
+    settings = {"input": str(SAMPLE), "out": str(tmp_path)}
+    (large,) = [each for each in intake(SAMPLE, settings).openings if each.case_id == "r-103"]
+    with anyio.fail_after(PATIENCE_SECONDS):
+        async with CaseBench(crew, settings=settings) as bench:
+            await bench.open(large.flow, large.case_id, large.inputs)
+            await bench.forward(hours=60)
+            await bench.decide("approve")
+            resolved = bench.value(large.case_id, Resolved)
+    assert (resolved.outcome, resolved.cents) == ("refunded", 48_000)
 
 
 @pytest.mark.parametrize(
