@@ -23,8 +23,9 @@ from casework.protocols.records import Noted
 from casework.runtime.errors import ArchiveMissing, CaseThere, ExportInvalid, StoreUnavailable
 from casework.runtime.export import export_case
 from casework.runtime.retention import ACCOUNTS, NAMED_MAX, Told, told_case
-from casework.runtime.store.archive import ChapterArchive, Cut, Retained, Transfer
-from casework.runtime.store.base import CaseExists, CaseRow, Store, StoreReader
+from casework.runtime.store.archive import ArchiveReader, ChapterArchive, Cut, Retained, Transfer
+from casework.runtime.store.base import CaseExists, CaseKey, CaseRow, Store, StoreReader
+from casework.runtime.store.crosscheck import difference
 from casework.runtime.verifier import findings, load
 
 #: The flow that accounts name; no crew has one of that name that could run them.
@@ -59,12 +60,14 @@ async def earlier_chapters(reader: StoreReader, tenant: str, before: int) -> lis
     """
     found: list[Earlier] = []
     for row in await reader.cases(tenant):
-        if not row.chapter or row.flow in ACCOUNTS:
+        if row.chapter < 1 or row.flow in ACCOUNTS:
             continue
         records = await reader.records(row.key)
         frames = [record.frame for record in records[1 : row.chapter] if record.frame]
-        if frames and records[row.chapter].at < before:
-            found.append(Earlier(row, len(frames), sum(map(len, frames)), records[row.chapter - 1].hash))
+        # A row that names a place where nothing stands is not as it was written: that is for its file to find.
+        if frames and all(record.at < before for record in records[row.chapter : row.chapter + 1]):
+            reached = records[min(row.chapter, len(records)) - 1].hash
+            found.append(Earlier(row, len(frames), sum(map(len, frames)), reached))
     return found
 
 
@@ -76,10 +79,17 @@ async def chapter_file(reader: StoreReader, url: str, earlier: Earlier) -> tuple
         StoreUnavailable, StoreInvalid, ArchiveMissing: the case cannot be read.
     """
     text = await export_case(reader, url, earlier.row.key, with_artifacts=False)
-    wrong = findings(load(text))
+    wrong = tuple(map(str, findings(load(text)))) or await _beside(reader, earlier.row.key)
     if wrong:
-        raise ExportInvalid(tuple(map(str, wrong)))
+        raise ExportInvalid(wrong)
     return Filed(earlier, hashlib.sha256(text).hexdigest()), text
+
+
+async def _beside(reader: StoreReader, key: CaseKey) -> tuple[str, ...]:
+    """Give what the row says otherwise than the log, such as the chapter by which is cut: no file can tell that."""
+    transfer = await reader.transfer(key) if isinstance(reader, ArchiveReader) else None
+    other = difference(transfer) if transfer else None
+    return (f"case {key.case_id}: record {other[0]}: {other[1]}",) if other else ()
 
 
 def keep_file(folder: Path, sha256: str, text: bytes) -> Path:

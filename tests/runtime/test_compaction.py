@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import anyio
+import msgspec
 import pytest
 
 from casework.actors.cli.app import main
@@ -171,6 +172,18 @@ async def test_a_case_that_is_not_as_it_was_written_stays_as_it_is() -> None:
     case = store._cases[KEY]
     case.records[3] = Record(3, 1, "noted", "note#9", 1, b"x", case.records[3].hash)
     with pytest.raises(ExportInvalid, match="record 3"):
+        await chapter_file(store, store.url, each)
+
+
+@pytest.mark.parametrize("where", [1 << 62, 30, 2])
+async def test_a_case_whose_row_names_another_chapter_than_its_log_keeps_all_it_needs(where: int) -> None:
+    store = MemoryStore()
+    await with_pages(store, 2)
+    case = store._cases[KEY]
+    assert case.row.chapter != where
+    case.row = msgspec.structs.replace(case.row, chapter=where)
+    (each,) = await earlier_chapters(store, "default", LATER)
+    with pytest.raises(ExportInvalid, match="its row says another chapter than its log"):
         await chapter_file(store, store.url, each)
 
 
