@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from casework.runtime import verifier
 from casework.runtime.errors import ArchiveMissing, CaseThere, ExportInvalid, ExportOngoing, StoreUnavailable
-from casework.runtime.fold import decided, fold
+from casework.runtime.fold import COLUMNS, decided, fold
 from casework.runtime.store.archive import Archive, ArchiveReader, BroughtIn, InboxEntry, Transfer
 from casework.runtime.store.base import (
     CaseExists,
@@ -32,7 +32,7 @@ from casework.runtime.store.base import (
     Wait,
     WaitKind,
 )
-from casework.runtime.store.rules import DECIDED
+from casework.runtime.store.rules import DECIDED, storable
 
 #: How a frame names an artifact.
 _ARTIFACT: Final = re.compile(rb"artifact:([0-9a-f]{64})")
@@ -112,6 +112,8 @@ def imported(text: bytes) -> Import:
         transfers = tuple(_transfer(case) for case in cases)
     except (KeyError, TypeError, ValueError) as error:
         raise ExportInvalid((f"a case lacks what a store needs of it ({type(error).__name__}: {error})",)) from error
+    if not transfers:
+        raise ExportInvalid(("it holds no case",))
     kept = tuple(
         (str(each["sha256"]), base64.b64decode(each["data"])) for each in artifacts if each["data"] is not None
     )
@@ -226,6 +228,9 @@ def _transfer(case: Mapping[str, object]) -> Transfer:
     folded = fold(key, records)
     if row.epoch < folded.epoch_min or (status is CaseStatus.CLOSED and row.waits):
         raise ValueError(f"case {key.case_id} cannot stand as it says")
+    other = [column for column in COLUMNS if folded.flow and getattr(row, column) != getattr(folded, column)]
+    if other:
+        raise ValueError(f"case {key.case_id} says another {other[0]} than its log")
     decisions = {entry.id.removeprefix(f"{DECIDED}:"): entry.frame for entry in inbox if entry.kind == DECIDED}
     reviews = (decided(each, decisions[each.id]) if each.id in decisions else each for each in folded.reviews)
     return Transfer(row, records, inbox, tuple(reviews))
@@ -261,7 +266,7 @@ def _maps(values: Mapping[str, object], name: str) -> list[Mapping[str, object]]
 
 def _text(values: Mapping[str, object], name: str) -> str:
     found = values[name]
-    if not isinstance(found, str):
+    if not isinstance(found, str) or not storable(found):
         raise TypeError(f"{name} is no text")
     return found
 

@@ -147,6 +147,9 @@ BREAKS: dict[str, Change] = {
     "an epoch before its records'": lambda made: made["cases"][0].update(epoch=0),
     "no inbox": lambda made: made["cases"][0].pop("inbox"),
     "an inbox of other things": lambda made: made["cases"][0].update(inbox=["x"]),
+    "another chapter": lambda made: made["cases"][0].update(chapter=2),
+    "a name that no file can hold": lambda made: made["cases"][0]["inbox"][0].update(id="\ud800"),
+    "no case": lambda made: made.update(cases=[], with_children=False),
     "a case that is no case": lambda made: made.update(cases=["case"]),
 }
 
