@@ -26,8 +26,11 @@ def clean(text: str) -> str:
 
 
 def moment(micros: int) -> str:
-    """Show a moment, in UTC, to the millisecond."""
-    at = dt.datetime.fromtimestamp(micros / 1_000_000, dt.UTC)
+    """Show a moment, in UTC, to the millisecond; one that no calendar has as the number that it is."""
+    try:
+        at = dt.datetime.fromtimestamp(micros / 1_000_000, dt.UTC)
+    except (OverflowError, ValueError, OSError):
+        return f"{micros} us"
     return at.strftime("%Y-%m-%d %H:%M:%S.") + f"{at.microsecond // 1000:03d}"
 
 

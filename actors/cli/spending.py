@@ -20,6 +20,7 @@ from casework.actors.cli.reading import read_store
 from casework.actors.cli.working import write
 from casework.actors.cli.writing import tell_aftermath
 from casework.actors.costs import By, Payer, Spent, attributed, costs_of
+from casework.protocols.errors import ProtocolError
 from casework.runtime.errors import StoreUnavailable
 from casework.runtime.limits import set_limit
 from casework.runtime.seams import MICROS, World
@@ -46,20 +47,26 @@ def cost(
     """Say what calls cost and who caused it, retries and lost votes included, from the logs of the cases alone.
 
     Open is what calls hold that have not ended; unknown, what those hold of which a person is asked whether they
-    happened. Both count as spent in their budgets.
+    happened. Both count as spent in their budgets. A case whose log cannot be read is left out: then the code is 1.
     """
-    moment = _day(since)
+    moment, left = _day(since), list[str]()
 
     async def read(reader: StoreReader) -> tuple[list[tuple[Payer, Spent]], int]:
         calls, dropped = list[tuple[Payer, Spent]](), 0
         for row in await reader.cases():
             if case in ("", row.key.case_id):
-                costs = costs_of(row.key, await reader.records(row.key))
+                try:
+                    costs = costs_of(row.key, await reader.records(row.key))
+                except ProtocolError as error:
+                    left.append(f"{row.key.case_id}: left out, for its log cannot be read: {error}")
+                    continue
                 calls += costs.spent(moment)
                 dropped += costs.dropped
         return calls, dropped
 
     calls, dropped = read_store(store, read)
+    for line in left:
+        tell("warning", line)
     total = Spent()
     for _, spent in calls:
         total = total.plus(spent)
@@ -69,11 +76,11 @@ def cost(
     if json_:
         rows = [{by.value: name, **spent._asdict()} for name, spent in table.items()]
         say_json({"by": by, "rows": rows, "total": total._asdict()})
-        return Exit.OK
+        return Exit.WRONG if left else Exit.OK
     named = [*((name or NOBODY, spent) for name, spent in table.items()), ("total", total)]
     lines = [(name, str(each.calls), *map(shown, (each.spent, each.open, each.unknown))) for name, each in named]
     say_columns([(by.value, "calls", "spent", "open", "unknown"), *lines])
-    return Exit.OK
+    return Exit.WRONG if left else Exit.OK
 
 
 def list_budgets(*, store: StoreOption = STORE, json_: JsonOption = False) -> int:

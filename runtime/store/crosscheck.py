@@ -34,6 +34,8 @@ def _differences(transfer: Transfer, folded: Fold) -> Iterator[tuple[int, str]]:
     for column in COLUMNS:
         if getattr(row, column) != getattr(folded, column):
             yield last, f"its row says another {column} than its log"
+    if row.epoch < folded.epoch_min:
+        yield last, f"its row says that it was owned {row.epoch} times, its log {folded.epoch_min}"
     if folded.closed is not (row.status is CaseStatus.CLOSED):
         yield last, f"its log says that it {'ended' if folded.closed else 'goes on'}, but its row says {row.status}"
     yield from _of_reviews(transfer, folded)

@@ -10,6 +10,8 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
+import msgspec
+
 from casework.runtime.store.base import (
     CaseKey,
     CaseRow,
@@ -63,6 +65,10 @@ _DUE: Final = """
     ORDER BY w.due LIMIT 1
 """
 
+#: Types of a record's columns, but of the hash that stands in place of its frame.
+_OF_A_RECORD: Final = (int, int, str, str, int, bytes, bytes)
+#: What no frame is, nor a hash.
+_NO_FRAME: Final = b"\xc1"
 #: What stands in place of a frame that retention dropped.
 DROPPED: Final = re.compile("[0-9a-f]{64}")
 
@@ -139,7 +145,7 @@ def records(connection: sqlite3.Connection, key: CaseKey, from_seq: int) -> Sequ
         "SELECT seq, epoch, kind, step_id, at, frame, hash FROM record WHERE case_no = ? AND seq >= ? ORDER BY seq",
         (case_number(connection, key), from_seq),
     )
-    return [_record(row) for row in rows.fetchall()]
+    return [_sound(_record(row)) for row in rows.fetchall()]
 
 
 def reviews(connection: sqlite3.Connection, state: str | None) -> Sequence[ReviewRow]:
@@ -212,6 +218,16 @@ def _without_frame(seq: int, epoch: int, kind: str, step_id: str, at: int, kept:
     return Record(seq, epoch, kind, step_id, at, cast("bytes", kept), hash_)
 
 
+def _sound(record: Record) -> Record:
+    """Give a record; in place of what was never written values of the same types, by which its chain breaks too."""
+    seq, epoch, kind, step_id, at, frame, hash_, frame_hash = msgspec.structs.astuple(record)
+    if tuple(map(type, (seq, epoch, kind, step_id, at, frame, hash_))) == _OF_A_RECORD:
+        return record
+    seq, epoch, at = (number if type(number) is int else -1 for number in (seq, epoch, at))
+    frame, hash_ = (part if type(part) is bytes else _NO_FRAME for part in (frame, hash_))
+    return Record(seq, epoch, str(kind), str(step_id), at, frame, hash_, frame_hash)
+
+
 def _item(key: CaseKey, item_id: object, kind: object, frame: object, position: int) -> InboxItem:
     """Give an item; of one that is damaged what is left of it, which its case cannot read and says so."""
     if type(frame) is bytes and type(kind) is str:
@@ -247,8 +263,8 @@ def _case_row(row: tuple[object, ...], waits: tuple[Wait, ...]) -> CaseRow:
     head, opened_at, changed_at, claims, chapter = rest
     return CaseRow(
         key=CaseKey(str(tenant), str(case_id)),
-        epoch=integer(epoch),
-        next_seq=integer(next_seq),
+        epoch=_count(epoch),
+        next_seq=_count(next_seq),
         node=str(node),
         status=CaseStatus(str(status)),
         result=str(result),
@@ -261,8 +277,8 @@ def _case_row(row: tuple[object, ...], waits: tuple[Wait, ...]) -> CaseRow:
         opened_at=integer(opened_at),
         changed_at=integer(changed_at),
         waits=waits,
-        claims=integer(claims),
-        chapter=integer(chapter),
+        claims=_count(claims),
+        chapter=_count(chapter),
     )
 
 
@@ -302,6 +318,13 @@ def integer(value: object) -> int:
     if not isinstance(value, int):
         raise ValueError(f"a number is kept as {type(value).__name__}")
     return value
+
+
+def _count(value: object) -> int:
+    """Give how many there are of something; raises ValueError for anything else."""
+    if isinstance(value, int) and value >= 0:
+        return value
+    raise ValueError(f"{integer(value)} is kept where something is counted")
 
 
 def text(value: object) -> str:

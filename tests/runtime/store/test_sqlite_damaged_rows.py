@@ -8,9 +8,11 @@ import anyio
 import pytest
 from store_support import arrived
 
+from casework.actors.cli.app import main
 from casework.protocols.codec import encode
 from casework.protocols.errors import FrameInvalid
 from casework.protocols.records import Decided, Halted, Noted, ReviewAction
+from casework.runtime import verifier
 from casework.runtime.errors import StoreInvalid
 from casework.runtime.flow.case import Case
 from casework.runtime.review import open_reviews
@@ -64,6 +66,21 @@ async def asking(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def original(tmp_path: Path) -> Path:
+    """Give a store as `path` does, to a test that is not asynchronous."""
+    path = tmp_path / "cases.db"
+
+    async def made() -> None:
+        async with runtime(crew(waits), f"sqlite:///{path}") as machine:
+            for name in NAMES:
+                await machine.open("waits", name, Ask(3))
+                await machine.wait(name)
+
+    anyio.run(made)
+    return path
+
+
 def damage(path: Path, statement: str) -> str:
     """Change a file as no statement of ours could: what a column must hold is not looked at. Gives its URL."""
     path.with_name("cases.db.generation").unlink(missing_ok=True)
@@ -93,6 +110,8 @@ PARKS = {
     "seen that is nothing": ('UPDATE "case" SET seen = NULL WHERE no = 1', "what it has seen of its inbox"),
     "seen that is a text": ("UPDATE \"case\" SET seen = 'x' WHERE no = 1", "what it has seen of its inbox"),
     "seen beyond the last": ('UPDATE "case" SET seen = 1 << 40 WHERE no = 1', "what it has seen of its inbox"),
+    "claims that are none": ('UPDATE "case" SET claims = -1 WHERE no = 1', "-1 is kept where something is counted"),
+    "records that are none": ('UPDATE "case" SET next_seq = -7 WHERE no = 1', "-7 is kept where something is counted"),
     "epoch that is nothing": ('UPDATE "case" SET epoch = NULL WHERE no = 1', "kept as NoneType"),
     "message with a flipped bit": ("UPDATE inbox SET frame = x'81a1' WHERE case_no = 1", "arrived in its inbox"),
     "message that is nothing": ("UPDATE inbox SET frame = NULL WHERE case_no = 1", "arrived in its inbox"),
@@ -128,6 +147,44 @@ async def test_a_case_that_a_damaged_row_would_stall_parks_with_the_reason_and_t
         async with runtime(crew(waits), url) as machine:
             await machine.wait_idle()
             assert len(await entries(machine.store, Halted, HIT)) <= max(halted, 1)
+
+
+RECORDS = {
+    "no frame": "frame = 7",
+    "a text for a frame": "frame = 'zzz'",
+    "no hash": "hash = -1",
+    "no step": "step_id = x'ff'",
+    "no kind": "kind = x'ff'",
+    "no moment": "at = 'zzz'",
+    "a moment in no calendar": "at = 9223372036854775807",
+    "no epoch": "epoch = x'ff'",
+}
+
+
+@pytest.mark.promise("STORE-8")
+@pytest.mark.parametrize("what", RECORDS)
+def test_a_record_of_values_that_were_never_written_is_shown_and_told_by_every_command(
+    original: Path, what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = damage(original, f"UPDATE record SET {RECORDS[what]} WHERE case_no = 1 AND seq = 1")
+    file = str(original.with_name("hit.json"))
+    looks = (("show", "hit"), ("show", "well"), ("show", "hit", "--times"), ("compact", "--dry-run"))
+    for command in (*looks, ("retain", "--older-than", "0d"), ("export", "hit", "-o", file), ("verify",)):
+        code = main([*command, "--store", url])
+        assert "Error" not in capsys.readouterr().err
+        assert code == (1 if command[0] in {"export", "verify"} else 0), command
+    # What all cases cost is told without the one that cannot be read, and that it is missing.
+    left = main(["cost", "--by", "case", "--store", url])
+    assert left == ("hit: left out" in capsys.readouterr().err)
+    assert left == ("frame" in what)
+    assert verifier.findings(verifier.load(Path(file).read_bytes()))
+
+
+@pytest.mark.promise("STORE-8")
+async def test_a_row_that_was_owned_fewer_times_than_its_log_says_is_told(path: Path) -> None:
+    url = damage(path, 'UPDATE "case" SET epoch = 0 WHERE no = 1')
+    (finding,) = await told(url)
+    assert (finding.key, finding.why) == (HIT, "its row says that it was owned 0 times, its log 1")
 
 
 LOST = {
