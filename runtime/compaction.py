@@ -101,7 +101,9 @@ def keep_file(folder: Path, sha256: str, text: bytes) -> Path:
             file.flush()
             os.fsync(file.fileno())
         making.replace(path)
-    except OSError:
+    except OSError as error:
+        # A full disk is told without saying which.
+        error.filename = error.filename or str(path)
         with suppress(OSError):
             making.unlink()
         raise

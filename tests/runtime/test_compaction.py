@@ -201,6 +201,14 @@ async def test_a_store_that_cannot_do_it_and_an_account_that_is_there_say_so(tmp
         await drop_chapters(store, [kept], account)
 
 
+def test_a_full_disk_names_the_file_and_leaves_no_half_of_one(tmp_path: Path) -> None:
+    (tmp_path / "abc.new").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        keep_file(tmp_path, "abc", b"text")
+    assert caught.value.filename == str(tmp_path / "abc.json")
+    assert list(tmp_path.iterdir()) == []
+
+
 def made(path: Path, pages: int = 3) -> str:
     url = f"sqlite:///{path}"
     anyio.run(with_pages, url, pages)
