@@ -116,11 +116,14 @@ def _enter(connection: sqlite3.Connection, after: Account, entry: LedgerEntry) -
 
 def _account(row: tuple[object, ...]) -> Account:
     name, limit_micros, spent, reserved, next_seq, head = row
-    return Account(
-        name=str(name),
-        limit_micros=queries.integer(limit_micros),
-        spent_micros=queries.integer(spent),
-        reserved_micros=queries.integer(reserved),
-        next_seq=queries.integer(next_seq),
-        head=queries.octets(head),
-    )
+    try:
+        return Account(
+            name=str(name),
+            limit_micros=queries.integer(limit_micros),
+            spent_micros=queries.integer(spent),
+            reserved_micros=queries.integer(reserved),
+            next_seq=queries.integer(next_seq),
+            head=queries.octets(head),
+        )
+    except ValueError as error:
+        raise ValueError(f"account {name}: {error}") from error

@@ -187,6 +187,18 @@ async def test_a_row_that_was_owned_fewer_times_than_its_log_says_is_told(path: 
     assert (finding.key, finding.why) == (HIT, "its row says that it was owned 0 times, its log 1")
 
 
+async def test_an_account_that_cannot_be_read_is_named(path: Path) -> None:
+    store = await open_store(f"sqlite:///{path}", World())
+    await store.set_limit("tenant/default", 5, by="ann", at=1)
+    await store.aclose()
+    reader = await open_reader(damage(path, "UPDATE account SET spent_micros = 'x'"), World())
+    try:
+        with pytest.raises(StoreInvalid, match="account tenant/default: a number is kept as str"):
+            await reader.accounts()
+    finally:
+        await reader.aclose()
+
+
 LOST = {
     "neither read nor unread": "UPDATE inbox SET consumed = NULL WHERE case_no = 1",
     "read, but never taken out": "UPDATE inbox SET consumed = 1 WHERE case_no = 1",
