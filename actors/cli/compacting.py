@@ -90,7 +90,7 @@ async def _compact(owned: Store, earlier: list[Earlier], done: Done, folder: Pat
         await world.offload.run(partial(keep_file, folder, kept.sha256, text))
         filed.append(kept)
     if filed:
-        account = account_of(filed, by=by, now=world.clock.wall_micros(), name=world.ids.new()[:8])
+        account = account_of(filed, by=by, now=world.clock.wall_micros(), name=world.ids.new()[-8:])
         await drop_chapters(owned, filed, account)
         done.filed += filed
         done.accounts.append(account.row.key.case_id)

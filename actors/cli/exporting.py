@@ -137,7 +137,7 @@ def retain(
         old = await old_cases(owned, tenant, before)
         if not old:
             return "", old
-        account = account_of(old, before=before, by=person(by), now=now, name=world.ids.new()[:8])
+        account = account_of(old, before=before, by=person(by), now=now, name=world.ids.new()[-8:])
         await drop_contents(owned, old, account)
         return account.row.key.case_id, old
 

@@ -238,6 +238,18 @@ def test_the_command_puts_chapters_into_files_and_the_store_becomes_smaller(
     assert main(["verify", "--store", url]) == 0
 
 
+def test_two_compactions_of_the_same_minute_have_an_account_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, accounts = made(tmp_path / "cases.db", pages=1), list[str]()
+    for page in range(2):
+        assert main(["compact", "--store", url, "--into", str(tmp_path / "kept"), "--json"]) == 0
+        accounts += json.loads(capsys.readouterr().out)["accounts"]
+        if not page:
+            anyio.run(lambda: with_pages(url, 1, first=False))
+    assert len(set(accounts)) == 2
+
+
 KILLED = """
 import os, signal, sys
 from casework.actors.cli import compacting
