@@ -53,15 +53,17 @@ def cost(
 
     async def read(reader: StoreReader) -> tuple[list[tuple[Payer, Spent]], int]:
         calls, dropped = list[tuple[Payer, Spent]](), 0
-        for row in await reader.cases():
-            if case in ("", row.key.case_id):
-                try:
-                    costs = costs_of(row.key, await reader.records(row.key))
-                except ProtocolError as error:
-                    left.append(f"{row.key.case_id}: left out, for its log cannot be read: {error}")
-                    continue
-                calls += costs.spent(moment)
-                dropped += costs.dropped
+        rows = [row for row in await reader.cases() if case in ("", row.key.case_id)]
+        if case and not rows:
+            raise Quit(Exit.NOT_FOUND, f"there is no case {case!r}; `casework cases` lists them")
+        for row in rows:
+            try:
+                costs = costs_of(row.key, await reader.records(row.key))
+            except ProtocolError as error:
+                left.append(f"{row.key.case_id}: left out, for its log cannot be read: {error}")
+                continue
+            calls += costs.spent(moment)
+            dropped += costs.dropped
         return calls, dropped
 
     calls, dropped = read_store(store, read)

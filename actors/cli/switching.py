@@ -95,6 +95,8 @@ async def _turn(url: str, asked: TurnAsked) -> int:
         check_target(asked.target)
     except ValueError as error:
         raise Quit(Exit.USAGE, str(error)) from error
+    if not asked.reason.strip():
+        raise Quit(Exit.USAGE, "--reason: say why; it stands in the store and in every case that is held")
     world = World()
 
     async def act(_reader: StoreReader, door: StoreDoor) -> int:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from casework.actors.patterns.terms import Terms
+from casework.protocols.errors import REMEDIES
 from casework.protocols.wire import OnStop, RiskTier
 from casework.runtime.flow.case import Case, Result
 
@@ -86,8 +87,9 @@ class Assignment:
     parts: Sequence[Edge] = field(default=(), init=False)
 
     def flaws(self) -> Sequence[str]:
-        """Find nothing: a crew checks skills, tools and criteria against what it has."""
-        return ()
+        """Find no goal and no criterion; a crew checks skills, tools and names of criteria against what it has."""
+        goal = () if self.goal.strip() else (f"has no goal; {REMEDIES['goal']}",)
+        return goal if self.criteria else (*goal, f"is never done; {REMEDIES['success_criteria']}")
 
     async def __call__(self, case: Case, given: object, terms: Terms, /) -> Result[Any]:
         """Delegate it; its own figures count where the terms leave more, tools and tier must be within them.

@@ -65,6 +65,15 @@ async def test_a_limit_that_is_raised_by_the_command_lets_a_waiting_case_go_on_i
     assert json.loads(desk("cost", "--since", "2200-01-01", "--json").stdout)["total"]["spent"] == 0
 
 
+async def test_what_a_case_cost_that_is_not_there_is_not_nothing_but_not_found(desk: Desk) -> None:
+    async with Runtime(crew(""), desk.store, telemetry=Telemetry.off()) as made:
+        await made.open("job", "c1", Job(calls=1, micros=DEAR))
+        await made.wait("c1")
+    ended = await said(desk, "cost", "--case", "c2")
+    assert (ended.returncode, ended.stdout) == (Exit.NOT_FOUND, "")
+    assert "there is no case 'c2'" in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

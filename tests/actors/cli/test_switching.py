@@ -54,6 +54,8 @@ async def test_without_an_owner_a_pause_is_written_down_and_breakers_say_what_to
         assert "no process owns it" in await said("breakers", "--store", url, exit_code=Exit.STORE)
         refused = await said("pause", "flow:reads", "--reason", "r", "--store", url, exit_code=Exit.USAGE)
         assert "name agent:NAME, tool:NAME or tenant:NAME" in refused
+        refused = await said("pause", "tool:limit", "--reason", " ", "--store", url, exit_code=Exit.USAGE)
+        assert "--reason: say why" in refused
         async with Runtime(crew(reads), url, tenant="ann") as runtime:
             await runtime.open("reads", "c1", Refund("c", 40))
             assert [wait.key for wait in (await runtime.wait("c1")).waits] == ["switch:tenant:ann"]

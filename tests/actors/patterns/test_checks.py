@@ -183,6 +183,14 @@ AMISS: dict[str, tuple[Flow, str]] = {
         ship(replace(FIND, criteria=("shines",))),
         "names criterion 'shines', which is not registered; there is returned, sticks: add it to `criteria`",
     ),
+    "a task without a goal": (
+        ship(replace(FIND, goal=" ")),
+        "ship > find: has no goal; say in a sentence what is to be achieved",
+    ),
+    "a task without a criterion": (
+        ship(replace(FIND, criteria=())),
+        "ship > find: is never done; name at least one predicate of the crew, such as 'returned'",
+    ),
     "a way that is never taken": (
         ship(Made("desk", [Edge(code("first"), "billing"), Edge(code("second"), "billing")], kind="router")),
         "ship > desk: has two ways that are called 'billing', of which the second is never taken; rename one",
