@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from casework.actors.conflicts import HIGHER_CONFIDENCE
 from casework.actors.patterns import (
+    Alternative,
     Assignment,
     Code,
     Combine,
@@ -21,10 +22,11 @@ from casework.actors.patterns import (
     Resolve,
     Router,
     Terms,
+    Then,
     declaring,
 )
 from casework.actors.patterns.router import Choice
-from casework.protocols.wire import OnStop, RiskTier
+from casework.protocols.wire import FailureKind, OnStop, RiskTier
 from casework.runtime import Case, Flow
 from casework.runtime.errors import ReviewRejected, TaskFailed
 from casework.runtime.seams import MICROS
@@ -148,6 +150,8 @@ LOOK_UP: Final = FanOut(
     ),
     merge=Combine(together, Found),
 )
+#: What is not there is no mistake of ours; where a system cannot be asked, the case waits for an operator.
+FIND_OUT: Final = Alternative("find_out", LOOK_UP, {FailureKind.INVALID: (Then.COMPENSATE,)})
 
 JUDGE: Final = Assignment("judge", Facts, Judged, "Hold the request against the policy")
 EXCEPTION: Final = HumanGate("exception", Judged, Judged, title="Refund it all the same?", rule="exception")
@@ -188,7 +192,7 @@ async def _resolved(case: Case, request: Request, terms: Terms) -> Resolved:
     if understood.wish is Wish.HELP:
         return Resolved(outcome="passed_on", rule="technical", why="no refund was asked for")
     try:
-        found: Found = (await LOOK_UP(case, Asked(request.order, request.customer), terms)).value
+        found: Found = (await FIND_OUT(case, Asked(request.order, request.customer), terms)).value
     except PatternFailed as error:
         return Resolved(outcome="refused", rule="not_found", why=error.message)
     facts = Facts(
@@ -234,4 +238,4 @@ async def _made(case: Case, request: Request, facts: Facts, judged: Judged, by: 
     return Resolved(outcome="refunded", rule=judged.rule, why=judged.why, cents=judged.cents, by=by)
 
 
-FLOW: Final = declaring(Flow.of(resolve_refund, inputs=Request), FRONT_DOOR, LOOK_UP, JUDGE, EXCEPTION, REFUND, TELL)
+FLOW: Final = declaring(Flow.of(resolve_refund, inputs=Request), FRONT_DOOR, FIND_OUT, JUDGE, EXCEPTION, REFUND, TELL)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import anyio
 import pytest
 
-from casework.actors.testing import CaseBench
+from casework.actors.testing import CaseBench, FakeTool, TimesOut
 from casework.protocols.codec import decode_entry, unpack
 from casework.protocols.records import Closed, Partial, ReviewAction
 from casework.runtime.runtime import Runtime
@@ -131,6 +131,17 @@ async def test_a_payment_is_made_however_long_a_person_took_to_approve_it(tmp_pa
             await bench.decide("approve")
             resolved = bench.value(large.case_id, Resolved)
     assert (resolved.outcome, resolved.cents) == ("refunded", 48_000)
+
+
+async def test_nobody_is_refused_because_a_system_of_the_shop_could_not_be_asked(tmp_path: Path) -> None:
+    settings = {"input": str(SAMPLE), "out": str(tmp_path)}
+    opening, *_ = intake(SAMPLE, settings).openings
+    away = FakeTool(plan=[TimesOut()] * 9)
+    with anyio.fail_after(PATIENCE_SECONDS):
+        async with CaseBench(crew, settings=settings, tools={"read_order": away}) as bench:
+            await bench.open(opening.flow, opening.case_id, opening.inputs)
+            await bench.forward(hours=1)
+            assert [wait.kind for wait in bench.waits(opening.case_id)] == ["evidence"]
 
 
 @pytest.mark.parametrize(
