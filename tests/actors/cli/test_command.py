@@ -233,7 +233,7 @@ def test_show_works_from_the_log_alone_and_strips_terminal_escapes(desk: Desk) -
     assert "\x1b" not in shown
     assert "\x07" not in shown
     assert "Read fine [31maloud" in shown
-    assert "chosen: low" in shown
+    assert "decided on voice: low of [low, high] by rule quiet" in shown
     assert "reader/1 completed it" in shown
     assert "\x1b" not in desk("show", "fine", "--json").stdout
 
