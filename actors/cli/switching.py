@@ -4,6 +4,7 @@ They speak with the process that owns the store, for what is told of lives in it
 resumed is written down for whoever comes. They do not know what a circuit stands before.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 import anyio
@@ -12,8 +13,10 @@ from cyclopts import Parameter
 
 from casework.actors.cli.exits import Exit, Quit
 from casework.actors.cli.options import STORE, ByOption, JsonOption, StoreOption, person
-from casework.actors.cli.output import say, say_columns, say_json
-from casework.actors.cli.working import write
+from casework.actors.cli.output import say, say_columns, say_json, tell
+from casework.actors.cli.working import remembered, write
+from casework.actors.crew import load_crew
+from casework.actors.errors import Misbuilt
 from casework.runtime.errors import StoreUnavailable
 from casework.runtime.seams import World
 from casework.runtime.staff import Circuit
@@ -99,7 +102,8 @@ async def _turn(url: str, asked: TurnAsked) -> int:
         raise Quit(Exit.USAGE, "--reason: say why; it stands in the store and in every case that is held")
     world = World()
 
-    async def act(_reader: StoreReader, door: StoreDoor) -> int:
+    async def act(reader: StoreReader, door: StoreDoor) -> int:
+        await _warn(reader, asked.target)
         if isinstance(door, DoorClient):
             return int(await door.tell(asked))
         if not hasattr(door, "remember"):
@@ -108,6 +112,19 @@ async def _turn(url: str, asked: TurnAsked) -> int:
 
     told, _ = await write(url, act, resume=not asked.paused)
     return told
+
+
+async def _warn(reader: StoreReader, target: str) -> None:
+    """Tell whoever mistypes a name: nothing is held by it."""
+    settings = await remembered(reader)
+    try:
+        crew = load_crew(settings.get("crew", ""), folder=Path(settings.get("folder", ".")))
+    except Misbuilt:
+        return  # by this name it cannot be loaded here; whoever runs it knows
+    kind, _, name = target.partition(":")
+    known = {"agent": tuple(crew.agents), "tool": crew.tools.names}.get(kind, (name,))
+    if name not in known:
+        tell("warning", f"crew {crew.name!r} has no {kind} {name!r}, so it holds nothing; it has {', '.join(known)}")
 
 
 async def _alone(store: Store, asked: TurnAsked, world: World) -> int:

@@ -12,7 +12,7 @@ from casework.runtime.seams import World
 from casework.runtime.store.base import CaseStatus
 from casework.runtime.store.sqlite import SqliteStore
 from casework.runtime.switches import SETTING, read_switches
-from tests.support.command_desk import COMMAND
+from tests.support.command_desk import COMMAND, Desk
 from tests.support.refund_crew import Refund, crew
 
 
@@ -59,3 +59,12 @@ async def test_without_an_owner_a_pause_is_written_down_and_breakers_say_what_to
         async with Runtime(crew(reads), url, tenant="ann") as runtime:
             await runtime.open("reads", "c1", Refund("c", 40))
             assert [wait.key for wait in (await runtime.wait("c1")).waits] == ["switch:tenant:ann"]
+
+
+def test_a_name_that_the_crew_does_not_have_is_told_for_it_holds_nothing(desk: Desk) -> None:
+    desk.put(fine="ok")
+    desk.run()
+    paused = desk("pause", "agent:raeder", "--reason", "odd answers")
+    assert paused.returncode == 0
+    assert "crew 'tiny' has no agent 'raeder', so it holds nothing; it has reader" in paused.stderr
+    assert desk("pause", "agent:reader", "--reason", "odd answers").stderr == ""
