@@ -206,7 +206,7 @@ def _prepare(*, debug: bool) -> None:
             reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine(debug=debug))
-    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, handlers=[handler])
     if not debug:
         # True of every command on many systems, and no danger to a file that only the command writes.
-        logging.getLogger("casework.runtime.store.sqlite_version").setLevel(logging.ERROR)
+        handler.addFilter(lambda record: record.name != "casework.runtime.store.sqlite_version")
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, handlers=[handler])
