@@ -17,7 +17,7 @@ from msgspec.structs import fields
 from casework.actors.agent import Agent
 from casework.actors.declared import is_struct
 from casework.actors.errors import CrewInvalid
-from casework.actors.patterns.base import Assignment, Pattern
+from casework.actors.patterns.base import Assignment, Pattern, Use
 from casework.actors.patterns.description import figures, type_name
 from casework.actors.patterns.flows import Allowance, Declaration, named_tools, names
 from casework.actors.patterns.shape import fits
@@ -172,6 +172,8 @@ class _Checked:
             yield f"names tool {name!r}, which the policy does not allow {self._who}; add it to its table there"
         if tool.tier.rank > self._tier.rank:
             yield f"names tool {name!r}, which is {tool.tier}, but may only do what is {self._tier}; raise its tier"
+        if isinstance(self._place.pattern, Use):
+            yield from _misfits(self._place.pattern, tool)
 
     def _writes(self) -> Iterator[str]:
         if self._tier is RiskTier.READ_ONLY:
@@ -187,6 +189,16 @@ class _Checked:
             most = self._agent.tier_max
         if self._tier.rank > most.rank:
             yield f"may do what is {self._tier}, but {self._who} only what is {most}; lower its tier or raise theirs"
+
+
+def _misfits(use: Use, tool: Tool) -> Iterator[str]:
+    """Hold the types of a call against those of its tool."""
+    if not _travels(use.takes, tool.arguments):
+        took, takes = type_name(use.takes), type_name(tool.arguments)
+        yield f"takes {took}, but tool {tool.name!r} takes {takes}; have it take the same"
+    if tool.returns is not object and not _travels(tool.returns, use.gives):
+        gave, gives = type_name(use.gives), type_name(tool.returns)
+        yield f"gives {gave}, but tool {tool.name!r} returns {gives}; have it give the same"
 
 
 def _is_write(tool: Tool | None) -> bool:

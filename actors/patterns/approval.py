@@ -55,6 +55,8 @@ class HumanGate:
         """Say which way to decide leads nowhere, or can never be taken."""
         who, passed = f"approval {self.name!r}", self.approved is not None or fits(self.takes, self.gives)
         checks = (
+            (bool(self.title.strip()), "shows the person no title; say in `title` what is decided"),
+            (bool(self.rule.strip()), "names no rule, so the log cannot say why a person was asked; give `rule`"),
             (passed, "passes on what was approved, which is not what it gives; give `approved` a pattern"),
             (self.seconds >= 0, f"cannot wait {self.seconds} seconds; give 0 to wait for ever"),
             (

@@ -46,7 +46,11 @@ class Bounds(Struct, frozen=True, kw_only=True):
             (self.shares >= SHARES_MIN, "shares", f"what it costs; {shares}"),
             (self.quiet >= 1, "quiet", "how long it learns nothing; say how many rounds without news end it"),
         )
-        return [f"{who} has no bound on {why}: bounds.{name}" for fine, name, why in checks if not fine]
+        missing = [f"{who} has no bound on {why}: bounds.{name}" for fine, name, why in checks if not fine]
+        if not missing and self.quiet > self.rounds:
+            never = f"{who} has at most {self.rounds} rounds, so {self.quiet} without news can never end it"
+            missing.append(f"{never}: give fewer in bounds.quiet")
+        return missing
 
 
 class Progress(Struct, kw_only=True):

@@ -115,6 +115,8 @@ async def test_a_person_who_is_asked_when_the_time_is_over_is_not_asked_for_ever
     ("made", "says"),
     [
         (HumanGate("limit", Job, int, "?", "r"), "passes on what was approved, which is not what it gives"),
+        (HumanGate("limit", Job, Job, " ", "r"), "shows the person no title; say in `title` what is decided"),
+        (HumanGate("limit", Job, Job, "?", ""), "names no rule, so the log cannot say why a person was asked"),
         (gate(-1), "cannot wait -1 seconds; give 0 to wait for ever"),
         (gate(expired=way("expired")), "never expires; say in `seconds` how long a person has"),
         (gate(60), "expires and says not what then; give `expired` or `rejected` a pattern"),

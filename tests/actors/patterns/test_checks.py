@@ -145,6 +145,14 @@ AMISS: dict[str, tuple[Flow, str]] = {
         ship(Use("glue", Order, None, tier=RiskTier.REVERSIBLE)),
         "ship > glue: names tool 'glue', which the policy does not allow flow 'ship'; add it to its table there",
     ),
+    "a call that gives its tool something else": (
+        ship(Use("look", Label, Parcel)),
+        "ship > look: takes Label, but tool 'look' takes Order; have it take the same",
+    ),
+    "a call that wants of its tool something else": (
+        ship(Use("look", Order, Label)),
+        "ship > look: gives Label, but tool 'look' returns Parcel; have it give the same",
+    ),
     "a tool that writes in a step that only reads": (
         ship(replace(STICK, tier=RiskTier.READ_ONLY)),
         "names tool 'glue', which is reversible, but may only do what is read_only; raise its tier",
