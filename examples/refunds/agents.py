@@ -5,6 +5,8 @@ Nobody holds everything: who reads the text sees no amounts, who judges cannot p
 
 from typing import Final, TypeVar
 
+from msgspec import Struct
+
 from casework.actors import Agent, Answer, CallRefused, Work, WorkFailed, skill
 from casework.actors.patterns import Choice, Handoff
 from casework.protocols.wire import FailureKind, RiskTier
@@ -117,10 +119,10 @@ async def refund(inputs: Plan, work: Work) -> Done:
     label = ""
     try:
         if inputs.goods_come_back:
-            label = await work.call("make_label", LabelOrder(inputs.order), returns=str)
-        await work.call("set_status", StatusChange(inputs.order, inputs.was, REFUNDED), returns=str)
-        booking = await work.call("book_refund", BookRefund(inputs.order, inputs.cents), returns=str)
-        payment = await work.call("pay_back", PayBack(inputs.order, inputs.customer, inputs.cents), returns=str)
+            label = await _written("make_label", LabelOrder(inputs.order), work)
+        await _written("set_status", StatusChange(inputs.order, inputs.was, REFUNDED), work)
+        booking = await _written("book_refund", BookRefund(inputs.order, inputs.cents), work)
+        payment = await _written("pay_back", PayBack(inputs.order, inputs.customer, inputs.cents), work)
     except CallRefused as error:
         raise WorkFailed(error.message, kind=error.kind) from error
     return Done(booking, payment, label)
@@ -129,7 +131,13 @@ async def refund(inputs: Plan, work: Work) -> Done:
 @skill
 async def tell(inputs: Message, work: Work) -> str:
     """Write to the customer."""
-    return await work.call("send_letter", inputs, returns=str)
+    return await _written("send_letter", inputs, work)
+
+
+async def _written(tool: str, arguments: Struct, work: Work) -> str:
+    """Have a write made and give its code; where a person had to say that it happened, that is not known."""
+    code = await work.call(tool, arguments, returns=object)
+    return code if isinstance(code, str) else ""
 
 
 AGENTS: Final = (

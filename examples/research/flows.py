@@ -26,10 +26,11 @@ from examples.research.messages import (
 )
 from examples.research.tools import HITS_MAX, PAGE_MICROS, SEARCH_MICROS
 
-#: What one topic may cost: a search and the pages to gather, the pages once more to check, twice each, for an attempt
-#: may be lost; writing costs nothing.
-GATHER_MICROS: Final = 2 * (SEARCH_MICROS + HITS_MAX * PAGE_MICROS)
-CHECK_MICROS: Final = 2 * HITS_MAX * PAGE_MICROS
+#: Attempts at a task; what a lost one has spent is gone.
+ATTEMPTS: Final = 3
+#: What one topic may cost: a search and the pages to gather, the pages once more to check; writing costs nothing.
+GATHER_MICROS: Final = ATTEMPTS * (SEARCH_MICROS + HITS_MAX * PAGE_MICROS)
+CHECK_MICROS: Final = ATTEMPTS * HITS_MAX * PAGE_MICROS
 WRITE_MICROS: Final = 500
 SHARE_MICROS: Final = GATHER_MICROS + WRITE_MICROS + CHECK_MICROS
 #: Equal shares of the money: one for each plan, each topic, and the report.
@@ -77,7 +78,7 @@ def _collect(question: Question, findings: Sequence[Result[Verdicts]]) -> Notes:
 
 
 def _task(name: str, takes: Any, gives: Any, goal: str, *, tools: tuple[str, ...] = (), micros: int = 0) -> Assignment:
-    return Assignment(name, takes, gives, goal, tools=tools, micros=micros, on_stop=OnStop.PARK)
+    return Assignment(name, takes, gives, goal, tools=tools, micros=micros, attempts=ATTEMPTS, on_stop=OnStop.PARK)
 
 
 TOPIC: Final = Pipeline(
