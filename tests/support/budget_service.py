@@ -2,7 +2,8 @@
 
     python -m tests.support.budget_service STORE OUT [KILL_AT before|after]
 
-With KILL_AT it ends by SIGKILL right before or after so many things were bought; else once nothing can go on by itself.
+With KILL_AT it ends by SIGKILL right before or after a purchase of its own, once so many were made by whomever; else
+once nothing can go on by itself.
 """
 
 import os
@@ -26,14 +27,14 @@ LIMIT = "[budgets]\nagent = 1.00\n"
 
 
 def crew(kill_at: int, when: str) -> Crew:
-    """Make the crew whose process dies when so many things were bought."""
+    """Make the crew whose process dies when so many things were bought, or more."""
 
     async def body(arguments: Asked, context: ToolContext) -> str:
         before = len(purchases(Path(context.settings["out"])))
-        if (before, when) == (kill_at, "before"):
+        if when == "before" and before >= kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
         value = str(await buy.body(arguments, context))
-        if (before + 1, when) == (kill_at, "after"):
+        if when == "after" and before + 1 >= kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
         return value
 
