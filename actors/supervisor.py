@@ -168,7 +168,10 @@ class SupervisorBehavior:
             self._refuse(in_hand, Route(route.agent, "", "route.circuit", why, refused=True))
             return False
         in_hand.agent, in_hand.since = route.agent, now
-        self.lately.setdefault(route.agent, Lately()).note(in_hand.task.tenant)
+        lately = self.lately.get(route.agent)
+        if lately is None:
+            lately = self.lately[route.agent] = Lately()
+        lately.note(in_hand.task.tenant)
         workers = self.roster.workers[route.agent]
         self.desk.route(in_hand, route.worker, self._decision(in_hand, route, tuple(workers)))
         try:

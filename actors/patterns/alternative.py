@@ -27,8 +27,9 @@ from typing import Any, Final, TypeAlias
 from msgspec.structs import replace
 
 from casework.actors.patterns.base import Edge, Pattern
+from casework.actors.patterns.description import type_name
 from casework.actors.patterns.errors import FAILURES, Failure, kind_of
-from casework.actors.patterns.shape import fits, shown, unheard, writes
+from casework.actors.patterns.shape import fits, unheard, writes
 from casework.actors.patterns.terms import Terms
 from casework.protocols.records import ReviewAction
 from casework.protocols.wire import FailureKind
@@ -177,13 +178,13 @@ class Alternative:
     def _of_part(self, who: str, part: Pattern) -> Iterator[str]:
         if not fits(self.takes, part.takes):
             yield (
-                f"{who} is given {shown(self.takes)}, but {part.name!r} takes {shown(part.takes)}: begin it with a "
-                f"Code step that makes the one of the other"
+                f"{who} is given {type_name(self.takes)}, but {part.name!r} takes {type_name(part.takes)}: "
+                f"begin it with a Code step that makes the one of the other"
             )
         if not fits(part.gives, self.gives):
             yield (
-                f"{who} gives {shown(self.gives)}, but {part.name!r} gives {shown(part.gives)}: end it with a Code "
-                f"step that makes the one of the other"
+                f"{who} gives {type_name(self.gives)}, but {part.name!r} gives {type_name(part.gives)}: "
+                f"end it with a Code step that makes the one of the other"
             )
         for task in unheard(part):
             yield (

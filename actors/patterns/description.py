@@ -46,7 +46,7 @@ def describe(root: Pattern) -> Described:
     return [_described(place, numbers, typed=not walked.flaws) for place in walked.places]
 
 
-def type_name(type_: object) -> str:
+def type_name(type_: typing.Any) -> str:
     """Write a type as its author would: `Order`, `list[Order]`, `Order | None`; anything for `object`."""
     if type_ is object or type_ is typing.Any:
         return "anything"

@@ -12,10 +12,11 @@ from types import GenericAlias
 from typing import Any, Final
 
 from casework.actors.patterns.base import Edge, Pattern
+from casework.actors.patterns.description import type_name
 from casework.actors.patterns.errors import Failure, PatternFailed, kind_of
 from casework.actors.patterns.merging import Collect, Merge, Merging
 from casework.actors.patterns.pipeline import weight_flaws
-from casework.actors.patterns.shape import fits, shown, twice, unheard
+from casework.actors.patterns.shape import fits, twice, unheard
 from casework.actors.patterns.sidebyside import TOGETHER, Branch, side_by_side
 from casework.actors.patterns.terms import Terms
 from casework.protocols.wire import FailureKind
@@ -84,8 +85,8 @@ class FanOut:
         for branch in self.branches:
             if not fits(self.takes, branch.takes):
                 yield (
-                    f"{who} takes {shown(self.takes)}, but its branch {branch.name!r} takes {shown(branch.takes)}: "
-                    f"begin that branch with a Code step that makes the one of the other"
+                    f"{who} takes {type_name(self.takes)}, but its branch {branch.name!r} takes "
+                    f"{type_name(branch.takes)}: begin that branch with a Code step that makes the one of the other"
                 )
         if self.at_least is not None and not 0 <= self.at_least <= count:
             yield f"{who} wants at least {self.at_least} of {count} branches: ask for 0 to {count}, or None for all"

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 from casework.actors.conflicts import Checked, ConflictRule, Said, rule_flaws
 from casework.actors.patterns.base import Edge, Pattern
+from casework.actors.patterns.description import type_name
 from casework.actors.patterns.errors import PatternFailed
 from casework.actors.patterns.pipeline import gathered
 from casework.actors.patterns.resolving import Sources, resolved
-from casework.actors.patterns.shape import shown
 from casework.actors.patterns.terms import Terms
 from casework.protocols.wire import Evidence, FailureKind
 from casework.runtime.flow.case import Case, Result
@@ -134,8 +134,8 @@ class Resolve:
             return ()
         first, *others = branches
         flaws = [
-            f"{name} resolves conflicts, but {first.name!r} gives {shown(first.gives)} and {other.name!r} gives "
-            f"{shown(other.gives)}: have both give one type, or merge them with Combine"
+            f"{name} resolves conflicts, but {first.name!r} gives {type_name(first.gives)} and {other.name!r} gives "
+            f"{type_name(other.gives)}: have both give one type, or merge them with Combine"
             for other in others
             if other.gives != first.gives
         ]

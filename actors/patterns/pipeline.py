@@ -9,7 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 from casework.actors.patterns.base import Edge, Pattern
-from casework.actors.patterns.shape import fits, shown
+from casework.actors.patterns.description import type_name
+from casework.actors.patterns.shape import fits
 from casework.actors.patterns.terms import Terms
 from casework.protocols.wire import Evidence
 from casework.runtime.flow.case import Case, Result
@@ -61,8 +62,8 @@ class Pipeline:
         for before, after in pairwise(self.steps):
             if not fits(before.gives, after.takes):
                 yield (
-                    f"pipeline {self.name!r}: {before.name!r} gives {shown(before.gives)}, but {after.name!r} takes "
-                    f"{shown(after.takes)}: put a Code step between them that makes the one of the other"
+                    f"pipeline {self.name!r}: {before.name!r} gives {type_name(before.gives)}, but {after.name!r} "
+                    f"takes {type_name(after.takes)}: put a Code step between them that makes the one of the other"
                 )
 
 

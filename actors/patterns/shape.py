@@ -8,7 +8,6 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from casework.actors.patterns.base import Assignment, Pattern
-from casework.actors.patterns.description import type_name
 from casework.actors.patterns.walk import walk
 from casework.protocols.wire import OnStop, RiskTier
 
@@ -62,11 +61,6 @@ def _same_container(given: Any, taken: Any) -> bool:
 
 def _is_union(type_: Any) -> bool:
     return get_origin(type_) in (Union, UnionType)
-
-
-def shown(type_: Any) -> str:
-    """Give a type's name as its author writes it."""
-    return type_name(type_)
 
 
 def twice(names: Sequence[str]) -> tuple[str, ...]:

@@ -13,10 +13,11 @@ from msgspec import Struct
 from casework.actors.conflicts import Pick, Said, by_field, positions
 from casework.actors.patterns.ballot import Missing, Quorum, Tie, count
 from casework.actors.patterns.base import Edge, Pattern
+from casework.actors.patterns.description import type_name
 from casework.actors.patterns.errors import Failure, PatternFailed, kind_of
 from casework.actors.patterns.pipeline import gathered
 from casework.actors.patterns.resolving import Question, Sources, decided
-from casework.actors.patterns.shape import fits, shown, twice, unheard, writes
+from casework.actors.patterns.shape import fits, twice, unheard, writes
 from casework.actors.patterns.sidebyside import Branch, side_by_side
 from casework.actors.patterns.terms import Terms
 from casework.protocols.wire import FailureKind
@@ -150,13 +151,13 @@ class Vote:
             yield f"{who} has {name!r} vote, which may write: have voters only read, and act on what was voted"
         if part.gives != self.gives:
             yield (
-                f"{who} compares {shown(self.gives)} with {shown(part.gives)}, which {name!r} gives: have all voters "
-                f"give one type"
+                f"{who} compares {type_name(self.gives)} with {type_name(part.gives)}, which {name!r} gives: have all "
+                f"voters give one type"
             )
         if not fits(self.takes, part.takes):
             yield (
-                f"{who} takes {shown(self.takes)}, but {name!r} takes {shown(part.takes)}: begin that voter with a "
-                f"Code step that makes the one of the other"
+                f"{who} takes {type_name(self.takes)}, but {name!r} takes {type_name(part.takes)}: begin that voter "
+                f"with a Code step that makes the one of the other"
             )
         for task in unheard(part):
             yield (
@@ -170,7 +171,7 @@ class Vote:
         for name in self.fields:
             if name not in known:
                 has = ", ".join(known) or "none: leave `fields` empty"
-                yield f"{who} votes on {name!r}, which is no field of {shown(type_)}; there is {has}"
+                yield f"{who} votes on {name!r}, which is no field of {type_name(type_)}; there is {has}"
 
 
 def _label(voter: Voter) -> str:
