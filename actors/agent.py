@@ -37,7 +37,7 @@ from casework.protocols.wire import (
 from casework.runtime.behavior import Context
 from casework.runtime.blame import blame
 from casework.runtime.mailbox import Envelope
-from casework.runtime.seams import MICROS
+from casework.runtime.seams import MICROS, Clock
 from casework.runtime.staff import CaseRef
 
 Inputs = TypeVar("Inputs", bound=Struct)
@@ -164,29 +164,26 @@ class AgentBehavior:
         If cancelled, or if nobody wants the answer any more, the work stops where it waits and tells nobody.
         """
         desk = self.equipment.desk
-        in_hand = desk.begun(envelope.frame, envelope.attempt, self.worker)
+        in_hand = desk.begun(envelope.frame, envelope.attempt, self.worker, context.abandon)
         if in_hand is None:
             return
-        scope = in_hand.scope
-        assert scope is not None, "work that is begun can be cancelled"
-        began = context.clock.monotonic()
-        outcome: Outcome | None = None
+        clock = context.clock
+        began = clock.monotonic()
         fault: bool | None = None
         try:
-            with scope:
-                outcome, fault = await self._work(context, envelope, in_hand)
+            outcome, fault = await self._work(clock, envelope, in_hand)
         finally:
-            ended = context.clock.monotonic()
+            ended = clock.monotonic()
             desk.finished(in_hand, fault=fault, now=ended)
-        if outcome is not None and not in_hand.recalled:
+        if not in_hand.recalled:
             timed = replace(outcome, queued=_micros(in_hand.put, began), worked=_micros(began, ended))
             in_hand.case.outcome(encode(timed), attempt=envelope.attempt)
 
-    async def _work(self, context: Context, envelope: Envelope, in_hand: InHand) -> tuple[Outcome, bool]:
+    async def _work(self, clock: Clock, envelope: Envelope, in_hand: InHand) -> tuple[Outcome, bool]:
         """Give the outcome, and whether it is a fault that speaks against the agent itself."""
         task = decode_task(envelope.frame)
         work = Work(task, envelope.attempt, self.equipment.settings, self.equipment.policy, in_hand.case)
-        if context.clock.wall_micros() >= task.deadline:
+        if clock.wall_micros() >= task.deadline:
             return self._unseen(work, FailureKind.TIMEOUT, "its deadline had passed before it was begun"), False
         known = self.agent.handles.get(task.task)
         if known is None:

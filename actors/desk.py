@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-import anyio
-
 from casework.actors.breaker import Circuits
 from casework.protocols.records import Decision
 from casework.protocols.wire import Completed, Failed, FailureKind, Task
@@ -44,8 +42,8 @@ class InHand:
     """When it was given to a worker, in monotonic seconds."""
     begun: bool = False
     recalled: bool = False
-    scope: anyio.CancelScope | None = None
-    """What a recall cancels, once it was begun."""
+    abandon: Callable[[], None] | None = None
+    """How a recall cancels the work, once it was begun."""
 
 
 class Routed(NamedTuple):
@@ -78,7 +76,6 @@ class Desk:
         self._by_task: dict[str, list[InHand]] = {}
         self._busy: dict[str, InHand] = {}
         self._routes: OrderedDict[str, Routed] = OrderedDict()
-        self._new_scope: type[anyio.CancelScope] | None = None
         self._done = self._failed = 0
         self.stale = 0
         """Attempts that were dropped while they waited, and wait still; whoever lets them go sets it to 0."""
@@ -117,16 +114,15 @@ class Desk:
         """Hear that nobody was given a task, and why."""
         self._remember(task_id, Routed("", -math.inf, decision))
 
-    def begun(self, frame: bytes, attempt: int, worker: str) -> InHand | None:
-        """Give the attempt that a worker may begin, or None when nobody wants it any more."""
+    def begun(self, frame: bytes, attempt: int, worker: str, abandon: Callable[[], None]) -> InHand | None:
+        """Give the attempt that a worker may begin, or None when nobody wants it any more.
+
+        `abandon` cancels the work; nothing must happen if it has ended.
+        """
         in_hand = self._in_hand.get((frame, attempt))
         if in_hand is None or in_hand.worker != worker or in_hand.begun:
             return None
-        in_hand.begun = True
-        # `anyio.CancelScope()` asks each time which event loop runs; the answer does not change.
-        if self._new_scope is None:
-            self._new_scope = type(anyio.CancelScope())
-        in_hand.scope = self._new_scope()
+        in_hand.begun, in_hand.abandon = True, abandon
         return in_hand
 
     def finished(self, in_hand: InHand, *, fault: bool | None, now: float) -> None:
@@ -154,8 +150,8 @@ class Desk:
             if not in_hand.worker:
                 continue
             self._circuits.of(in_hand.agent).dropped()
-            if in_hand.scope is not None:
-                in_hand.scope.cancel()
+            if in_hand.abandon is not None:
+                in_hand.abandon()
             else:
                 self._free(in_hand)
 
@@ -173,9 +169,10 @@ class Desk:
             if routed is not None and now <= routed.due + LATE_SECONDS_MAX:
                 self._circuits.of(routed.agent).failed(now)
 
-    def busy(self, worker: str) -> bool:
-        """Tell whether a worker has a task."""
-        return worker in self._busy
+    def free(self, workers: Iterable[str]) -> list[str]:
+        """Give those workers that have no task, in the same order."""
+        busy = self._busy
+        return [worker for worker in workers if worker not in busy]
 
     def held(self, workers: Iterable[str], tenant: str) -> int:
         """Say how many of these workers have a task of a tenant."""

@@ -45,15 +45,17 @@ class Route(NamedTuple):
     refused: bool = False
 
 
-def choose_route(skill: str, agent: str, workers: Sequence[str], busy: Sequence[bool], *, room: bool) -> Route:
-    """Choose the worker for a task; pure. `agent` is empty when none has the skill; `room`: more may wait."""
+def choose_route(skill: str, agent: str, free: Sequence[str], workers: int, *, room: bool) -> Route:
+    """Choose one of an agent's `workers` that are `free` for a task; pure.
+
+    `agent` is empty when none has the skill; `room`: more may wait.
+    """
     if not agent:
         return Route("", "", "route.skill", f"no agent has the skill {skill!r}", refused=True)
-    free = [worker for worker, taken in zip(workers, busy, strict=True) if not taken]
     if free:
-        return Route(agent, free[0], "route.free", f"{len(free)} of {len(workers)} workers are free")
+        return Route(agent, free[0], "route.free", f"{len(free)} of {workers} workers are free")
     if room:
-        return Route(agent, "", "route.wait", f"all {len(workers)} workers of {agent} are busy")
+        return Route(agent, "", "route.wait", f"all {workers} workers of {agent} are busy")
     return Route(agent, "", "route.full", f"{agent} is busy and the waiting list is full", refused=True)
 
 
@@ -108,10 +110,9 @@ class SupervisorBehavior:
         if queue is None:
             queue = self.pending[agent] = FairQueue()
         # Whoever waits goes first: a worker that became free just now is not for the newcomer.
-        waits = bool(queue) or not self._may(agent, in_hand.task.tenant)
-        busy = [waits or self.desk.busy(worker) for worker in workers]
-        room = not busy or not all(busy) or self._room(in_hand.task.tenant)
-        route = choose_route(skill, agent, tuple(workers), busy, room=room)
+        free = () if queue or not self._may(agent, in_hand.task.tenant) else self.desk.free(workers)
+        room = bool(free) or not workers or self._room(in_hand.task.tenant)
+        route = choose_route(skill, agent, free, len(workers), room=room)
         if instead and route.worker:
             route = route._replace(rule="route.fallback", why=instead)
         if route.refused:
@@ -134,7 +135,7 @@ class SupervisorBehavior:
     def _next(self, context: Context, agent: str) -> None:
         queue = self.pending.get(agent)
         workers = self.roster.workers.get(agent, {})
-        free = [worker for worker in workers if not self.desk.busy(worker)]
+        free = self.desk.free(workers)
         while queue and free:
             try:
                 in_hand = queue.take(lambda tenant: self._may(agent, tenant))

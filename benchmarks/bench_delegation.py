@@ -49,7 +49,7 @@ class Direct(AgentBehavior):
     async def receive(self, context: Context, envelope: Envelope) -> None:
         """Answer one task."""
         made, case = decode_task(envelope.frame), Counting()
-        outcome, _ = await self._work(context, envelope, InHand(envelope.frame, made, 1, case))
+        outcome, _ = await self._work(context.clock, envelope, InHand(envelope.frame, made, 1, case))
         assert envelope.reply is not None, "it is asked"
         envelope.reply(encode(outcome))
 

@@ -128,6 +128,10 @@ class Shell(Protocol):
         """Run something at once, if there is nothing to do before it."""
         ...
 
+    def abandon(self, envelope: Envelope) -> None:
+        """Cancel the handler if it is at work on this message."""
+        ...
+
     def leave(self) -> None:
         """End after the running handler, of one's own will."""
         ...
@@ -195,6 +199,11 @@ class Context(Struct, eq=False, gc=False):
         envelope = self._envelope
         if envelope is not None and envelope.reply is not None:
             envelope.reply(frame)
+
+    def abandon(self) -> None:
+        """Cancel the handler if it is at work on the message; the actor goes on with the next one."""
+        if self._envelope is not None:
+            self._shell.abandon(self._envelope)
 
     def start_soon(self, fn: Callable[[*Ts], Awaitable[None]], *args: *Ts, name: str = "") -> None:
         """Start `fn(*args)` as a job beside the handler; it is cancelled when the actor ends.

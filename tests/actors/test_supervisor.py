@@ -76,8 +76,8 @@ def dispatch(
 def test_routes_are_chosen_by_a_table(
     agent: str, busy: tuple[bool, ...], room: bool, rule: str, worker: str, refused: bool
 ) -> None:
-    workers = tuple(f"a-{number}" for number in range(len(busy)))
-    route = choose_route("work", agent, workers, busy, room=room)
+    free = tuple(f"a-{number}" for number, taken in enumerate(busy) if not taken)
+    route = choose_route("work", agent, free, len(busy), room=room)
     assert (route.rule, route.worker, route.refused) == (rule, worker, refused)
 
 

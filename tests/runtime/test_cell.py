@@ -262,6 +262,30 @@ async def test_cancelling_an_ask_cancels_the_handlers_below_it_and_the_actors_go
     assert gate.handled == [b"next"]
 
 
+async def test_work_is_abandoned_by_whoever_holds_its_context_and_the_actor_goes_on_with_the_next_message() -> None:
+    gates = {b"a": Gate(), b"b": Gate()}
+    contexts: dict[bytes, Context] = {}
+
+    async def receive(context: Context, envelope: Envelope) -> None:
+        contexts[envelope.frame] = context
+        await gates[envelope.frame](context, envelope)
+
+    with anyio.fail_after(5):
+        async with ActorSystem() as system:
+            ref = system.spawn("a", lambda: Acting(receive))
+            ref.tell_nowait(b"a")
+            ref.tell_nowait(b"b")
+            await gates[b"a"].entered.wait()
+            contexts[b"a"].abandon()
+            await gates[b"b"].entered.wait()
+            contexts[b"a"].abandon()
+            gates[b"b"].open.set()
+            await system.wait_quiet()
+            statistics = system.statistics()
+    assert [gates[frame].cancelled for frame in (b"a", b"b")] == [True, False]
+    assert (gates[b"b"].handled, statistics.failed, statistics.restarts) == ([b"b"], 1, 0)
+
+
 @pytest.mark.promise("KERNEL-4")
 async def test_stop_lets_the_handler_finish_and_what_waits_becomes_dead_letters() -> None:
     gate = Gate()
