@@ -22,8 +22,9 @@ from casework.actors.errors import CallRefused, CrewInvalid, UndeclaredFields, W
 from casework.actors.failures import classify, describe
 from casework.actors.policy import SettingValue
 from casework.protocols.codec import decode_call_answered, decode_task, encode, pack, unpack
-from casework.protocols.errors import CaseworkError, ProtocolError
+from casework.protocols.errors import CaseworkError, FrameInvalid, ProtocolError
 from casework.protocols.wire import (
+    NIL,
     CallAsked,
     Checked,
     Completed,
@@ -72,7 +73,8 @@ class Work:
         """Have the case call a tool inside the scope of this task; run again, the recorded value comes back.
 
         Raises:
-            CallRefused: it has no value; `kind` says why.
+            CallRefused: it has no value; `kind` says why. UNKNOWN: a person said that it happened, and nobody knows
+                what it returned.
             FrameInvalid: the value is not of type `returns`.
 
         If cancelled, the call may still be made and recorded; its answer is dropped.
@@ -82,7 +84,12 @@ class Work:
         answered = decode_call_answered(await self.case.call(encode(asked)))
         if answered.failure is not None:
             raise CallRefused(tool, answered.failure, answered.message)
-        return unpack(answered.value, returns)
+        try:
+            return unpack(answered.value, returns)
+        except FrameInvalid:
+            if bytes(answered.value) != bytes(NIL):
+                raise
+            raise CallRefused(tool, FailureKind.UNKNOWN, "it happened, but what it returned is not known") from None
 
 
 @dataclass(slots=True, frozen=True, eq=False)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from casework.protocols.codec import decode_entry
 from casework.protocols.records import Call, Chapter, Decision, Done, Intent, Opened, Review, Undone
 from casework.runtime.flow.replay import split_mark
+from casework.runtime.flow.reserving import BUDGET, SWITCH
 from casework.runtime.store.accounts import account_name, parts_of
 from casework.runtime.store.base import CaseKey, Record
 
@@ -85,7 +86,7 @@ class CaseCosts:
                 self._opened = opened
             case Intent() as intent:
                 self._intents[step] = intent
-            case Decision() if mark == "budget":
+            case Decision() if mark in {BUDGET, SWITCH}:
                 self._intents.pop(step, None)
             case Review() if mark == "unknown":
                 self._asked.add(step)

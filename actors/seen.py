@@ -9,7 +9,6 @@ It does not know what a field means, nor who may look into the log itself.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
 from msgspec import Raw
 
@@ -20,9 +19,6 @@ from casework.protocols.wire import Completed, Failed, FailureKind, Task
 from casework.runtime.flow.replay import INNER, split_mark
 from casework.runtime.flow.taskwork import AGAIN, ATTEMPT, ROUTE
 from casework.runtime.store.base import Record
-
-#: Who decides a review that nobody decided in time.
-_NOBODY: Final = "expiry"
 
 
 @dataclass(slots=True, frozen=True)
@@ -84,7 +80,7 @@ class _Fold:
                 # What a person approves of a call are arguments that its tool declared.
                 fields = _fields(entry.proposal) if mark in {"approval", "unknown"} else ()
                 self._reviews[entry.id] = own, Seen("", own, f"proposal: {entry.title}", fields)
-            case Decided() if entry.by != _NOBODY and entry.review_id in self._reviews:
+            case Decided() if not entry.by_nobody and entry.review_id in self._reviews:
                 asked, shown = self._reviews.pop(entry.review_id)
                 self._add(f"person {entry.by}", asked, shown.what, shown.fields)
             case _:

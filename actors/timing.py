@@ -21,7 +21,7 @@ from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Call, Decision, Entry
 from casework.protocols.wire import Completed, Failed, OnStop
 from casework.runtime.flow.replay import INNER, split_mark
-from casework.runtime.flow.reserving import BUDGET
+from casework.runtime.flow.reserving import BUDGET, SWITCH
 from casework.runtime.flow.taskwork import ATTEMPT, RESUMED, ROUTE, STOP
 from casework.runtime.store.base import Record
 
@@ -48,8 +48,8 @@ _ENDS: Final = {
 }
 #: What kinds of records tell that a step was taken back.
 _TAKEN_BACK: Final = frozenset({"withdrawn", "unparked"})
-#: After which choices a task, or a call for which too little is left, rests until a person lets it go on.
-_RESTS: Final = {STOP: {OnStop.PARK}, BUDGET: {OnStop.PARK, OnStop.REVIEW}}
+#: After which choices a task, or a call for which too little is left or that is held, rests until it is let go on.
+_RESTS: Final = {STOP: {OnStop.PARK}, BUDGET: {OnStop.PARK, OnStop.REVIEW}, SWITCH: {OnStop.PARK}}
 #: The step of what happens to the case as a whole.
 _CASE: Final = "case"
 #: Steps under which branches run side by side; the next part of a step's name is then the branch's number.
@@ -236,7 +236,7 @@ class _Fold:
             self._tried(found, entry)
         elif mark in _RESTS and isinstance(entry, Decision):
             if entry.chosen in _RESTS[mark]:
-                self._asks(found, own if mark == BUDGET else STOP, "people")
+                self._asks(found, STOP if mark == STOP else own, "people")
         elif kind in {"intent", "review"}:
             if kind == "review" and own != outer:
                 found.spans.append((found.tried, self._now, "working"))

@@ -23,6 +23,7 @@ It does not know how records are chained or stored.
 """
 
 import enum
+from typing import Final
 
 from msgspec import Raw, Struct
 
@@ -136,6 +137,10 @@ class Review(Struct, frozen=True, kw_only=True, tag="review", omit_defaults=True
     """Microseconds since the epoch; 0 means it does not expire."""
 
 
+#: By whom a review is decided that nobody decided in time; a person may not have that name.
+EXPIRY: Final = "expiry"
+
+
 class ReviewAction(enum.StrEnum):
     """What a person may do with a proposal."""
 
@@ -154,6 +159,13 @@ class Decided(Struct, frozen=True, kw_only=True, tag="decided", omit_defaults=Tr
     reason: str = ""
     edited: Raw = NIL
     at: int = 0
+    expired: bool = False
+    """Nobody decided in time; logs of earlier versions say so by the name alone."""
+
+    @property
+    def by_nobody(self) -> bool:
+        """Tell whether no person decided; no person may decide under that name."""
+        return self.expired or self.by == EXPIRY
 
 
 class Withdrawn(Struct, frozen=True, kw_only=True, tag="withdrawn"):

@@ -11,7 +11,7 @@ from typing import Final
 
 from casework.protocols.codec import Plain, decode_entry, encode, pack, plain
 from casework.protocols.errors import FrameInvalid, ProtocolError
-from casework.protocols.records import Decided, Review, ReviewAction
+from casework.protocols.records import EXPIRY, Decided, Review, ReviewAction
 from casework.protocols.wire import NIL, Evidence
 from casework.runtime.errors import DecisionInvalid, ReviewUnknown
 from casework.runtime.store.base import ReviewRow, StoreReader
@@ -141,8 +141,7 @@ def decision_frame(
     """
     if view.state != "open":
         raise DecisionInvalid(view.id, f"is not open any more: it was {view.state}")
-    if not by:
-        raise DecisionInvalid(view.id, "a decision needs a name: say who decides")
+    check_person(view.id, by)
     if action is ReviewAction.EDIT:
         check_edit(view, edited)
     elif edited is not None:
@@ -157,6 +156,14 @@ def decision_frame(
         at=at,
     )
     return DecisionFrame(view.id, view.proposal_hash, encode(decided))
+
+
+def check_person(review_id: str, by: str) -> None:
+    """Refuse who cannot decide: nobody, and whoever has the name under which a review expires; raises as above."""
+    if not by:
+        raise DecisionInvalid(review_id, "a decision needs a name: say who decides")
+    if by == EXPIRY:
+        raise DecisionInvalid(review_id, f"{EXPIRY!r} is the name of reviews that nobody decided: give another name")
 
 
 def check_edit(view: ReviewView, edited: Plain) -> None:

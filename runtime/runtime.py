@@ -32,7 +32,7 @@ from casework.runtime.flow.opening import About, first_entry, opening
 from casework.runtime.flow.reading import Reader
 from casework.runtime.node import Node, NodeStatistics
 from casework.runtime.retention import ended_with
-from casework.runtime.review import check_edit, view_of
+from casework.runtime.review import check_edit, check_person, view_of
 from casework.runtime.seams import World
 from casework.runtime.staff import Staff
 from casework.runtime.store.base import (
@@ -329,8 +329,9 @@ class Runtime:
         """Decide a review. `proposal_hash` is what the person saw; left out, it is what stands there now.
 
         Raises:
-            DecisionInvalid: the edited proposal is not of the proposal's shape; nothing was decided.
+            DecisionInvalid: nobody decides, or an edit is not of the proposal's shape; nothing was decided.
         """
+        check_person(review_id, by)
         review = await self.store.review(review_id)
         if review is None:
             return DecisionRefused("absent")

@@ -6,7 +6,7 @@ It does not know who decides, nor where.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from casework.actors.patterns.base import Edge, Pattern
 from casework.actors.patterns.fitting import misfits
@@ -16,9 +16,6 @@ from casework.protocols.records import ReviewAction
 from casework.runtime.errors import ReviewRejected
 from casework.runtime.flow.case import Case, Result, Reviewed
 from casework.runtime.seams import MICROS
-
-#: By whom a review is decided that nobody decided in time.
-EXPIRY: Final = "expiry"
 
 
 @dataclass(slots=True, frozen=True, eq=False)
@@ -102,7 +99,7 @@ class HumanGate:
             case ReviewAction.EDIT:
                 return self.edited or self.approved
             case _:
-                late = self.expired if reviewed.by == EXPIRY else None
+                late = self.expired if reviewed.expired else None
                 return late or self.rejected
 
     def _consequences(self) -> tuple[tuple[str, str], ...]:

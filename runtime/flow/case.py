@@ -74,6 +74,8 @@ class Reviewed(Generic[T]):
     reason: str
     value: T
     """The proposal as approved: the edited one after an edit."""
+    expired: bool = False
+    """Nobody decided in time, which counts as a rejection."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -196,7 +198,7 @@ class Case:
     ) -> Reviewed[T]:
         """Have a person decide on exactly this proposal; the case waits without a process.
 
-        One that nobody decided in `expires_seconds` (0: it does not expire) counts as rejected, by `expiry`.
+        One that nobody decided in `expires_seconds` (0: it does not expire) counts as rejected, and `expired`.
         """
         _bounded(expires_seconds, "expires_seconds")
         operation = AskReview(
@@ -212,7 +214,7 @@ class Case:
         value = proposal
         if decided.action is ReviewAction.EDIT:
             value = unpack(decided.edited, type(proposal))
-        return Reviewed(decided.action, decided.by, decided.reason, value)
+        return Reviewed(decided.action, decided.by, decided.reason, value, decided.by_nobody)
 
     async def park(self, key: str, *, reason: str) -> Arrived:
         """Wait, without a process, until the thing called `key` arrives; it may have arrived before."""

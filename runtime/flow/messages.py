@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from casework.protocols.codec import decode_entry, encode
 from casework.protocols.errors import FrameInvalid, ProtocolError
 from casework.protocols.records import (
+    EXPIRY,
     Arrived,
     Cancel,
     Closed,
@@ -84,8 +85,9 @@ def expired(review: Review, at: int) -> Decided:
     return Decided(
         review_id=review.id,
         action=ReviewAction.REJECT,
-        by="expiry",
+        by=EXPIRY,
         proposal_hash=review.proposal_hash,
         reason="nobody decided in time",
         at=at,
+        expired=True,
     )

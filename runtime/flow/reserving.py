@@ -26,6 +26,8 @@ from casework.runtime.switches import switch_key
 
 #: Marks what is told of a call for which too little was left.
 BUDGET: Final = "budget"
+#: The same of one that something paused holds; logs of earlier versions have that under `BUDGET` too.
+SWITCH: Final = "switch"
 
 
 def budget_key(account: str) -> str:
@@ -213,7 +215,8 @@ class Reserving:
         return self._holder is not None and self._holder.rest(step_id)
 
     def _write(self, step_id: str, entry: Decision | Arrived | Unparked, number: int = 0) -> Record:
-        mark = marked(step_id, BUDGET, number)
+        subject = entry.subject if isinstance(entry, Decision) else entry.key
+        mark = marked(step_id, SWITCH if subject.startswith(f"{SWITCH}:") else BUDGET, number)
         record = self._services.logbook.write(mark, entry)
         self._history.remember(mark, entry)
         return record

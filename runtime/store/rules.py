@@ -149,6 +149,8 @@ def decision_of(review_id: str, frame: bytes) -> Decided:
         raise FrameInvalid("decided frame", f"it is a {kind_of(entry)!r} frame")
     if entry.review_id != review_id:
         raise FrameInvalid("decided frame", f"it decides review {entry.review_id!r}, not {review_id!r}")
+    if entry.expired:
+        raise FrameInvalid("decided frame", "that nobody decided in time is for the case to say")
     return entry
 
 

@@ -10,7 +10,8 @@ from msgspec import Struct
 from casework.actors.agent import Agent, Answer, Skill, Work, skill
 from casework.actors.errors import CallRefused, CrewInvalid, WorkFailed
 from casework.protocols.codec import decode_task, encode, pack, unpack
-from casework.protocols.wire import CallAnswered, Completed, Evidence, Failed, FailureKind, Task
+from casework.protocols.errors import FrameInvalid
+from casework.protocols.wire import NIL, CallAnswered, Completed, Evidence, Failed, FailureKind, Task
 from tests.support.staff_scene import CaseDouble, Scene
 
 
@@ -173,6 +174,19 @@ async def test_calls_go_through_the_case_and_nowhere_else(scene: Scene) -> None:
     outcome, case = await outcome_of(scene, work, values=values)
     assert unpack(outcome.value, int) == 5
     assert case.asked == [("gone", bytes(pack({}))), ("read", bytes(pack({"amount": 7})))]
+
+
+async def test_what_a_person_says_has_happened_has_no_value_and_says_so_by_its_kind(scene: Scene) -> None:
+    async def work(inputs: Amount, work: Work) -> int:
+        assert await work.call("pay", inputs, returns=type(None)) is None
+        with pytest.raises(FrameInvalid):
+            await work.call("read", inputs, returns=int)
+        return await work.call("pay", inputs, returns=int)
+
+    values = {"pay": CallAnswered(value=NIL), "read": CallAnswered(value=pack("five"))}
+    outcome, _ = await outcome_of(scene, work, values=values)
+    assert (outcome.kind, outcome.retryable) == (FailureKind.UNKNOWN, False)
+    assert outcome.message == "tool 'pay' gave no value (unknown): it happened, but what it returned is not known"
 
 
 async def test_a_task_whose_deadline_has_passed_is_not_begun(scene: Scene) -> None:

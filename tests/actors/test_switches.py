@@ -4,6 +4,7 @@ import anyio
 import pytest
 
 from casework.actors.testing import CaseBench, FakeTool
+from casework.actors.timeline import timeline
 from casework.protocols.records import Decision, Intent
 from casework.runtime import Case
 from casework.runtime.seams import World
@@ -57,6 +58,8 @@ async def test_what_is_paused_is_not_called_and_the_case_parks_until_it_is_resum
             assert [wait.key for wait in bench.waits("c1")] == [f"switch:{target}"]
             decided = [each for each in bench.log("c1").entries if isinstance(each, Decision) and each.rule == "switch"]
             assert decided[0].why == f"not called: {target} was paused by ann: it pays twice"
+            told = timeline(await bench.runtime.store.records(bench.row("c1").key))
+            assert {line.step.rpartition(":")[2] for line in told if ":(" in line.step} == {"(switch)"}
             assert await resume(bench.runtime, target, by="ben", reason="it is mended", world=WORLD) == 1
             await bench.settle()
             assert bench.value("c1", type(value)) == value

@@ -1,5 +1,7 @@
 """Where a case's time went, told from its log: the parts of each step, and the chain of steps that took so long."""
 
+import pytest
+
 from casework.actors.times import CANCELLED, MOVED, OWN, CaseTimes, Gap, Spent
 from casework.actors.timing import timing
 from casework.protocols.records import Cancel, Chapter, Decision, Done, Unparked, Won
@@ -107,20 +109,21 @@ def test_a_write_of_the_flow_that_nobody_knows_the_end_of_waits_for_people() -> 
     assert spent(times, "pay") == Spent(tools=20, people=900)
 
 
-def test_a_call_for_which_too_little_is_left_waits_for_whoever_raises_the_limit() -> None:
-    short = Decision(subject="budget:t", options=tuple(OnStop), chosen=OnStop.PARK, rule="budget.tenant")
+@pytest.mark.parametrize("mark", ["budget", "switch"])
+def test_a_call_for_which_too_little_is_left_or_that_is_held_waits_for_whoever_lets_it_go_on(mark: str) -> None:
+    short = Decision(subject=f"{mark}:t", options=tuple(OnStop), chosen=OnStop.PARK, rule=mark)
     times = timing(
         log(
             (0, "case", OPENED),
             (0, "book", TASK),
             (20, "book:pay", INTENT),
-            (25, "book:pay:(budget)", short),
-            (625, "book:pay:(budget)", Unparked(key="budget:t")),
+            (25, f"book:pay:({mark})", short),
+            (625, f"book:pay:({mark})", Unparked(key=f"{mark}:t")),
             (660, "book:pay", Done(tool="pay")),
             (660, "book", completed(queued=10, worked=25)),
             (660, "pay", INTENT),
-            (670, "pay:(budget)", short),
-            (770, "pay:(budget)", Unparked(key="budget:t")),
+            (670, f"pay:({mark})", short),
+            (770, f"pay:({mark})", Unparked(key=f"{mark}:t")),
             (790, "pay", Done(tool="pay")),
         )
     )

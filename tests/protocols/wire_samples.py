@@ -143,6 +143,7 @@ SAMPLES: Final[tuple[Struct, ...]] = (
         reason="it was a train",
         edited=CHANGED,
         at=MOMENT,
+        expired=True,
     ),
     records.Withdrawn(review_id="r-1"),
     records.Parked(key="receipt:ing-20260414-01", reason="missing_receipt: none fits"),

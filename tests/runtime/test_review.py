@@ -116,6 +116,7 @@ def test_decisions_that_cannot_be_taken_are_refused() -> None:
     for changed, action, more, why in (
         (view_of(row("withdrawn")), ReviewAction.APPROVE, {"by": "ann"}, "not open any more: it was withdrawn"),
         (view, ReviewAction.APPROVE, {"by": ""}, "say who decides"),
+        (view, ReviewAction.REJECT, {"by": "expiry"}, "give another name"),
         (view, ReviewAction.EDIT, {"by": "ann"}, "needs the edited proposal"),
         (view, ReviewAction.REJECT, {"by": "ann", "edited": PROPOSAL}, "takes no edited proposal"),
     ):

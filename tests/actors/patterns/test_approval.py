@@ -1,13 +1,15 @@
 """Whatever a person decides, or nobody, there is a declared way on."""
 
 import anyio
+import msgspec
 import pytest
 
 from casework.actors.patterns import Code, HumanGate, Pattern, Pipeline, Terms
 from casework.actors.testing import CaseBench, FakePerson
-from casework.protocols.codec import plain
-from casework.protocols.records import Review
+from casework.protocols.codec import decode_entry, plain
+from casework.protocols.records import Decided, Review, ReviewAction
 from casework.runtime import Case
+from casework.runtime.errors import DecisionInvalid
 from tests.support.pattern_crew import Crashes, Job, code, crew, unchecked
 
 
@@ -68,6 +70,27 @@ async def test_what_nobody_decides_in_time_goes_its_own_way_or_that_of_a_rejecti
         assert await ending(gate(3_600, rejected=way("rejected")), NOBODY, hours=1) == Job(900, "rejected")
         late = await ending(gate(3_600), NOBODY, hours=1)
     assert late == "expiry rejected 'Above the limit': nobody decided in time"
+
+
+async def test_a_person_who_rejects_in_the_name_of_expiry_is_refused_and_the_review_stays_open() -> None:
+    with anyio.fail_after(5):
+        async with CaseBench(unchecked(gate(3_600, **WAYS))) as bench:
+            await bench.open("limit", "c1", Job(900, "asked"))
+            (review,) = await bench.runtime.store.reviews(state="open")
+            with pytest.raises(DecisionInvalid, match="give another name"):
+                await bench.runtime.decide(review.id, ReviewAction.REJECT, by="expiry")
+            await bench.forward(hours=1)
+            (decided,) = [entry for entry in bench.log("c1").entries if isinstance(entry, Decided)]
+            assert (decided.by, decided.expired) == ("expiry", True)
+            assert bench.value("c1", Job) == Job(900, "expired")
+
+
+def test_a_log_in_which_only_the_name_says_that_nobody_decided_is_read_as_before() -> None:
+    earlier = {"review_id": "r", "action": "reject", "by": "expiry", "proposal_hash": "0", "reason": "late", "at": 1}
+    decided = decode_entry(msgspec.msgpack.encode({"type": "decided", **earlier}))
+    assert isinstance(decided, Decided)
+    assert (decided.expired, decided.by_nobody) == (False, True)
+    assert not Decided(review_id="r", action=ReviewAction.REJECT, by="ann", proposal_hash="0").by_nobody
 
 
 async def test_an_edited_value_goes_the_way_of_an_approved_one_unless_it_has_its_own() -> None:
