@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from casework.protocols.codec import decode_call_asked, encode, inputs_hash, pack
-from casework.protocols.records import Call, Decided, Decision, ReviewAction, Undone, Withdrawn
+from casework.protocols.records import Decided, Decision, ReviewAction, Withdrawn
 from casework.protocols.wire import (
     CallAnswered,
     CallAsked,
@@ -29,7 +29,6 @@ from casework.protocols.wire import (
     FailureKind,
     OnStop,
     Outcome,
-    RiskTier,
     Task,
 )
 from casework.runtime.flow.callhistory import Ended
@@ -39,6 +38,7 @@ from casework.runtime.flow.reckoning import writes_of
 from casework.runtime.flow.replay import INNER, Logged, marked
 from casework.runtime.flow.saga import account
 from casework.runtime.flow.services import Services
+from casework.runtime.flow.taskcalls import answer_of, request_of
 from casework.runtime.flow.taskwork import (
     AGAIN,
     ATTEMPT,
@@ -50,9 +50,9 @@ from casework.runtime.flow.taskwork import (
     TaskWork,
     bounded,
     proven_by,
+    stopping,
 )
 from casework.runtime.seams import MICROS
-from casework.runtime.staff import CallRequest, Grant
 from casework.runtime.store.base import Wait, WaitKind
 
 #: Seconds that an agent's new call waits for those that the log has of it; an agent that works on several things at
@@ -158,7 +158,7 @@ class Tasks:
             work.held.pop(0)()
 
     def _ask(self, work: TaskWork, step_id: str, asked: CallAsked, answer: Callable[[bytes], None]) -> None:
-        request = self._request(work, step_id, asked)
+        request = request_of(self._services, work, step_id, asked, self._calls.held)
         work.spent.setdefault(step_id, 0)
         self._calls.begin(request, lambda ended: self._answered(work, step_id, ended, answer))
         if self._calls.history.resting(step_id):
@@ -274,15 +274,7 @@ class Tasks:
     def _stop(self, work: TaskWork, failed: Failed, frame: bytes, why: str) -> None:
         """Carry out what the contract says about a task that will not be tried again."""
         services, on_stop = self._services, work.task.on_stop
-        decision = Decision(
-            subject=STOP,
-            options=tuple(OnStop),
-            chosen=on_stop,
-            rule="contract.on_stop",
-            why=f"attempt {work.attempt} of {work.task.attempts}: {failed.kind}, {failed.message}; {why}",
-            policy_hash=services.staff.policy_hash,
-        )
-        self._decide(work, STOP, decision, frame)
+        self._decide(work, STOP, stopping(work, failed, why, services.staff.policy_hash), frame)
         if on_stop is OnStop.FAIL:
             self._finish(work, failed, frame)
             return
@@ -321,39 +313,9 @@ class Tasks:
         work.attempt += 1
         self._dispatch(work)
 
-    def _request(self, work: TaskWork, step_id: str, asked: CallAsked) -> CallRequest:
-        task = work.task
-        grant = Grant(
-            caller=f"task:{task.task}",
-            tools_allowed=task.tools_allowed,
-            # What tells whether work is done changes nothing, whatever the work itself may.
-            risk_tier=RiskTier.READ_ONLY if asked.criterion else task.risk_tier,
-            calls_left=task.budget.calls - len(work.spent.keys() - {step_id}),
-            micros_left=task.budget.micros - self._bound(work, step_id),
-            purpose=task.purpose,
-            deadline=task.deadline,
-        )
-        trace = work.span.traceparent if work.span is not None else task.trace
-        services, opened = self._services, self._services.opened
-        return CallRequest(
-            services.key, step_id, asked.tool, asked.arguments, grant, trace, project=opened.project, user=opened.user
-        )
-
-    def _bound(self, work: TaskWork, step_id: str) -> int:
-        """Add up what a task has spent, and what its calls may cost that have not ended, but for one of them."""
-        if not work.task.budget.micros:
-            return 0
-        held = (self._calls.held(step) for step in work.spent if step != step_id)
-        return sum(work.spent.values()) + sum(held)
-
     def _answered(self, work: TaskWork, step_id: str, ended: Ended, answer: Callable[[bytes], None]) -> None:
         work.spent[step_id] = ended.cost.micros
-        if isinstance(ended, Undone):
-            answer(encode(CallAnswered(failure=ended.kind, message=ended.message)))
-        elif isinstance(ended, Call) and ended.failure is not None:
-            answer(encode(CallAnswered(failure=ended.failure, message=ended.message)))
-        else:
-            answer(encode(CallAnswered(value=ended.value, step_id=step_id)))
+        answer(encode(answer_of(step_id, ended)))
 
     def _suspend(self, work: TaskWork, step_id: str) -> None:
         self._still(work)

@@ -149,3 +149,15 @@ def proven_by(task: Task, outcome: Outcome) -> Outcome:
         queued=outcome.queued,
         worked=outcome.worked,
     )
+
+
+def stopping(work: TaskWork, failed: Failed, why: str, policy_hash: str) -> Decision:
+    """Say where a task goes that will not be tried again, as its contract has it."""
+    return Decision(
+        subject=STOP,
+        options=tuple(OnStop),
+        chosen=work.task.on_stop,
+        rule="contract.on_stop",
+        why=f"attempt {work.attempt} of {work.task.attempts}: {failed.kind}, {failed.message}; {why}",
+        policy_hash=policy_hash,
+    )

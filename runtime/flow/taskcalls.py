@@ -1,0 +1,51 @@
+"""What an agent asks of its case inside a task: the request that its call becomes, and the answer that it gets.
+
+Pure functions, which know neither who works on the task nor what becomes of the call.
+"""
+
+from collections.abc import Callable
+
+from casework.protocols.records import Call, Undone
+from casework.protocols.wire import CallAnswered, CallAsked, RiskTier
+from casework.runtime.flow.callhistory import Ended
+from casework.runtime.flow.services import Services
+from casework.runtime.flow.taskwork import TaskWork
+from casework.runtime.staff import CallRequest, Grant
+
+
+def request_of(
+    services: Services, work: TaskWork, step_id: str, asked: CallAsked, held: Callable[[str], int]
+) -> CallRequest:
+    """Make the request for a call inside a task; `held` says what a call that has not ended may cost at most."""
+    task = work.task
+    grant = Grant(
+        caller=f"task:{task.task}",
+        tools_allowed=task.tools_allowed,
+        # What tells whether work is done changes nothing, whatever the work itself may.
+        risk_tier=RiskTier.READ_ONLY if asked.criterion else task.risk_tier,
+        calls_left=task.budget.calls - len(work.spent.keys() - {step_id}),
+        micros_left=task.budget.micros - _bound(work, step_id, held),
+        purpose=task.purpose,
+        deadline=task.deadline,
+    )
+    trace = work.span.traceparent if work.span is not None else task.trace
+    opened = services.opened
+    return CallRequest(
+        services.key, step_id, asked.tool, asked.arguments, grant, trace, project=opened.project, user=opened.user
+    )
+
+
+def answer_of(step_id: str, ended: Ended) -> CallAnswered:
+    """Make what an agent hears of how its call ended."""
+    if isinstance(ended, Undone):
+        return CallAnswered(failure=ended.kind, message=ended.message)
+    if isinstance(ended, Call) and ended.failure is not None:
+        return CallAnswered(failure=ended.failure, message=ended.message)
+    return CallAnswered(value=ended.value, step_id=step_id)
+
+
+def _bound(work: TaskWork, step_id: str, held: Callable[[str], int]) -> int:
+    """Add up what a task has spent, and what its calls may cost that have not ended, but for one of them."""
+    if not work.task.budget.micros:
+        return 0
+    return sum(work.spent.values()) + sum(held(step) for step in work.spent if step != step_id)
