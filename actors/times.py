@@ -54,6 +54,8 @@ class StepTimes:
     spent: Spent
     after: str
     """The step whose end let it begin; empty for the first ones."""
+    held: int = 0
+    """Microseconds in which a switch, a budget or a person held a call of this task: its own time stood still."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -20,6 +20,7 @@ from casework.protocols.codec import decode_entry
 from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Call, Decision, Entry
 from casework.protocols.wire import Completed, Failed, OnStop
+from casework.runtime.flow.holding import union
 from casework.runtime.flow.replay import INNER, split_mark
 from casework.runtime.flow.reserving import BUDGET, SWITCH
 from casework.runtime.flow.taskwork import ATTEMPT, RESUMED, ROUTE, STOP
@@ -82,6 +83,8 @@ class _Step:
     """What goes on inside it, by step: the part, and since when."""
     spans: list[tuple[int, int, str]] = field(default_factory=list[tuple[int, int, str]])
     """Pieces of its time: from, to, part."""
+    held: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    """Times in which a call inside it waited for somebody: from, to."""
 
 
 class _Fold:
@@ -189,8 +192,9 @@ class _Fold:
     def _close(self, step: _Step, kind: str) -> None:
         if kind == "task" and not step.asked:
             step.spans.append((step.tried, self._now, "working"))
-        for part, since in step.asked.values():
+        for own, (part, since) in step.asked.items():
             step.spans.append((since, self._now, part))
+            self._hold(step, own, part, since)
         step.kind, step.ended, step.epoch_ended = kind, self._now, self._epoch
         del self._open[step.step]
         self._ended.append(step)
@@ -255,8 +259,14 @@ class _Fold:
         if isinstance(entry, Call) and entry.took:
             since = self._now - entry.took
         step.spans.append((since, self._now, part))
+        self._hold(step, own, part, since)
         if part == "people":
             step.tried = self._now
+
+    def _hold(self, step: _Step, own: str, part: str, since: int) -> None:
+        """Note when a call inside a task was held; who has a stopped task tried again gives it a new deadline."""
+        if part == "people" and own not in {STOP, step.step}:
+            step.held.append((since, self._now))
 
     def _tried(self, step: _Step, outcome: Completed | Failed) -> None:
         """Hear how an attempt ended: who had it, and for how long."""
@@ -294,7 +304,7 @@ def _step_times(step: _Step) -> StepTimes:
     assert step.ended is not None, "every step was closed"
     spent = _spent(step.began, step.ended, step.spans, step.part)
     after = step.after.step if step.after is not None else ""
-    return StepTimes(step.step, step.kind, step.began, step.ended, step.over, spent, after)
+    return StepTimes(step.step, step.kind, step.began, step.ended, step.over, spent, after, union(step.held))
 
 
 def _spent(began: int, ended: int, spans: Sequence[tuple[int, int, str]], part: str) -> Spent:

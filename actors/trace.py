@@ -35,6 +35,7 @@ from casework.protocols.records import (
     Withdrawn,
 )
 from casework.protocols.wire import Completed, Failed, Task
+from casework.runtime.flow.replay import MARK
 from casework.runtime.store.base import CaseKey, CaseRow, Record
 from casework.runtime.traceparent import derived_traceparent, trace_ids
 
@@ -141,7 +142,7 @@ class _Fold:
                 span = self._new(record.step_id, f"open {entry.case_id}", record.at)
                 span.end = record.at
                 self.children[entry.case_id] = span
-            case Task() | Intent() | Review() | Parked() | Timer():
+            case Task() | Intent() | Review() | Parked() | Timer() if not _given_on(record, entry):
                 self._start(record, entry)
             case _ if isinstance(entry, _ENDS) and record.step_id in self._open:
                 self._end(record, entry)
@@ -203,6 +204,11 @@ class _Fold:
         """Estimate when a call began whose log says only when it ended: after what came before it in its scope."""
         scope = _scope(record.step_id)
         return max(self._latest.get(scope, 0), self._enclosing(record.step_id).start)
+
+
+def _given_on(record: Record, entry: Entry) -> bool:
+    """Tell whether it is a task that goes on with another deadline, which is no other span."""
+    return isinstance(entry, Task) and MARK in record.step_id
 
 
 def _scope(step_id: str) -> str:

@@ -88,6 +88,7 @@ def _show_times(row: CaseRow, times: CaseTimes, *, json_: bool) -> None:
     _say_title(row)
     head = ("step", "seconds", *_SHOWN)
     say_columns([head, *((_named(each), *_parts(each)) for each in times.steps)])
+    say(*(f"{_named(each)}: its own time stood still for {_seconds(each.held)} s" for each in times.steps if each.held))
     say("", f"{_seconds(times.micros)} s in all, {_seconds(_on_path(times))} s of it in steps of the critical path:")
     say_columns([_link(each) for each in times.chain] or [("  no step",)])
 

@@ -22,6 +22,7 @@ from casework.protocols.records import (
     Withdrawn,
 )
 from casework.protocols.wire import OnStop, RiskTier
+from casework.runtime.flow.holding import Holds
 from casework.runtime.flow.replay import INNER, split_mark
 from casework.runtime.store.base import Wait, WaitKind
 
@@ -54,9 +55,13 @@ class CallHistory:
         self.asked: dict[str, Review] = {}
         #: Calls that wait for the limit of a budget to be raised, by step; they are not under way either.
         self.short: dict[str, Decision] = {}
+        self.holds = Holds()  #: when calls waited for somebody
 
-    def remember(self, step_id: str, entry: Entry) -> None:
-        """Hear a record that belongs to a call."""
+    def remember(self, step_id: str, entry: Entry, at: int = 0) -> None:
+        """Hear a record that belongs to a call, and its moment where the call begins to wait for somebody or ends to.
+
+        That is in microseconds since the epoch.
+        """
         step, _ = split_mark(step_id)
         self._recorded.setdefault(step, []).append(entry)
         if isinstance(entry, Done):
@@ -69,6 +74,9 @@ class CallHistory:
             self.short[step] = entry
         elif self.short:
             self.short.pop(step, None)
+        held = step in self.asked or step in self.short
+        if held or self.holds.open:
+            self.holds.hear(step, at, held=held)
 
     def steps(self) -> Iterable[str]:
         """Give the steps of all calls, oldest first; more may be remembered meanwhile."""
@@ -85,6 +93,11 @@ class CallHistory:
     def resting(self, step_id: str) -> bool:
         """Tell whether a call waits for a person."""
         return step_id in self.asked or step_id in self.short
+
+    def holder(self, step_id: str) -> str:
+        """Say what a call that waits for a person waits for."""
+        review, short = self.asked.get(step_id), self.short.get(step_id)
+        return f"review {review.rule}" if review else f"{short.subject}, {short.why}" if short else ""
 
     def asked_by_review(self, review_id: str) -> str | None:
         """Give the step of the call that a review is about, while it is open."""

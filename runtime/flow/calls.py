@@ -125,8 +125,8 @@ class Calls:
             return False
         intent = self.history.told(step_id).intent
         mark = marked(step_id, "approval" if intent is None else "unknown")
-        self._services.logbook.write(mark, decided)
-        self.history.remember(mark, decided)
+        record = self._services.logbook.write(mark, decided)
+        self.history.remember(mark, decided, record.at)
         work = self._works.get(step_id)
         if work is None:
             # Its agent is not at work; when it asks again, it finds the decision in the log.
@@ -229,8 +229,8 @@ class Calls:
     def ask(self, request: CallRequest, title: str, rule: str, summary: str) -> None:
         """Ask a person about a call that is not made yet."""
         step_id = marked(request.step_id, "approval", self.history.told(request.step_id).overdrafts)
-        review = self._services.ask(step_id, title, request.arguments, rule, summary=summary)
-        self.history.remember(step_id, review)
+        review, at = self._services.ask(step_id, title, request.arguments, rule, summary=summary)
+        self.history.remember(step_id, review, at)
 
     def _approved(self, work: CallWork, decided: Decided) -> None:
         self._services.world.point("approval.heard")
@@ -355,14 +355,12 @@ class Calls:
             self._end_write(work, result, found_by="lookup")
             return
         step_id = marked(work.request.step_id, "unknown")
-        review = self._services.ask(
-            step_id,
-            f"Did {work.intent.tool} happen?",
-            work.intent.arguments,
-            "effect.unknown",
-            summary="Approve if it happened, reject if it did not; it will not be tried again by itself.",
-        )
-        self.history.remember(step_id, review)
+        title, asked = f"Did {work.intent.tool} happen?", work.intent.arguments
+        summary = "Approve if it happened, reject if it did not; it will not be tried again by itself."
+        review, at = self._services.ask(step_id, title, asked, "effect.unknown", summary=summary)
+        self.history.remember(step_id, review, at)
+        if self._holder is not None:
+            self._holder.rest(work.request.step_id)
 
     def _settled_by_person(self, work: CallWork, decided: Decided) -> None:
         if decided.action is ReviewAction.REJECT:

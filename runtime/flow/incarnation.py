@@ -43,6 +43,7 @@ from casework.runtime.flow.reckoning import reckon, request_for
 from casework.runtime.flow.replay import INNER, Logged, marked, split_mark
 from casework.runtime.flow.services import Services
 from casework.runtime.flow.standing import closing, first_waiting, said, waits_of
+from casework.runtime.flow.suspending import Suspending
 from casework.runtime.flow.tasks import Tasks
 from casework.runtime.flow.taskwork import RESUMED, TASK_MARKS
 from casework.runtime.store.base import CaseStatus, InboxItem, Opening, Wait, WaitKind
@@ -68,11 +69,12 @@ class Incarnation:
         # What an operator delivers to have a halted case tried again.
         self._operator = f"operator:{services.key.case_id}"
         self._calls = Calls(services)
-        self._tasks = Tasks(services, self._calls, self._task_ended)
+        self._alarms = Alarms(services)
+        suspending = Suspending(services, self._calls.history, self._alarms, self._past)
+        self._tasks = Tasks(services, self._calls, suspending, self._task_ended)
         self._begun: set[str] = set()
         self._earlier: dict[str, list[Logged]] = {}
-        self._alarms = Alarms(services)
-        # Reviews past their time: they end once the inbox was read since, for a decision may be in it.
+        # Reviews past their time, and held tasks: they end once the inbox was read since, for a decision may be in it.
         self._overdue: set[str] = set()
         self.mail = Mail()  #: what is in its inbox, as far as it was read
         self._heard = False
@@ -94,7 +96,7 @@ class Incarnation:
             if mark in TASK_MARKS or within:
                 self._earlier.setdefault(outer.partition("@")[0], []).append(logged)
             if mark not in TASK_MARKS:
-                self._calls.history.remember(logged.record.step_id, logged.entry)
+                self._calls.history.remember(logged.record.step_id, logged.entry, logged.record.at)
         # Before the flow may end: a write that nobody asks for any more must not stay unknown unseen.
         self._calls.recover()
         self.settle()
@@ -257,7 +259,7 @@ class Incarnation:
             if isinstance(operation, Delegate):
                 assert isinstance(entry, Task), "a delegation starts with its task"
                 earlier = self._earlier.pop(pending.step_id, [])
-                self._tasks.begin(entry, pending.frame, operation.deadline_seconds, earlier)
+                self._tasks.begin(entry, pending.frame, operation, earlier)
             elif isinstance(operation, CallTool | TakeBack):
                 self._begin_call(pending.step_id, operation)
             elif isinstance(entry, Timer):
@@ -285,28 +287,26 @@ class Incarnation:
             self._feed(step_id, Fired(due=due))
 
     def _past(self, step_id: str, _due: int) -> None:
-        """Hear that a review's time is over; a decision that was taken before may still be on its way."""
+        """Hear that a review's or held task's time is over; a decision that was taken may still be on its way."""
         if self._alarms.drop(step_id):
             self._overdue.add(step_id)
             self._services.look()
 
     def _expire(self, step_id: str) -> None:
-        """End a review that nobody decided in time, as rejected."""
-        engine = self._engine
-        pending = engine.pending.get(step_id) if engine is not None else None
-        if pending is None or not isinstance(pending.entry, Review):
-            return
-        self._services.logbook.withdraw(pending.entry.id)
-        self._feed(step_id, expired(pending.entry, self._services.world.clock.wall_micros()))
+        """End a review that nobody decided in time, as rejected, or a task that was held for too long."""
+        self._tasks.outlasted(step_id)
+        pending = self._engine.pending.get(step_id) if self._engine is not None else None
+        if pending is not None and isinstance(pending.entry, Review):
+            self._services.logbook.withdraw(pending.entry.id)
+            self._feed(step_id, expired(pending.entry, self._services.world.clock.wall_micros()))
 
     def _task_ended(self, step_id: str, outcome: Outcome, frame: bytes) -> None:
         self._feed(step_id, outcome, frame)
 
     def _call_ended(self, step_id: str, ended: Ended) -> None:
         """Resume the flow with a call's end, which the call itself has written."""
-        engine = self._engine
-        if engine is not None and step_id in engine.pending and not self.halted:
-            engine.feed(step_id, ended)
+        if self._engine is not None and step_id in self._engine.pending and not self.halted:
+            self._engine.feed(step_id, ended)
 
     def _feed(self, step_id: str, entry: Entry, frame: bytes = b"") -> None:
         engine = self._engine

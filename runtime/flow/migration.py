@@ -98,6 +98,6 @@ def _unasked(reading: Reading) -> str:
     assert reading.engine is not None, "the caller has looked"
     history = CallHistory()
     for logged in reading.inner:
-        history.remember(logged.record.step_id, logged.entry)
+        history.remember(logged.record.step_id, logged.entry, logged.record.at)
     waiting = {step.partition(INNER)[0].partition("@")[0]: step for step in history.asked}
     return next((step for outer, step in waiting.items() if outer not in reading.engine.pending), "")

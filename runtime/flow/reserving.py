@@ -218,7 +218,7 @@ class Reserving:
         subject = entry.subject if isinstance(entry, Decision) else entry.key
         mark = marked(step_id, SWITCH if subject.startswith(f"{SWITCH}:") else BUDGET, number)
         record = self._services.logbook.write(mark, entry)
-        self._history.remember(mark, entry)
+        self._history.remember(mark, entry, record.at)
         return record
 
     def _decide(self, request: CallRequest, intent: Intent, short: Overdrawn) -> Decision:

@@ -89,8 +89,8 @@ class Services(Struct, frozen=True, eq=False):
         """Give the id that grows from a step: 32 hex digits, the same on every replay."""
         return identify(self.identity, step_id)
 
-    def ask(self, step_id: str, title: str, proposal: Raw, rule: str, *, summary: str = "") -> Review:
-        """Write a review into the log and the queue, for a step inside a task or call."""
+    def ask(self, step_id: str, title: str, proposal: Raw, rule: str, *, summary: str = "") -> tuple[Review, int]:
+        """Write a review into the log and the queue, for a step inside a task or call; give it and its moment."""
         review = Review(
             id=self.identify(step_id),
             title=title,
@@ -99,9 +99,9 @@ class Services(Struct, frozen=True, eq=False):
             rule=rule,
             summary=summary,
         )
-        self.logbook.write(step_id, review)
+        record = self.logbook.write(step_id, review)
         self.queue(step_id, review)
-        return review
+        return review, record.at
 
     def queue(self, step_id: str, review: Review) -> None:
         """Show a review in the queue, once its record is durable."""

@@ -9,8 +9,10 @@ again gives it a new deadline and as many attempts again; the log has that as a 
     dispatched -> completed                          the outcome's frame is the record
     dispatched -> failed -> retry decided -> again   after a delay
                                           -> stopped: fail, ask a person, or park for an operator
-    dispatched -> suspended -> dispatched            a call inside it waits for a person; no agent waits with it
+    dispatched -> suspended -> dispatched            a call inside it is held: by a switch, a budget or a person
+                            -> failed                what it is part of has no more time
 
+No agent waits with a suspended task, and its own time stands still: it goes on with a deadline that is so much later.
 It does not know who does the work.
 """
 
@@ -33,11 +35,12 @@ from casework.protocols.wire import (
 )
 from casework.runtime.flow.callhistory import Ended
 from casework.runtime.flow.calls import Calls
-from casework.runtime.flow.operations import Reckon
+from casework.runtime.flow.operations import Delegate, Reckon
 from casework.runtime.flow.reckoning import writes_of
 from casework.runtime.flow.replay import INNER, Logged, marked
 from casework.runtime.flow.saga import account
 from casework.runtime.flow.services import Services
+from casework.runtime.flow.suspending import Suspending
 from casework.runtime.flow.taskcalls import answer_of, request_of
 from casework.runtime.flow.taskwork import (
     AGAIN,
@@ -63,10 +66,13 @@ SKIP_SECONDS: Final = 10.0
 class Tasks:
     """All delegated tasks of one incarnation of a case; `ended` hears a task's step, outcome and frame."""
 
-    def __init__(self, services: Services, calls: Calls, ended: Callable[[str, Outcome, bytes], None]) -> None:
+    def __init__(
+        self, services: Services, calls: Calls, suspending: Suspending, ended: Callable[[str, Outcome, bytes], None]
+    ) -> None:
         self._services = services
         self._calls = calls
         self._ended = ended
+        self._suspending = suspending
         self._works: dict[str, TaskWork] = {}
         calls.held_in(self)
 
@@ -83,17 +89,22 @@ class Tasks:
                 waits.append(Wait(work.review.id, WaitKind.REVIEW, work.review.rule))
             elif work.stopped:
                 waits.append(Wait(work.key, WaitKind.OPERATOR, work.stopped))
+            elif work.suspended_by and self._suspending.until(work):
+                waits.append(Wait(work.step_id, WaitKind.TIMER, "", self._suspending.until(work)))
         return waits
 
-    def begin(self, task: Task, frame: bytes, seconds: float, earlier: Sequence[Logged]) -> None:
-        """Take up a task that may take so long; `earlier` holds what earlier incarnations recorded inside it."""
-        work = TaskWork(task.step_id, task, frame, seconds, task.attempts)
+    def begin(self, task: Task, frame: bytes, operation: Delegate, earlier: Sequence[Logged]) -> None:
+        """Take up a task as it was asked for; `earlier` holds what earlier incarnations recorded inside it."""
+        work = TaskWork(task.step_id, task, frame, operation.deadline_seconds, task.attempts, operation.deadline)
         self._works[work.step_id] = work
         for logged in earlier:
             work.relive(logged)
-        if not work.idle:
-            work.suspended_by = self._calls.history.waiting_below(work.scope)
-        if not work.idle:
+        if work.idle:
+            return
+        held = self._calls.history.waiting_below(work.scope)
+        if held:
+            self._suspending.bide(work, held)
+        else:
             self._dispatch(work)
 
     def forget(self, step_id: str) -> None:
@@ -178,11 +189,18 @@ class Tasks:
         return False
 
     def wake(self) -> None:
-        """Send suspended tasks on their way again whose call a person has decided, or has enough left by now."""
+        """Send suspended tasks on their way again in which nothing is held any more."""
         for work in self._works.values():
-            if work.suspended_by and not self._calls.history.resting(work.suspended_by):
-                work.suspended_by = ""
+            if self._suspending.over(work):
                 self._dispatch(work)
+
+    def outlasted(self, step_id: str) -> None:
+        """Hear that what a task is part of has no more time: one that is held ends, as its contract says."""
+        work = self._works.get(step_id)
+        if work is not None and work.suspended_by:
+            self._calls.forget_below(step_id)
+            work.suspended_by = ""
+            self._too_late(work)
 
     def rest(self, step_id: str) -> bool:
         """Suspend the task inside which a call is made, until that goes on; False if there is none of that attempt."""
@@ -209,6 +227,7 @@ class Tasks:
                 self._services.staff.recall(work.task.id)
         self._works.clear()
         self._calls.held_in(None)
+        self._suspending.close()
         self._ended = _nobody
 
     def _find(self, task_id: str) -> TaskWork | None:
@@ -225,10 +244,13 @@ class Tasks:
         work.ordinals.clear()
         work.held.clear()
         work.unasked = self._calls.history.asked_in(work.scope)
+        if self._calls.history.holds.past:
+            self._suspending.defer(work)
         left = (work.task.deadline - services.world.clock.wall_micros()) / MICROS
         if left <= 0:
-            self._locally(work, FailureKind.TIMEOUT, "its deadline has passed", retryable=False)
+            self._too_late(work)
             return
+        work.held_by = ""
         work.span = services.telemetry.agent_work(work.task.task, work.task.trace, work.task.case_id, work.step_id)
         seconds = min(left, services.staff.attempt_seconds(work.task))
         work.alarm = services.timers.after(seconds, lambda: services.tell(lambda: self._timed_out(work, attempt)))
@@ -236,6 +258,10 @@ class Tasks:
         refused = services.staff.dispatch(work.frame, work.task, attempt, services.ref)
         if refused is not None:
             services.tell(lambda: self.outcome(refused, encode(refused), attempt))
+
+    def _too_late(self, work: TaskWork) -> None:
+        held = f"; it was held by {work.held_by}" if work.held_by else ""
+        self._locally(work, FailureKind.TIMEOUT, f"its deadline has passed{held}", retryable=False)
 
     def _timed_out(self, work: TaskWork, attempt: int) -> None:
         if self._works.get(work.step_id) is work and work.attempt == attempt and not work.idle:
@@ -282,7 +308,7 @@ class Tasks:
         if on_stop is OnStop.PARK:
             work.stopped = f"task {work.task.task} stopped: {failed.message}"
             return
-        work.review = services.ask(
+        work.review, _ = services.ask(
             marked(work.step_id, STOPPED),
             f"Task {work.task.task} stopped: try it again?",
             pack({"task": work.task.task, "failure": failed.kind, "message": failed.message}),
@@ -309,7 +335,8 @@ class Tasks:
             deadline=services.world.clock.wall_micros() + int(work.seconds * MICROS),
             attempts=work.attempt + work.attempts_given,
         )
-        work.frame = services.logbook.write(marked(work.step_id, AGAIN, work.attempt), work.task).frame
+        record = services.logbook.write(marked(work.step_id, AGAIN, work.attempt), work.task)
+        work.frame, work.given, work.held_by = record.frame, record.at, ""
         work.attempt += 1
         self._dispatch(work)
 
@@ -319,7 +346,7 @@ class Tasks:
 
     def _suspend(self, work: TaskWork, step_id: str) -> None:
         self._still(work)
-        work.suspended_by = step_id
+        self._suspending.bide(work, step_id)
         self._services.staff.recall(work.task.id)
         if work.span is not None:
             work.span.end(error="")

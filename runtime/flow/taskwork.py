@@ -19,7 +19,8 @@ from casework.runtime.timers import Alarm
 
 #: How the inner steps are marked that tell of a task itself: who got an attempt, an attempt's end, the choice
 #: whether it is tried again, where it goes when it is not, what a person said of that, what an operator delivered,
-#: the task as given anew, and what had been written when its agent did something else than before.
+#: the task as given anew, what had been written when its agent did something else than before, and the task as it
+#: goes on after it was held.
 ROUTE: Final = "route"
 ATTEMPT: Final = "attempt"
 RETRY: Final = "retry"
@@ -28,7 +29,8 @@ STOPPED: Final = "stopped"
 RESUMED: Final = "resumed"
 AGAIN: Final = "again"
 DIVERGED: Final = "diverged"
-TASK_MARKS: Final = frozenset({ROUTE, ATTEMPT, RETRY, STOP, STOPPED, RESUMED, AGAIN, DIVERGED})
+HELD: Final = "held"
+TASK_MARKS: Final = frozenset({ROUTE, ATTEMPT, RETRY, STOP, STOPPED, RESUMED, AGAIN, DIVERGED, HELD})
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +44,10 @@ class TaskWork:
     """How long it may take in all, when it is given."""
     attempts_given: int
     """How many attempts it gets when it is given."""
+    latest: int = 0
+    """The moment that its flow named at which it ends, whatever it has; 0: none."""
+    given: int = 0
+    """When the log has it as given last, if that was not the first time; in microseconds since the epoch."""
     attempt: int = 1
     ordinals: dict[str, int] = field(default_factory=dict[str, int])
     spent: dict[str, int] = field(default_factory=dict[str, int])
@@ -54,7 +60,9 @@ class TaskWork:
     patience: Alarm | None = None
     """Rings when new calls have waited long enough."""
     suspended_by: str = ""
-    """Step of the call that waits for a person."""
+    """Step of the call that is held."""
+    held_by: str = ""
+    """What held it last, and since when."""
     stopped: str = ""
     """Why nobody works on it and an operator is needed."""
     review: Review | None = None
@@ -77,6 +85,11 @@ class TaskWork:
         """Give the inner scope of this attempt."""
         return self._scope(self.attempt)
 
+    @property
+    def below(self) -> tuple[str, str]:
+        """Give how the steps of its calls begin, those of all attempts."""
+        return f"{self.step_id}{INNER}", f"{self.step_id}@"
+
     def earlier(self, step_id: str) -> list[str]:
         """Name the same call of the attempts before this one, the last first."""
         name = step_id.removeprefix(self.scope)
@@ -95,8 +108,10 @@ class TaskWork:
         """Bring a task to where an earlier incarnation left it."""
         step_id, mark = split_mark(logged.record.step_id)
         match mark, logged.entry:
+            case "held", Task() as task:
+                self.task, self.frame, self.given = task, logged.record.frame, logged.record.at
             case _, Task() as task:
-                self.task, self.frame = task, logged.record.frame
+                self.task, self.frame, self.given = task, logged.record.frame, logged.record.at
                 self.stopped, self.review = "", None
                 self.attempt += 1
             case "retry", Decision() as decision:

@@ -76,6 +76,26 @@ def test_an_attempt_that_got_no_answer_in_time_was_worked_on_by_whoever_had_it()
     assert spent(times, "book") == Spent(working=30)
 
 
+def test_a_tasks_time_stands_still_while_any_call_of_it_is_held_and_not_while_it_is_stopped() -> None:
+    held = Decision(subject="budget:a", options=tuple(OnStop), chosen=OnStop.PARK, rule="budget.tenant")
+    stop = Decision(subject="on_stop", options=tuple(OnStop), chosen=OnStop.PARK, rule="contract.on_stop")
+    times = timing(
+        log(
+            (0, "case", OPENED),
+            (0, "book", TASK),
+            (10, "book:pay:(approval)", REVIEW),
+            (20, "book:look:(budget)", held),
+            (40, "book:pay:(approval)", DECIDED),
+            (50, "book:look:(budget)", Unparked(key="budget:a")),
+            (60, "book:(on_stop)#1", stop),
+            (80, "book:(resumed)", ARRIVED),
+            (90, "book:pay:(unknown)", REVIEW),
+            (99, "case", CLOSED),
+        )
+    )
+    assert [each.held for each in times.steps] == [40 + 9]
+
+
 def test_what_an_agent_of_an_earlier_version_did_counts_as_work() -> None:
     times = timing(log((0, "case", OPENED), (0, "book", TASK), (25, "book", completed())))
     assert spent(times, "book") == Spent(working=25)

@@ -15,7 +15,7 @@ from casework.actors.gate import Gate
 from casework.protocols.effects import Standing, Write
 from casework.protocols.records import Decided, Fired, ReviewAction
 from casework.protocols.wire import FailureKind
-from casework.runtime.flow import replay, saga
+from casework.runtime.flow import replay, saga, taskcalls, tasks
 from casework.runtime.flow.alarms import Alarms
 from casework.runtime.flow.callhistory import CallHistory, Told
 from casework.runtime.flow.calls import Calls
@@ -225,17 +225,17 @@ def a_timer_fires_twice(patch: Patch) -> None:
 
 
 def calls_are_counted_when_they_end(patch: Patch) -> None:
-    request = Tasks._request
+    request = tasks.request_of
 
-    def counted(self: Tasks, work: TaskWork, step_id: str, asked: Any) -> Any:
+    def counted(services: Any, work: TaskWork, *asked: Any) -> Any:
         work.spent = {step: micros for step, micros in work.spent.items() if micros}
-        return request(self, work, step_id, asked)
+        return request(services, work, *asked)
 
-    patch.setattr(Tasks, "_request", counted)
+    patch.setattr(tasks, "request_of", counted)
 
 
 def money_is_counted_when_it_is_spent(patch: Patch) -> None:
-    patch.setattr(Tasks, "_bound", lambda self, work, step_id: sum(work.spent.values()))
+    patch.setattr(taskcalls, "_bound", lambda work, step_id, held: sum(work.spent.values()))
 
 
 def what_the_policy_denies_is_allowed(patch: Patch) -> None:
