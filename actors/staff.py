@@ -63,6 +63,11 @@ class CrewStaff:
         """The rules of budgets."""
         return self.gate.policy.budgets
 
+    @property
+    def spends(self) -> bool:
+        """Tell whether any tool costs something."""
+        return any(tool.micros_max for tool in self.gate.tools)
+
     def dispatch(self, frame: bytes, task: Task, attempt: int, case: CaseRef) -> Failed | None:
         """Send a task's frame to the supervisor; never waits. A refusal comes back at once."""
         case_key = (task.tenant, task.case_id)

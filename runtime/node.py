@@ -23,7 +23,7 @@ from casework.runtime.poison import Poison
 from casework.runtime.renewal import Renewal
 from casework.runtime.seams import MICROS
 from casework.runtime.store.base import CaseExists, CaseKey, CaseOpened, DeliverResult, Opening, OpenResult, Unknown
-from casework.runtime.store.claims import Claimed, damage, opened_by
+from casework.runtime.store.claims import NOBODY, Claimed, damage, opened_by
 from casework.runtime.store.generation import HALTED
 from casework.runtime.store.rules import ALONE_MICROS, SUSPECT_CLAIMS, SUSPECT_MICROS
 from casework.runtime.store.taking import Delivery
@@ -74,11 +74,9 @@ class Node:
         # What it holds, as the store said when it was in doubt, and has cells of: those may be from before.
         self._stale: set[CaseKey] = set()
         self._early: set[CaseKey] = set()  # cases that are being taken, or may be, and got something meanwhile
-        self._looked = False
         self._alarm_due = 0
-        self._claimed = 0
-        self._ended = 0
-        self._draining = False
+        self._claimed = self._ended = 0
+        self._looked = self._draining = False
         self._watching = False  # a suspect is alone here, so others that could go on were not claimed
         self._poison = Poison()
         self._lost: list[CaseKey] = []
@@ -91,12 +89,14 @@ class Node:
         """Work until cancelled; what was claimed stays claimed, `drain` gives it back."""
         house = self._house
         house.store.on_arrival(self._arrivals)
+        house.money.rested = self._notify
         await self._renewal.once()
         # What a node held that was killed is free when its lease is over, and nobody says so.
         house.timers.after(LEASE_SECONDS, self._look)
         async with anyio.create_task_group() as jobs:
             jobs.start_soon(house.timers.run)
             jobs.start_soon(self._renewal.run, house.timers)
+            jobs.start_soon(house.money.run)
             while True:
                 try:
                     await self._claim()
@@ -111,7 +111,7 @@ class Node:
     @property
     def idle(self) -> bool:
         """Tell whether no case can go on without something from outside."""
-        coming = self._starting or self._claiming or self._working()
+        coming = self._starting or self._claiming or self._working() or self._house.money.busy
         return not (self._looking or self._watching or self._wake.is_set() or coming)
 
     async def open(self, opening: Opening) -> OpenResult:
@@ -280,6 +280,8 @@ class Node:
                 watched.set()
 
     def _arrivals(self, keys: Sequence[CaseKey]) -> None:
+        if NOBODY in keys:
+            self._house.money.look_at_all()
         for key in keys:
             cell = self._cells.get(key)
             if cell is not None:

@@ -180,6 +180,11 @@ class Staff(Protocol):
         """The rules of budgets."""
         ...
 
+    @property
+    def spends(self) -> bool:
+        """Tell whether any of its tools costs something; else nobody waits for money."""
+        ...
+
     def dispatch(self, frame: bytes, task: Task, attempt: int, case: CaseRef) -> Failed | None:
         """Send a task's frame towards an agent; never waits. A refusal comes back at once as an outcome."""
         ...

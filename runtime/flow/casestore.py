@@ -42,6 +42,7 @@ class CaseStore:
         self._house = household
         self._row = row
         self._term = term
+        self._drawn: dict[str, tuple[tuple[str, ...], int]] = {}
 
     async def append(self, append: Append) -> AppendResult:
         """Append; the answer is never Unavailable. If cancelled, treat it as Unknown."""
@@ -52,6 +53,8 @@ class CaseStore:
             result = await self._house.store.append(append)
             world.point(after)
             if not isinstance(result, Unavailable):
+                for settled in append.settles:
+                    self._house.money.settled(settled, self._drawn.pop(settled.draw_id, None))
                 return result
             delay = await self._pause(delay)
 
@@ -75,6 +78,7 @@ class CaseStore:
     async def draw(self, id_: str, accounts: tuple[str, ...], micros: int) -> Drawn | Overdrawn | DrawRefused:
         """Reserve what a call may cost; the same again gives the same. If cancelled, ask again."""
         house = self._house
+        self._drawn[id_] = accounts, micros
         draw = Draw(id_, accounts, micros, self._row.epoch, house.world.clock.wall_micros())
         house.world.point("reserve.before")
         while True:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from casework.runtime.flow.case import Flow
+from casework.runtime.flow.moneyqueue import MoneyQueue
 from casework.runtime.lease import Lease
 from casework.runtime.seams import World
 from casework.runtime.staff import Staff
@@ -31,6 +32,7 @@ class Household:
     timers: Timers
     telemetry: Telemetry
     lease: Lease
+    money: MoneyQueue
     parked: "Callable[[CaseCell], None]"
     """Hear that a case is parked and durable."""
     ended: "Callable[[CaseCell], None]"
@@ -67,15 +69,17 @@ def household(
     """Make what a node's cases share, once the node is there."""
 
     def make(host: Host) -> Household:
+        timers = Timers(world.clock)
         return Household(
             store=store,
             staff=staff,
             flows=flows,
             crew=crew,
             world=world,
-            timers=Timers(world.clock),
+            timers=timers,
             telemetry=telemetry,
             lease=Lease(world.clock),
+            money=MoneyQueue(store, world, timers, spends=staff.spends),
             parked=host.parked,
             ended=host.ended,
             busy=host.busy,

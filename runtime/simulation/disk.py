@@ -46,7 +46,7 @@ from casework.runtime.store.base import (
     Unavailable,
     Unknown,
 )
-from casework.runtime.store.claims import Claimed
+from casework.runtime.store.claims import NOBODY, Claimed
 from casework.runtime.store.memory import MemoryStore
 from casework.runtime.store.taking import Delivery
 
@@ -56,8 +56,6 @@ T = TypeVar("T")
 POLL_SECONDS: Final = 20.0
 #: Seconds after the end of a lease at which the others look: it is really over then.
 OVER_SECONDS: Final = 0.1
-#: Nobody's key: who hears it looks for work.
-NOBODY: Final = CaseKey("", "")
 
 Heard = Callable[[Sequence[CaseKey]], None]
 

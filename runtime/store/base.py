@@ -26,6 +26,7 @@ from casework.runtime.store.accounts import (
     Settlement,
 )
 from casework.runtime.store.taking import Taker
+from casework.runtime.store.waiting import WaitReader
 
 if TYPE_CHECKING:
     from casework.runtime.store.claims import Claimed, Claims
@@ -271,7 +272,7 @@ LimitResult = Account | Unavailable | Unknown
 DecideResult = DecisionTaken | DecisionRefused | Unavailable | Unknown
 
 
-class StoreReader(AccountReader, Protocol):
+class StoreReader(AccountReader, WaitReader, Protocol):
     """What anybody may read; a read sees only what is durable.
 
     Raises (each call): StoreUnavailable, StoreInvalid.

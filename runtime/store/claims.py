@@ -4,13 +4,17 @@ It does not know who claims, nor what the records say.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from casework.runtime.store.base import CaseRow, InboxItem, Opening, Record
+from casework.runtime.store.base import CaseKey, CaseRow, InboxItem, Opening, Record
 from casework.runtime.store.chain import broken_at
 from casework.runtime.store.rules import opened_row
+
+#: Nobody's key. A listener that hears it looks for work, and for what whoever went away may have left undone.
+NOBODY: Final = CaseKey("", "")
 
 
 class Claimed(Struct, frozen=True):

@@ -85,6 +85,10 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
             if tenant in {None, row.key.tenant} and status in {None, row.status} and parent in {None, row.parent}
         ]
 
+    async def awaiting(self, keys: Sequence[str]) -> Sequence[CaseRow]:
+        """Give the cases that wait for one of these keys, ordered by tenant and case id."""
+        return [row for row in await self.cases() if any(wait.key in keys for wait in row.waits)]
+
     async def records(self, key: CaseKey, from_seq: int = 0) -> Sequence[Record]:
         """Give a case's log from `from_seq` on, in order."""
         await anyio.lowlevel.checkpoint()

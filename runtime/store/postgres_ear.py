@@ -15,6 +15,7 @@ from anyio.abc import TaskStatus
 from casework.runtime.errors import StoreError
 from casework.runtime.seams import MICROS, World
 from casework.runtime.store.base import CaseKey
+from casework.runtime.store.claims import NOBODY
 from casework.runtime.store.door_wire import CircuitsAsked, TurnAsked
 from casework.runtime.store.postgres_link import DRIVER_ERRORS, Link, connect, part
 from casework.runtime.store.postgres_url import PostgresAddress
@@ -26,9 +27,6 @@ RETRY_SECONDS_MIN: Final = 0.1
 RETRY_SECONDS_MAX: Final = 2.0
 #: Cases that one look tells of at most; a listener that is told of some looks for all.
 NEWS_MAX: Final = 1_000
-
-#: Nobody's key: a listener that hears it looks for work, as with any key it does not know.
-NOBODY: Final = CaseKey("", "")
 
 _NEWS: Final = """
     WITH clock AS MATERIALIZED (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now)

@@ -60,6 +60,8 @@ _CASES: Final = f"""
     {_ALL} WHERE ($1::text IS NULL OR c.tenant = $1) AND ($2::text IS NULL OR c.status = $2)
              AND ($3::text IS NULL OR c.parent = $3) ORDER BY c.tenant, c.case_id
 """
+_AWAITED: Final = "WHERE c.no IN (SELECT w.case_no FROM wait w WHERE w.key = ANY($1::text[]))"
+_AWAITING: Final = " ".join((_ALL, _AWAITED, "ORDER BY c.tenant, c.case_id"))
 _RECORDS: Final = """
     SELECT r.seq, r.epoch, r.kind, r.step_id, r.at, r.frame, r.hash, r.frame_hash
     FROM record r JOIN "case" c ON c.no = r.case_no
@@ -113,6 +115,11 @@ async def cases(link: Link, tenant: str | None, status: CaseStatus | None, paren
     if not storable(tenant or "", parent or ""):
         return []
     return [case_row(row) for row in await link.fetch(_CASES, tenant, status, parent)]
+
+
+async def awaiting(link: Link, keys: Sequence[str]) -> Sequence[CaseRow]:
+    """Give the cases that wait for one of these keys, ordered by tenant and case id."""
+    return [case_row(row) for row in await link.fetch(_AWAITING, [key for key in keys if storable(key)])]
 
 
 async def records(link: Link, key: CaseKey, from_seq: int) -> Sequence[Record]:

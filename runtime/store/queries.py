@@ -5,6 +5,7 @@ function may need several statements for one answer. Raises ValueError for value
 It does not know who reads.
 """
 
+import json
 import re
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -47,6 +48,7 @@ _WAITS_OF: Final = """
     SELECT case_no, key, kind, reason, due FROM wait
     WHERE case_no IN (SELECT value FROM json_each(?)) ORDER BY case_no, place
 """
+_AWAITING: Final = "SELECT DISTINCT case_no FROM wait WHERE key IN (SELECT value FROM json_each(?))"
 _LOGS: Final = """
     SELECT r.case_no, r.seq, r.epoch, r.kind, r.step_id, r.at, r.frame, r.hash
     FROM "case" c JOIN record r ON r.case_no = c.no AND r.seq >= c.chapter
@@ -137,6 +139,14 @@ def cases(
     for number, *wait in connection.execute("SELECT case_no, key, kind, reason, due FROM wait ORDER BY case_no, place"):
         waits.setdefault(number, []).append(_wait(wait))
     return [_shown(row, tuple(waits.get(row[0], ()))) for row in rows]
+
+
+def awaiting(connection: sqlite3.Connection, keys: Sequence[str]) -> Sequence[CaseRow]:
+    """Give the cases that wait for one of these keys, ordered by tenant and case id."""
+    wanted = json.dumps([key for key in keys if storable(key)])
+    numbers = [number for (number,) in connection.execute(_AWAITING, (wanted,)).fetchall()]
+    rows = cases_by_number(connection, numbers) if numbers else {}
+    return sorted((row for row, _ in rows.values()), key=lambda row: row.key)
 
 
 def records(connection: sqlite3.Connection, key: CaseKey, from_seq: int) -> Sequence[Record]:

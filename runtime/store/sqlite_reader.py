@@ -78,6 +78,10 @@ class SqliteReader:
         """Give cases with their waits, ordered by tenant and case id."""
         return await self._ask(queries.cases, tenant, status, parent)
 
+    async def awaiting(self, keys: Sequence[str]) -> Sequence[CaseRow]:
+        """Give the cases that wait for one of these keys, ordered by tenant and case id."""
+        return await self._ask(queries.awaiting, keys)
+
     async def records(self, key: CaseKey, from_seq: int = 0) -> Sequence[Record]:
         """Give a case's log from `from_seq` on, in order."""
         return await self._ask(queries.records, key, from_seq)

@@ -131,6 +131,10 @@ class SmallStaff:
     def turn(self, switch: Switch) -> None:
         self.switches.turn(switch)
 
+    @property
+    def spends(self) -> bool:
+        return True
+
     def lifted(self, target: str) -> bool:
         return target not in self.switches.paused
 

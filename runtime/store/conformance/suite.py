@@ -96,6 +96,20 @@ class StoreConformance(
         assert await next_due(store, NOW + 60) is None
         assert await next_due(store, NOW + 5_000) == NOW + 60
 
+    async def test_cases_are_found_by_what_they_wait_for_while_they_do(self, store: Store) -> None:
+        await parked(store, "b", evidence("receipt"), timer(NOW + 60))
+        await parked(store, "a", evidence("receipt"), evidence("invoice"))
+        running = await claimed(store, "c")
+        await store.append(Append(running.key, 1, 1, (note(1),), waits=(evidence("receipt"),)))
+        found = await store.awaiting(["receipt", "receip"])
+        assert [row.key for row in found] == [key_of("a"), key_of("b"), key_of("c")]
+        assert found[0] == await store.case(key_of("a"))
+        assert [row.key for row in await store.awaiting(["invoice", "receipt"])] == [row.key for row in found]
+        assert [row.key for row in await store.awaiting(["invoice", "no\0key", "\udc80"])] == [key_of("a")]
+        await store.append(Append(running.key, 1, 2, (note(2),), waits=()))
+        assert [row.key for row in await store.awaiting(["receipt"])] == [key_of("a"), key_of("b")]
+        assert await store.awaiting([]) == await store.awaiting(["%"]) == []
+
     async def test_a_setting_is_remembered_and_replaced(self, store: Store) -> None:
         await store.remember("crew", "books:crew")
         await store.remember("crew", "other:crew")
