@@ -227,7 +227,7 @@ def missing_terms(task: Task) -> tuple[str, ...]:
         ("case_id", bool(task.case_id)),
         ("tenant", bool(task.tenant)),
         ("task", bool(task.task)),
-        ("goal", bool(task.goal.strip())),
+        ("goal", type(task.goal) is str and bool(task.goal.strip())),
         ("success_criteria", bool(task.success_criteria) and "" not in [each.name for each in task.success_criteria]),
         ("inputs", bool(bytes(task.inputs))),
         ("tools_allowed", "" not in task.tools_allowed),

@@ -20,6 +20,7 @@ It does not know what went wrong, only of which kind it is.
 """
 
 import enum
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -233,6 +234,8 @@ def _of_row(who: str, kind: FailureKind, row: Sequence[WhatThen]) -> Iterator[st
                 f"{who}: what may have happened is never tried again nor elsewhere ({_told(then)}): say PARK, PERSON "
                 f"or COMPENSATE"
             )
+        elif isinstance(then, Again) and not 0 <= then.wait_seconds < math.inf:
+            yield f"{who}: it cannot wait {then.wait_seconds} seconds: give 0 or more"
         elif kind in FINAL and isinstance(then, Again):
             yield f"{who}: trying the same again does not cure it: say Instead, PARK or PERSON"
 

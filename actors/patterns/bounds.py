@@ -4,6 +4,7 @@ Each of the four ends a loop that none of the others would; one that lacks any o
 It does not know what is done in a round.
 """
 
+import math
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
@@ -41,16 +42,27 @@ class Bounds(Struct, frozen=True, kw_only=True):
         """Name the bounds that are missing, each with what to do about it."""
         shares = f"say into how many shares it is divided, {SHARES_MIN} or more: to plan, to work and to combine"
         checks = (
-            (self.rounds >= 1, "rounds", "how often it goes round; say how many rounds there may be"),
-            (self.seconds > 0, "seconds", "how long it takes; say after how many seconds no round begins"),
-            (self.shares >= SHARES_MIN, "shares", f"what it costs; {shares}"),
-            (self.quiet >= 1, "quiet", "how long it learns nothing; say how many rounds without news end it"),
+            (_counts(self.rounds, 1), "rounds", "how often it goes round; say how many rounds there may be"),
+            (_lasts(self.seconds), "seconds", "how long it takes; say after how many seconds no round begins"),
+            (_counts(self.shares, SHARES_MIN), "shares", f"what it costs; {shares}"),
+            (_counts(self.quiet, 1), "quiet", "how long it learns nothing; say how many rounds without news end it"),
         )
         missing = [f"{who} has no bound on {why}: bounds.{name}" for fine, name, why in checks if not fine]
         if not missing and self.quiet > self.rounds:
             never = f"{who} has at most {self.rounds} rounds, so {self.quiet} without news can never end it"
             missing.append(f"{never}: give fewer in bounds.quiet")
         return missing
+
+
+# A loop is held to its bounds whether or not its author has a type checker: None, or infinity, bounds nothing.
+
+
+def _counts(bound: object, least: int) -> bool:
+    return type(bound) is int and bound >= least
+
+
+def _lasts(bound: object) -> bool:
+    return isinstance(bound, int | float) and 0 < bound < math.inf
 
 
 class Progress(Struct, kw_only=True):

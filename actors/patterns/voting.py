@@ -132,7 +132,7 @@ class Vote:
             yield f"{who} needs {self.needed}, but its voters weigh {total} together: need 1 to {total}"
         for name in twice([each.pattern.name for each in self.voters]):
             yield f"{who} has two voters called {name!r}, which the log could not tell apart: rename one of them"
-        for declared in twice([each.independence for each in self.voters if each.independence]):
+        for declared in twice([what for each in self.voters if (what := _plain(each.independence))]):
             yield (
                 f"{who} has two voters that are independent by the same thing, {declared!r}, and may err alike: give "
                 f"one of them another prompt, model or source, or leave it out"
@@ -143,7 +143,7 @@ class Vote:
 
     def _of_voter(self, who: str, voter: Voter) -> Iterator[str]:
         name, part = voter.pattern.name, voter.pattern
-        if not voter.independence:
+        if not _plain(voter.independence):
             yield f"{who} does not say what makes {name!r} independent: name its prompt, model or source"
         if voter.weight < 1:
             yield f"{who} gives {name!r} a weight of {voter.weight}: give it at least 1, or leave it out"
@@ -172,6 +172,11 @@ class Vote:
             if name not in known:
                 has = ", ".join(known) or "none: leave `fields` empty"
                 yield f"{who} votes on {name!r}, which is no field of {type_name(type_)}; there is {has}"
+
+
+def _plain(independence: str) -> str:
+    """Write what makes a voter independent so that the same thing reads the same."""
+    return " ".join(independence.split()).casefold()
 
 
 def _label(voter: Voter) -> str:

@@ -58,6 +58,7 @@ def test_a_whole_contract_lacks_nothing() -> None:
         ("budget", Budget(calls=1, micros=BUDGET_MAX + 1)),
         ("on_stop", "park"),
         ("on_stop", None),
+        ("goal", None),
     ],
 )
 def test_a_contract_without_a_term_names_it(term: str, empty: object) -> None:

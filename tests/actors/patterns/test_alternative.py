@@ -1,5 +1,6 @@
 """Alternatives: what is done about each kind of failure, that nothing is dropped, and that no write is made twice."""
 
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -298,6 +299,9 @@ async def test_a_wait_for_somebody_ends_the_same_wherever_it_is_killed(crashes: 
         (way(A, Then.PARK, Instead(B)), "on error: nothing comes after park, with which all begins anew: put the rest"),
         (way(A, Instead(B), kind=FailureKind.UNKNOWN), "never tried again nor elsewhere (instead:b): say PARK"),
         (way(A, Again(), kind=FailureKind.UNKNOWN), "never tried again nor elsewhere (again)"),
+        (way(A, Again(-5.0)), "on error: it cannot wait -5.0 seconds: give 0 or more"),
+        (way(A, Again(math.nan)), "on error: it cannot wait nan seconds"),
+        (way(A, Again(math.inf)), "on error: it cannot wait inf seconds"),
         (way(A, Again(), kind=FailureKind.REFUSED), "does not cure it: say Instead, PARK or PERSON"),
         (way(A, Instead(task("b", gives=str))), "gives Receipt, but 'b' gives str: end it with a Code step"),
         (way(A, Instead(task("b", takes=Receipt))), "is given Order, but 'b' takes Receipt: begin it with a Code step"),

@@ -1,5 +1,6 @@
 """A manager goes round until the first of its four bounds, and all of its work fits into what it has."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -138,6 +139,15 @@ def test_a_loop_that_lacks_a_bound_is_a_flaw_and_one_that_has_all_four_is_none(b
         return
     assert [flaw.rpartition("bounds.")[2] for flaw in flaws] == [n for n, m in zip(names, missing, strict=True) if m]
     assert all(flaw.startswith("manager 'research' has no bound on ") for flaw in flaws)
+
+
+@pytest.mark.parametrize("nothing", [None, math.inf, math.nan, "9"])
+@pytest.mark.parametrize("name", ["rounds", "seconds", "shares", "quiet"])
+def test_what_bounds_nothing_is_no_bound(name: str, nothing: Any) -> None:
+    whole: dict[str, Any] = {"rounds": 5, "seconds": 60.0, "shares": 9, "quiet": 1}
+    (flaw,) = manager(bounds=Bounds(**whole | {name: nothing})).flaws()
+    assert flaw.startswith("manager 'research' has no bound on ")
+    assert flaw.endswith(f"bounds.{name}")
 
 
 @given(

@@ -228,6 +228,8 @@ def test_what_is_needed_shrinks_in_proportion_but_never_to_nothing(
         (vote(4), "needs 4, but its voters weigh 3 together: need 1 to 3"),
         (vote(0), "needs 0"),
         (Vote("x", (voter("a"), Voter(task("b"), "prompt: a")), 1), "independent by the same thing, 'prompt: a'"),
+        (Vote("x", (voter("a"), Voter(task("b"), " Prompt:  A")), 1), "independent by the same thing, 'prompt: a'"),
+        (Vote("x", (voter("a"), Voter(task("b"), "  ")), 1), "does not say what makes 'b' independent"),
         (Vote("x", (voter("a"), Voter(task("b"), "")), 1), "does not say what makes 'b' independent"),
         (Vote("x", (voter("a"), Voter(task("a"), "source: b")), 1), "two voters called 'a'"),
         (Vote("x", (voter("a"), voter("b", 0)), 1), "a weight of 0"),
