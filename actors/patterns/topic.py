@@ -148,8 +148,9 @@ def heard(topic: Topic, name: str, message: Publish | Read) -> tuple[Topic, tupl
     """Say what becomes of a topic that hears a message, and what it answers to whom."""
     if isinstance(message, Publish):
         return _added(topic, name, message)
-    if message.position < topic.base:
-        segment = max(message.position, 0) // SEGMENT_EVENTS * SEGMENT_EVENTS
+    position = max(message.position, 0)  # Nothing is before the beginning: the first segment would ask itself for ever.
+    if position < topic.base:
+        segment = position // SEGMENT_EVENTS * SEGMENT_EVENTS
         return topic, (Answer(segment_id(name, segment), TOPIC_KEY, message),)
     fitting = [each for each in topic.events if each.kind == message.kind and each.position >= message.position]
     if fitting:

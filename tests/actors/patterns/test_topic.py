@@ -112,6 +112,14 @@ def test_who_asks_for_what_comes_later_is_not_given_what_comes_before() -> None:
     assert ([event.position for event in answer.value.events], topic.readers) == ([1], ())
 
 
+def test_who_asks_from_before_the_beginning_is_answered_from_the_beginning_and_by_nobody_for_ever() -> None:
+    first = heard(Topic(), "t", published(Paid(1)))[0]
+    for topic, name in ((first, "t"), (Topic(events=first.events, sealed=True), segment_id("t", 0))):
+        (answer,) = heard(topic, "t", read("Paid", -5))[1]
+        assert (answer.case_id, answer.key) == ("c1", batch_key("t", "Paid", -5)), name
+    assert heard(Topic(base=SEGMENT_EVENTS), "t", read("Paid", -5))[1][0].case_id == segment_id("t", 0)
+
+
 def test_more_readers_than_a_topic_has_room_for_are_told_so() -> None:
     topic = Topic(readers=tuple(read("a", 0, f"c{number}") for number in range(READERS_MAX)))
     after, (answer,) = heard(topic, "t", read("a", 0))
