@@ -33,6 +33,8 @@ class Refusal(NamedTuple):
     """It may be made a little later."""
     held: Switch | None = None
     """The switch that holds it."""
+    circuit: str = ""
+    """Whose circuit is open."""
 
 
 @final
@@ -87,10 +89,10 @@ class Admission:
         if call_before and self._clock.wall_micros() >= call_before:
             return Refusal(FailureKind.TIMEOUT, "not called: the time in which it could be is over")
         if not self.tools.of(tool.name).admit(now):
-            return Refusal(FailureKind.UNAVAILABLE, f"not called: the circuit of {tool.name} is open", passing=True)
+            return _open(tool.name)
         if tool.model and not self.models.of(tool.model).admit(now):
             self.tools.of(tool.name).dropped()
-            return Refusal(FailureKind.UNAVAILABLE, f"not called: the circuit of {tool.model} is open", passing=True)
+            return _open(tool.model)
         return None
 
     def behind(self, tool: Tool) -> tuple[CircuitBreaker, ...]:
@@ -116,3 +118,8 @@ class Admission:
         if turn.seconds > 0:
             await self._clock.sleep(turn.seconds)
         return None
+
+
+def _open(circuit: str) -> Refusal:
+    why = f"not called: the circuit of {circuit} is open"
+    return Refusal(FailureKind.UNAVAILABLE, why, passing=True, circuit=circuit)

@@ -14,7 +14,7 @@ It does not know who may call what, what a case does with a result, nor what a t
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import anyio
 from msgspec import Raw, Struct
@@ -36,6 +36,9 @@ from casework.runtime.staff import CallRequest, CallResult
 from casework.runtime.store.base import StoreReader
 from casework.runtime.timers import Timers
 
+#: What is chosen where nothing may be called.
+NONE: Final = "none"
+
 
 class Tried(Struct, frozen=True, gc=False):
     """How one try at a tool's body ended."""
@@ -50,6 +53,8 @@ class Tried(Struct, frozen=True, gc=False):
     retryable: bool = False
     held: str = ""
     """What is paused, so that it waits."""
+    circuit: str = ""
+    """Whose circuit is open, so that it was not called."""
 
 
 class Asked(NamedTuple):
@@ -160,6 +165,9 @@ class Calling:
         result = await self._read(other, arguments, context, asked)
         if other is tool:
             return result
+        if result.decision is not None:  # Its circuit is open as well.
+            none = replace(result.decision, subject=f"call {tool.name}", options=(tool.name, other.name, NONE))
+            return replace(result, decision=none)
         decision = Decision(
             subject=f"call {tool.name}",
             options=(tool.name, other.name),
@@ -169,6 +177,19 @@ class Calling:
             policy_hash=self.policy_hash,
         )
         return replace(result, decision=decision)
+
+    def _left(self, tool: Tool, tried: Tried) -> Decision | None:
+        """Tell of a call that was not made because a circuit is open."""
+        if not tried.circuit:
+            return None
+        return Decision(
+            subject=f"call {tool.name}",
+            options=(tool.name, NONE),
+            chosen=NONE,
+            rule="circuit.open",
+            why=tried.message,
+            policy_hash=self.policy_hash,
+        )
 
     def _standing_in(self, tool: Tool) -> Tool:
         now = self.ground.world.clock.monotonic()
@@ -190,8 +211,10 @@ class Calling:
             tried = await self._try(tool, arguments, context, asked)
         cost = _cost(tool, context, tries, begun=tried.begun)
         if tried.failure is not None:
-            held = tried.held
-            return CallResult(failure=tried.failure, message=tried.message, cost=cost, tries=tries, held=held)
+            held, left = tried.held, self._left(tool, tried)
+            return CallResult(
+                failure=tried.failure, message=tried.message, cost=cost, tries=tries, held=held, decision=left
+            )
         try:
             return CallResult(value=_encoded(tool, tried.value), cost=cost, tries=tries)
         except ProtocolError as error:
@@ -201,7 +224,8 @@ class Calling:
         """Say what became of a write, after `tried`; see the table above."""
         cost = _cost(tool, context, 1, begun=tried.begun) if tried.begun else Cost()
         if tried.failure is not None and tried.known:
-            return CallResult(failure=tried.failure, message=tried.message, cost=cost, held=tried.held)
+            left = self._left(tool, tried)
+            return CallResult(failure=tried.failure, message=tried.message, cost=cost, held=tried.held, decision=left)
         if tried.failure is not None:
             return _unknown(tried.message, cost)
         assert tool.verify is not None, "a write is registered with `verify`"
@@ -325,8 +349,13 @@ def _encoded(tool: Tool, value: object) -> Raw:
 def _not_begun(refusal: Refusal) -> Tried:
     held = refusal.held.target if refusal.held is not None else ""
     return Tried(
-        failure=refusal.kind, message=refusal.why, begun=False, retryable=refusal.passing, held=held
-    )  # fmt: skip
+        failure=refusal.kind,
+        message=refusal.why,
+        begun=False,
+        retryable=refusal.passing,
+        held=held,
+        circuit=refusal.circuit,
+    )
 
 
 def _cost(tool: Tool, context: ToolContext, tries: int, *, begun: bool) -> Cost:

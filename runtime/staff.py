@@ -82,7 +82,7 @@ class CallResult(Struct, frozen=True):
     held: str = ""
     """What is paused, as `kind:NAME`: the call was not made, and waits until that is resumed."""
     decision: Decision | None = None
-    """A choice that was made on the way, for the log: another tool stood in."""
+    """A choice that was made on the way, for the log: another tool stood in, or none was called."""
 
 
 class Circuit(Struct, frozen=True, kw_only=True):

@@ -297,7 +297,7 @@ class Calls:
             return
         if result.decision is not None:
             decision = replace(result.decision, inputs_hash=inputs_hash(work.request.arguments))
-            self._services.logbook.write(marked(work.request.step_id, "fallback"), decision)
+            self._services.logbook.write(marked(work.request.step_id, decision.rule), decision)
         if work.short is not None:
             self._reserving.overdrew(work, work.short)
         elif result.held:

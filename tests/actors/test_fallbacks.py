@@ -36,6 +36,15 @@ async def other_body(arguments: Other, context: ToolContext) -> int:
     raise AssertionError("a fake stands in its place")
 
 
+async def stamped(arguments: Asked, value: str, context: ToolContext) -> bool:
+    raise AssertionError("a fake stands in its place")
+
+
+@tool(tier=RiskTier.IRREVERSIBLE, verify=stamped, keyed=True)
+async def stamp(arguments: Asked, context: ToolContext) -> str:
+    raise AssertionError("a fake stands in its place")
+
+
 def reader(name: str, *, micros_max: int = 0, model: str = "") -> Tool:
     return tool(tier=RiskTier.READ_ONLY, name=name, micros_max=micros_max, model=model)(body)
 
@@ -107,6 +116,49 @@ async def test_another_tool_is_read_while_the_circuit_of_the_first_is_open_and_t
             assert choice.inputs_hash == inputs_hash(call.arguments)
             await bench.crash()
             assert bench.value("c1", list[int]) == [-1, 7]
+
+
+@pytest.mark.parametrize("fallbacks", [{}, {"tool:rates.live": "rates.kept"}])
+async def test_a_call_that_no_circuit_lets_through_is_a_decision_like_any_other(fallbacks: dict[str, str]) -> None:
+    dead = [Fails("down", retryable=True)] * 9
+    fakes = {"rates.live": FakeTool(plan=dead), "rates.kept": FakeTool(plan=dead)}
+    with anyio.fail_after(5):
+        async with CaseBench(crew(tools=LIVE, fallbacks=fallbacks), tools=fakes) as bench:
+            await bench.open("reads", "c1", Asked(1))
+            await bench.open("reads", "c2", Asked(1))
+            log = bench.log("c2")
+            asked = ("rates.live", *fallbacks.values())
+            choice = next(each for each in log.entries if isinstance(each, Decision))
+            call = next(each for each in log.entries if isinstance(each, Call))
+            assert (choice.subject, choice.options) == ("call rates.live", (*asked, "none"))
+            assert (choice.chosen, choice.rule, choice.confidence) == ("none", "circuit.open", 1.0)
+            assert choice.why == f"not called: the circuit of {asked[-1]} is open"
+            assert choice.inputs_hash == inputs_hash(call.arguments)
+            assert choice.policy_hash == bench.runtime.staff.policy_hash
+            steps = [step for step in log.steps if step.startswith("decision")]
+            assert steps[0].endswith(":(circuit.open)")
+
+
+async def test_a_write_that_an_open_circuit_refuses_has_a_decision_and_did_not_happen() -> None:
+    async def stamps(case: Case, inputs: Asked) -> list[str]:
+        found = list[str]()
+        for _ in range(2):
+            try:
+                found.append(await case.call("stamp", inputs, returns=str))
+            except CallFailed as failed:
+                found.append(failed.kind)
+        return found
+
+    limits = {"stamps": Limits(tools=("stamp",), tier_max=RiskTier.IRREVERSIBLE)}
+    policy = Policy(name="test", flows=limits, breaker=ONE, retry=ONCE)
+    stamping = Crew("stamps", flows=[Flow.of(stamps, inputs=Asked, tools=("stamp",))], tools=(stamp,), policy=policy)
+    fake = FakeTool("stamped", plan=[Fails("down", retryable=True)])
+    with anyio.fail_after(5):
+        async with CaseBench(stamping, tools={"stamp": fake}) as bench:
+            await bench.open("stamps", "c1", Asked(1))
+            assert bench.value("c1", list[str]) == ["unavailable", "unavailable"]
+            assert len(bench.calls("stamp")) == 1
+            bench.log("c1").assert_decided("call stamp", "none", rule="circuit.open")
 
 
 async def test_a_model_that_fails_closes_the_way_to_every_tool_that_asks_it() -> None:
