@@ -6,7 +6,7 @@ when the first case needs it. It does not know on which store its cases run.
 
 import importlib
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias, TypeVar, final
@@ -256,6 +256,7 @@ def _check(crew: Crew) -> None:
             (f"the policy's approval {each.rule!r}", [each.tool] if each.tool else [], tools.names, "register the tool")
             for each in policy.approvals
         ),
+        *_protected(crew),
         ("the policy's [budgets.cheaper]", (*cheaper, *cheaper.values()), tools.names, "register the tool"),
         ("the policy's [budgets.agents]", policy.budgets.agents, crew.agents, "add the agent or remove its amount"),
     ]
@@ -282,6 +283,15 @@ def _check(crew: Crew) -> None:
         crew=crew.name, agents=crew.agents, skills=crew.skills, tools=tools, criteria=crew.criteria, policy=policy
     )
     check_declarations(crew.flows.values(), inventory)
+
+
+def _protected(crew: Crew) -> Iterator[tuple[str, Iterable[str], Iterable[str], str]]:
+    """Give what breakers and rates are for: a name that nobody has would leave whoever was meant without."""
+    known = {"agent": crew.agents, "tool": crew.tools.names, "model": {tool.model for tool in crew.tools}}
+    for kind, names in known.items():
+        yield "the policy's [breakers]", of_kind(kind, crew.policy.breakers), names, "correct the name or remove it"
+        limited = of_kind(kind, crew.policy.rates.limits)
+        yield "the policy's [rates.limits]", limited, (*names, "*"), "correct the name or remove it"
 
 
 def _check_stand_ins(crew: Crew) -> None:

@@ -77,6 +77,11 @@ def test_a_crew_gives_the_runtime_its_flows_by_name_and_routes_by_skill() -> Non
         ({"policy": "[flows.walk]"}, r"\[flows\] names 'walk'"),
         ({"policy": "[flows.run]\ntools=['raed']"}, "table 'run' names 'raed'"),
         ({"policy": "[timeouts.tasks]\nocr=1"}, "names 'ocr'"),
+        ({"policy": '[breakers."tool:raed"]'}, r"\[breakers\] names 'raed', which the crew does not have; correct"),
+        ({"policy": '[breakers."agent:b"]'}, r"\[breakers\] names 'b'"),
+        ({"policy": '[breakers."model:big"]'}, r"\[breakers\] names 'big'"),
+        ({"policy": '[rates.limits]\n"tool:raed"={per_second=1}'}, r"\[rates.limits\] names 'raed'"),
+        ({"policy": '[rates.limits]\n"agent:*"={per_second=1}\n"agent:b"={per_second=1}'}, r"limits\] names 'b'"),
         ({"policy": "[[approvals]]\nrule='r'\ntitle='t'\ntool='x'"}, "approval 'r' names 'x'"),
         (
             {"tools": [read], "policy": "[flows.run]\ntools=['read']\n[denied]\nread='no'"},
