@@ -22,6 +22,7 @@ from casework.runtime.telemetry_table import (
     CASES,
     CHAPTERS,
     CIRCUIT,
+    LETTERS,
     MAILBOX,
     METRICS,
     OPEN,
@@ -205,6 +206,11 @@ class Telemetry:
         """Count a chapter of a case that has become long to replay."""
         if self._numbers is not None:
             self._numbers.add(CHAPTERS, flow)
+
+    def set_aside(self, kind: str) -> None:
+        """Count a dead letter: a `task`, a `message` or a `case` that is not tried again by itself."""
+        if self._numbers is not None:
+            self._numbers.add(LETTERS, kind)
 
     def reviewed(self, action: str) -> None:
         """Count a person's decision."""

@@ -77,6 +77,11 @@ _REVIEW_COMMANDS: Final = (
     ("reject", "casework.actors.cli.reviewing:reject", "Reject a proposal."),
     ("edit", "casework.actors.cli.reviewing:edit", "Approve a proposal with changes."),
 )
+_LETTER_COMMANDS: Final = (
+    ("list", "casework.actors.cli.letters:list_letters", "List what was set aside because it broke whoever took it."),
+    ("redrive", "casework.actors.cli.letters:redrive_letter", "Have a dead letter tried again."),
+    ("drop", "casework.actors.cli.letters:drop_letter", "Have a case go on without a dead letter."),
+)
 _STORE_COMMANDS: Final = (
     (
         "accept",
@@ -166,6 +171,10 @@ def _app() -> "App":
     for name, path, text in _COMMANDS:
         app.command(path, name=name, help=text)
     app.command(review)
+    letters = App(name="letter", help="Dead letters: list, redrive or drop what broke whoever took it.")
+    for name, path, text in _LETTER_COMMANDS:
+        letters.command(path, name=name, help=text)
+    app.command(letters)
     stores = App(name="store", help="The store itself: accept.")
     for name, path, text in _STORE_COMMANDS:
         stores.command(path, name=name, help=text)

@@ -39,6 +39,7 @@ from casework.runtime.flow.mail import Mail
 from casework.runtime.flow.messages import expired, message, readable
 from casework.runtime.flow.migration import MIGRATED_STEP, wish_key
 from casework.runtime.flow.operations import CallTool, Delegate, NextReport, Park, TakeBack
+from casework.runtime.flow.orders import UNREADABLE, operator_key, order_of, unreadable
 from casework.runtime.flow.reckoning import reckon, request_for
 from casework.runtime.flow.replay import INNER, Logged, marked, split_mark
 from casework.runtime.flow.services import Services
@@ -67,7 +68,7 @@ class Incarnation:
         self._opening = opening
         self._tools = tuple(tools)
         # What an operator delivers to have a halted case tried again.
-        self._operator = f"operator:{services.key.case_id}"
+        self._operator = operator_key(services.key.case_id)
         self._calls = Calls(services)
         self._alarms = Alarms(services)
         suspending = Suspending(services, self._calls.history, self._alarms, self._past)
@@ -148,7 +149,8 @@ class Incarnation:
         """
         for item, entry in self.mail.take_in(items):
             # What came before this incarnation has had its try already.
-            self.anew = self.anew or (self._heard and self._tries_again(entry))
+            again = isinstance(entry, Arrived) and entry.key == self._operator
+            self.anew = self.anew or (self._heard and bool(self.halted) and again)
             if isinstance(entry, Arrived) and entry.key == wish_key(self._services.key.case_id):
                 self.wish = item, entry
         self._heard = True
@@ -175,6 +177,7 @@ class Incarnation:
             return
         self.halted = said(reason)
         self._services.logbook.write("case", Halted(reason=self.halted))
+        self._services.telemetry.set_aside("message" if reason.startswith(UNREADABLE) else "case")
         self._calls.orphan()
         self.drop()
 
@@ -214,9 +217,6 @@ class Incarnation:
         assert self._engine is not None, "an incarnation without an engine is halted"
         waits = [wait for pending in self._engine.pending.values() for wait in waits_of(pending)]
         return (*waits, *self._calls.history.waits(), *self._tasks.waits())
-
-    def _tries_again(self, entry: Entry | None) -> bool:
-        return bool(self.halted) and isinstance(entry, Arrived) and entry.key == self._operator
 
     def _take_outputs(self, engine: Engine) -> None:
         """Write what the flow caused, with everything that goes out in the same append."""
@@ -323,12 +323,11 @@ class Incarnation:
 
     def _take_message(self, engine: Engine, item: InboxItem, entry: Entry | None) -> bool:
         match entry:
-            case None if self.mail.followed_by(item, self._operator):
+            case None if self.mail.dropped(item, self._operator):
                 self._consume(item)
-                self._late(f"a message of kind {item.kind} could not be read and was left out, as an operator wished")
+                self._late(f"a message of kind {item.kind} could not be read and was dropped by an operator: {item.id}")
             case None:
-                # Somebody may wait for it, and a newer version may be able to read it.
-                self.halt(f"a message of kind {item.kind} in its inbox cannot be read: {item.id}")
+                self.halt(unreadable(item.kind, item.id))
             case Cancel() if engine.turning is not None:
                 return False  # The next chapter hears it.
             case Cancel():
@@ -361,7 +360,7 @@ class Incarnation:
         if self._calls.arrived(entry):
             self._consume(item)
             return True
-        resumed = self._tasks.arrived(key)
+        resumed = self._tasks.stopped_at(key)
         # That an operator's message came has had a halted case tried again.
         mark = marked(resumed, RESUMED) if resumed else OPERATOR_STEP if key == self._operator else ""
         if mark == OPERATOR_STEP:
@@ -369,6 +368,7 @@ class Incarnation:
         if mark:
             self._consume(item)
             self._services.logbook.write(mark, entry, item.frame)
+            self._tasks.ordered(resumed, order_of(entry.value))
         return bool(mark)
 
     def _decide(self, engine: Engine, item: InboxItem, decided: Decided) -> None:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from casework.protocols.records import Arrived, Entry
 from casework.runtime.flow.messages import read_message
+from casework.runtime.flow.orders import order_of
 from casework.runtime.store.base import InboxItem
 
 #: An item, and what it says; None where it cannot be read.
@@ -44,9 +45,12 @@ class Mail:
         del self._waiting[item.id]
         self._consumed.add(item.id)
 
-    def followed_by(self, item: InboxItem, key: str) -> bool:
-        """Say whether something arrived under a key after an item."""
+    def dropped(self, item: InboxItem, key: str) -> bool:
+        """Say whether an operator had an item dropped, by what arrived under a key after it."""
         return any(
-            isinstance(entry, Arrived) and entry.key == key and later.position > item.position
+            isinstance(entry, Arrived)
+            and entry.key == key
+            and later.position > item.position
+            and order_of(entry.value).drop
             for later, entry in self._waiting.values()
         )

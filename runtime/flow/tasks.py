@@ -36,6 +36,7 @@ from casework.protocols.wire import (
 from casework.runtime.flow.callhistory import Ended
 from casework.runtime.flow.calls import Calls
 from casework.runtime.flow.operations import Delegate, Reckon
+from casework.runtime.flow.orders import Order
 from casework.runtime.flow.reckoning import writes_of
 from casework.runtime.flow.replay import INNER, Logged, marked
 from casework.runtime.flow.saga import account
@@ -211,13 +212,17 @@ class Tasks:
                 return True
         return False
 
-    def arrived(self, key: str) -> str:
-        """Hear that something arrived under `key`: a stopped task of that key is tried again, its step returned."""
-        for work in self._works.values():
-            if work.stopped and work.key == key:
-                self._again(work)
-                return work.step_id
-        return ""
+    def stopped_at(self, key: str) -> str:
+        """Give the step of the stopped task that waits for a key; empty if none does."""
+        return next((work.step_id for work in self._works.values() if work.stopped and work.key == key), "")
+
+    def ordered(self, step_id: str, order: Order) -> None:
+        """Hear what an operator says of the stopped task at a step, if one is there: it is tried again, or given up."""
+        work = self._works.get(step_id)
+        if work is not None and order.drop:
+            self._give_up(work)
+        elif work is not None:
+            self._again(work)
 
     def close(self) -> None:
         """Stop all work without recording anything."""
@@ -307,6 +312,7 @@ class Tasks:
         services.logbook.write(marked(work.step_id, ATTEMPT, work.attempt), failed, frame)
         if on_stop is OnStop.PARK:
             work.stopped = f"task {work.task.task} stopped: {failed.message}"
+            services.telemetry.set_aside("task")
             return
         work.review, _ = services.ask(
             marked(work.step_id, STOPPED),

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from casework.protocols.records import Call, Decision, Done, Review, Undone
 from casework.protocols.wire import Completed, Failed, FailureKind, OnStop, Outcome, Task, unmet
+from casework.runtime.flow.orders import retry_key
 from casework.runtime.flow.replay import INNER, Logged, split_mark
 from casework.runtime.seams import MICROS
 from casework.runtime.staff import Retry
@@ -78,7 +79,7 @@ class TaskWork:
     @property
     def key(self) -> str:
         """Name what an operator delivers to have it tried again."""
-        return f"retry:{self.task.case_id}:{self.step_id}"
+        return retry_key(self.task.case_id, self.step_id)
 
     @property
     def scope(self) -> str:

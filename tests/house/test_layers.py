@@ -14,7 +14,7 @@ FLOORS = {
         "telemetry_export", "telemetry_spans", "telemetry", "lifecycle", "supervision", "reply", "mailbox", "deadlines",
         "ref", "children", "behavior", "blame", "jobs", "store", "transport", "switches", "staff", "deadletters",
         "kernel", "names", "groups", "belongings", "life", "cell", "homes", "pool", "actorsystem", "flow", "limits",
-        "poison", "renewal", "node", "switchboard", "runtime", "simulation",
+        "letters", "poison", "renewal", "node", "switchboard", "runtime", "simulation",
     ),
     "casework.runtime.store": (
         "accounts", "taking", "base", "chain", "rules", "claims", "ledger_rules", "queries", "sqlite_accounts",

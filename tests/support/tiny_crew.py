@@ -1,8 +1,8 @@
 """A small real crew for tests of the command: each text file of the input folder says what its case does.
 
-`ok` is read by an agent and closes, `wait` parks for `paper:<name>`, `ask` asks a person, `bad` tells of bad input;
-`slow` waits longer than any test, and the agent of `hold` until somebody writes to the pipe beside the folder. Run it
-as `tiny_crew:crew` from this folder.
+`ok` is read by an agent and closes, `break` breaks that agent until the folder has a file `mended`, `wait` parks for
+`paper:<name>`, `ask` asks a person, `bad` tells of bad input; `slow` waits longer than any test, and the agent of
+`hold` until somebody writes to the pipe beside the folder. Run it as `tiny_crew:crew` from this folder.
 """
 
 from collections.abc import Mapping
@@ -18,6 +18,8 @@ from casework.runtime import Case, Flow
 
 #: Name of the pipe that holds an agent up.
 PIPE = "hold"
+#: Name of the file in the input folder that mends the agent.
+MENDED = "mended"
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -40,6 +42,8 @@ async def read(inputs: Line, work: Work) -> str:
     if inputs.text == "hold":
         pipe = Path(work.settings["input"]).parent / PIPE
         return await anyio.to_thread.run_sync(pipe.read_text, abandon_on_cancel=True)
+    if inputs.text == "break" and not await anyio.Path(work.settings["input"], MENDED).exists():
+        raise ValueError(inputs.text)
     return inputs.text.upper()
 
 

@@ -15,6 +15,7 @@ from casework.protocols.records import Decided, Halted, Noted, ReviewAction
 from casework.runtime import verifier
 from casework.runtime.errors import StoreInvalid
 from casework.runtime.flow.case import Case
+from casework.runtime.letters import dead_letters, drop
 from casework.runtime.review import open_reviews
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseKey, CaseStatus, DecisionTaken, WaitKind
@@ -223,12 +224,13 @@ async def test_an_operator_has_a_case_go_on_without_a_message_that_cannot_be_rea
     with anyio.fail_after(10):
         async with runtime(crew(waits), url) as machine:
             assert (await machine.wait("hit")).waits[0].kind is WaitKind.OPERATOR
-            await machine.deliver("operator:hit", by="ann")
+            (letter,) = await dead_letters(machine.store)
+            await drop(machine.store, letter, by="ann", reason="damaged", world=World())
             assert [wait.key for wait in (await machine.wait("hit")).waits] == ["go"]
             await machine.deliver("hit", key="go", by="ann")
             assert (await machine.wait("hit")).status is CaseStatus.CLOSED
             notes = [note.text for note in await entries(machine.store, Noted, HIT)]
-            assert any("was left out" in note for note in notes)
+            assert any("was dropped by an operator" in note for note in notes)
     assert await told(url) == []
 
 

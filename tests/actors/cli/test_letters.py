@@ -1,0 +1,43 @@
+"""Dead letters as commands, with processes of their own: listed, redriven, dropped."""
+
+import json
+
+from casework.actors.cli.exits import Exit
+from tests.support.command_desk import Desk
+from tests.support.tiny_crew import MENDED
+
+
+def test_a_task_that_broke_its_agent_is_listed_redriven_once_its_agent_is_mended_and_gone_from_the_list(
+    desk: Desk,
+) -> None:
+    desk.put(fine="ok", odd="break")
+    desk.run()
+    (letter,) = json.loads(desk("letter", "list", "--json").stdout)
+    assert (letter["letter"], letter["case"], letter["kind"]) == ("retry:odd:read", "odd", "task")
+    assert (letter["what"], letter["who"], letter["tries"]) == ("read", "reader/1", 1)
+    assert letter["error"].startswith("error: ValueError at tiny_crew.py:"), "never what it was about"
+    lines = desk("letter", "list").stdout.splitlines()
+    assert lines[0].split()[0] == "letter"
+    assert lines[1].split()[:5] == ["retry:odd:read", "task", "read", "reader/1", "1"]
+    (desk.input / MENDED).touch()
+    again = desk("letter", "redrive", "odd", "--by", "ann", "--reason", "the agent is mended")
+    assert again.stdout.splitlines()[:2] == [
+        "retry:odd:read: redriven",
+        "odd: parked, waits for retry:odd:read -> closed (completed)",
+    ]
+    assert "has no dead letter" in desk("letter", "list").stderr
+    told = desk("show", "odd").stdout
+    assert "retry:odd:read arrived from ann" in told
+    assert "the agent is mended" in told
+
+
+def test_a_letter_that_is_dropped_leaves_its_flow_to_go_on_and_what_is_no_letter_is_refused(desk: Desk) -> None:
+    desk.put(odd="break")
+    desk.run()
+    assert "--reason: say why" in desk("letter", "drop", "odd", "--reason", " ").stderr
+    dropped = json.loads(desk("letter", "drop", "retry:odd:read", "--reason", "of no use", "--json").stdout)
+    assert dropped["what"] == "retry:odd:read: dropped"
+    assert [change["after"] for change in dropped["changed"]] == ["closed (failed)"]
+    late = desk("letter", "redrive", "odd", "--reason", "r")
+    assert (late.returncode, late.stdout) == (Exit.NOT_FOUND, "")
+    assert "there is no dead letter 'odd'" in late.stderr
