@@ -6,7 +6,6 @@ an idle case costs no job and no memory. Everything that a case does is the case
 It does not know what a flow is.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
@@ -22,8 +21,10 @@ from casework.runtime.lease import LEASE_SECONDS
 from casework.runtime.poison import Poison
 from casework.runtime.renewal import Renewal
 from casework.runtime.seams import MICROS
+from casework.runtime.setaside import set_aside
 from casework.runtime.store.base import CaseExists, CaseKey, CaseOpened, DeliverResult, Opening, OpenResult, Unknown
-from casework.runtime.store.claims import NOBODY, Claimed, damage, opened_by
+from casework.runtime.store.claims import NOBODY, Claimed, opened_by
+from casework.runtime.store.damage import damage
 from casework.runtime.store.generation import HALTED
 from casework.runtime.store.rules import ALONE_MICROS, SUSPECT_CLAIMS, SUSPECT_MICROS
 from casework.runtime.store.taking import Delivery
@@ -39,8 +40,6 @@ LINGER_SECONDS: Final = 1.0
 CASE_MAILBOX_MAX: Final = 20_000
 #: Seconds until a store that is unavailable is asked again.
 RETRY_SECONDS: Final = 0.5
-
-_LOGGER: Final = logging.getLogger(__name__)
 
 
 class NodeStatistics(NamedTuple):
@@ -165,7 +164,7 @@ class Node:
         """Begin the case that came with a delivery, unless it was missed and is being taken again."""
         if not (self._renewal.over or self.knows(claimed.row.key)):
             self._claimed += 1
-            self._activate(claimed, term)
+            self._activate(claimed, term, damage(claimed))
             self._expected.discard(claimed.row.key)
 
     def knows(self, key: CaseKey) -> bool:
@@ -176,7 +175,8 @@ class Node:
         """Tell whether a case that the store calls parked has nothing under way here either."""
         cell = self._cells.get(key)
         coming = key in self._starting or key in self._expected or key in self._early
-        return self._looked and not coming and (cell is None or cell.parked)
+        # While a suspect is alone here, others that could go on were not looked for.
+        return self._looked and not (coming or self._watching) and (cell is None or cell.parked)
 
     async def wait_idle(self) -> None:
         """Wait until `idle`."""
@@ -248,13 +248,7 @@ class Node:
         elif not self._draining:
             if not cell.anew:
                 self._poison.failed(cell.key, cell.durable, cell.failure)
-            if self._poison.hopeless(cell.key):
-                # Not even that it parks could be written: nothing that is tried again here would change that.
-                _LOGGER.error(
-                    "case %s of %s is left alone: its log cannot be written", cell.key.case_id, cell.key.tenant
-                )
-            else:
-                self._lose([cell.key])
+            self._lose([cell.key])
         self._stale.discard(cell.key)
         self._ended += 1
         self._notify(cell.key)
@@ -326,7 +320,7 @@ class Node:
             if any(row.claims > 1 for row in rows):
                 house.timers.after(SUSPECT_MICROS / MICROS, self._look)
             for claimed in claims.cases:
-                self._activate(claimed, term)
+                self._activate(claimed, term, damage(claimed))
             self._early &= self._early if self._claiming else self._starting
             expected -= keys
             self._expected -= keys
@@ -357,9 +351,11 @@ class Node:
         while self._lost and not self._draining:
             key = self._lost[-1]
             term = self._lease.term
-            claimed = await self._house.store.reclaim(self.name, key)
-            if claimed is not None:
-                self._activate(claimed, term)
+            if why := self._poison.hopeless(key):
+                # Not even that it parks could be written: nothing that is tried again here would change that.
+                await set_aside(self._house.store, self.name, key, why)
+            elif (claimed := await self._house.store.reclaim(self.name, key)) is not None:
+                self._activate(claimed, term, damage(claimed))
             self._lost.remove(key)
             self._give_up(key)
 
@@ -386,9 +382,9 @@ class Node:
         self._alarm_due = 0
         self._wake.set()
 
-    def _activate(self, claimed: Claimed, term: int) -> None:
+    def _activate(self, claimed: Claimed, term: int, damaged: str = "") -> None:
         row = claimed.row
-        poison = self._halted or self._poison.verdict(row) or damage(claimed)
+        poison = self._halted or self._poison.verdict(row) or damaged
         cell = CaseCell(claimed, self._house, term=term, poison=poison)
         self._cells[row.key] = cell
         self._starting.discard(row.key)

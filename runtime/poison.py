@@ -45,9 +45,10 @@ class Poison:
         """Hear that a case ended well, or was given back."""
         self._failures.pop(key, None)
 
-    def hopeless(self, key: CaseKey) -> bool:
-        """Tell whether not even that it parks could be written."""
-        return self._failures.get(key, Failures()).times > FAILURES_MAX
+    def hopeless(self, key: CaseKey) -> str:
+        """Say why not even that it parks could be written; nothing if nobody knows that."""
+        times, _, why = self._failures.get(key, Failures())
+        return f"not even that it parks can be written: {why or 'nobody knows why'}" if times > FAILURES_MAX else ""
 
     def verdict(self, row: CaseRow) -> str:
         """Say why a claimed case must not run again; nothing if it may."""

@@ -33,6 +33,7 @@ from casework.runtime.store.base import (
     Wait,
 )
 from casework.runtime.store.chain import GENESIS, chained
+from casework.runtime.store.sqlite_seals import seal
 
 _INSERT_RECORD: Final = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_CASE: Final = """
@@ -164,6 +165,21 @@ def forget_nodes(connection: sqlite3.Connection) -> None:
 def remember(connection: sqlite3.Connection, name: str, value: str) -> None:
     """Set a setting."""
     connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (name, value))
+    seal(connection, name)
+
+
+def reseat(connection: sqlite3.Connection) -> int:
+    """Give messages the next positions whose positions none was given: after the last there is, no other could come.
+
+    Returns how many there were.
+    """
+    last = queries.last_position(connection)
+    beyond = connection.execute("SELECT position FROM inbox WHERE position > ? ORDER BY position", (last,)).fetchall()
+    moves = [(last + nth, position) for nth, (position,) in enumerate(beyond, start=1)]
+    if moves:
+        connection.executemany("UPDATE inbox SET position = ? WHERE position = ?", moves)
+        connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'inbox'", (last + len(moves),))
+    return len(moves)
 
 
 def put_artifact(connection: sqlite3.Connection, sha256: str, data: bytes) -> None:

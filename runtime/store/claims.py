@@ -10,7 +10,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from casework.runtime.store.base import CaseKey, CaseRow, InboxItem, Opening, Record
-from casework.runtime.store.chain import broken_at
 from casework.runtime.store.rules import opened_row
 
 #: Nobody's key. A listener that hears it looks for work, and for what whoever went away may have left undone.
@@ -29,14 +28,6 @@ class Claimed(Struct, frozen=True):
     """Why it must not go on: something that is kept of it cannot be read, which is left out; nothing where all can."""
     seen: int = 0
     """Position up to which its inbox counts as read, though it could not be."""
-
-
-def damage(claimed: Claimed) -> str:
-    """Say why a case must not be replayed; nothing where all that is kept of it is what was written."""
-    if claimed.broken:
-        return claimed.broken
-    broken = broken_at(claimed.row, claimed.records, from_seq=claimed.row.chapter)
-    return f"its log is not what was written: record {broken[0]}: {broken[1]}" if broken is not None else ""
 
 
 def opened_by(opening: Opening) -> Claimed:

@@ -12,11 +12,17 @@ from typing import Final
 
 from casework.protocols.codec import decode_entry, kind_of
 from casework.protocols.errors import ProtocolError
+from casework.protocols.records import Arrived, Cancel, Entry, Reported
 from casework.runtime.fold import COLUMNS, Fold, fold
 from casework.runtime.store.archive import InboxEntry, Transfer
-from casework.runtime.store.base import CaseStatus, ReviewRow
+from casework.runtime.store.base import CaseStatus, ReviewRow, WaitKind
 from casework.runtime.store.rules import DECIDED, OPEN, WITHDRAWN, decision_item_id
+from casework.runtime.store.waitcheck import odd_wait
 
+#: Kinds of records that were messages.
+_MESSAGES: Final = frozenset({"arrived", "cancel", "reported"})
+#: How much later than its record, in microseconds, a review may be in the queue.
+_QUEUED_MICROS_MAX: Final = 60_000_000
 #: Columns of a review that its record says.
 _ASKED: Final = ("step_id", "title", "expires", "proposal_hash", "frame")
 
@@ -38,10 +44,13 @@ def _differences(transfer: Transfer, folded: Fold) -> Iterator[tuple[int, str]]:
         yield last, f"its row says that it was owned {row.epoch} times, its log {folded.epoch_min}"
     if folded.closed is not (row.status is CaseStatus.CLOSED):
         yield last, f"its log says that it {'ended' if folded.closed else 'goes on'}, but its row says {row.status}"
+    if wait := odd_wait(row, transfer.records[folded.chapter :]):
+        yield last, wait
     yield from _of_reviews(transfer, folded)
     for entry in transfer.inbox:
-        if entry.kind and not _readable(entry):
-            yield last, f"message {entry.id} in its inbox cannot be read"
+        if why := _of_message(transfer, entry):
+            yield last, f"message {entry.id} in its inbox {why}"
+    yield from _of_taken(transfer)
 
 
 def _of_reviews(transfer: Transfer, folded: Fold) -> Iterator[tuple[int, str]]:
@@ -67,6 +76,10 @@ def _of_review(made: ReviewRow, row: ReviewRow, unread: dict[str, bytes]) -> str
         return f"has another {other[0]} than in the log"
     if row.state not in {OPEN, DECIDED, WITHDRAWN}:
         return f"is {row.state!r}, which is nothing that a review can be"
+    if not 0 <= row.opened_at - made.opened_at <= _QUEUED_MICROS_MAX:
+        return "is in the queue since another moment than in the log"
+    if row.decision and (row.state == OPEN or (made.state == DECIDED == row.state and row.decision != made.decision)):
+        return "has a decision in the queue that is not in the log"
     if row.state == OPEN and made.state != OPEN:
         return f"is open in the queue, but {made.state} in the log"
     if row.state == DECIDED and made.state == OPEN and unread.get(decision_item_id(row.id)) != row.decision:
@@ -78,8 +91,34 @@ def _places(transfer: Transfer) -> dict[str, int]:
     return {record.step_id: record.seq for record in transfer.records if record.kind == "review"}
 
 
-def _readable(entry: InboxEntry) -> bool:
+def _of_message(transfer: Transfer, item: InboxEntry) -> str:
+    """Say what is wrong with an item that nobody has taken out, or nothing."""
+    entry = _entry(item.frame) if item.kind else None
+    if not item.kind:
+        return ""
+    if entry is None or kind_of(entry) != item.kind:
+        return "cannot be read"
+    if isinstance(entry, Arrived | Cancel | Reported) and entry.message_id != item.id:
+        return f"says that it is message {entry.message_id}"
+    if item.target not in {"", transfer.row.key.case_id, entry.key if isinstance(entry, Arrived) else ""}:
+        return f"is for {item.target!r}"
+    awaited = {wait.key for wait in transfer.row.waits if wait.kind is WaitKind.EVIDENCE}
+    if item.seen and isinstance(entry, Arrived) and entry.key in awaited:
+        return "is what it waits for, but its row says that it has seen it"
+    return ""
+
+
+def _of_taken(transfer: Transfer) -> Iterator[tuple[int, str]]:
+    """Tell which messages are in the log, but not among those that came: they would be taken again."""
+    came = {entry.id: entry.kind for entry in transfer.inbox}
+    for record in transfer.records:
+        entry = _entry(record.frame) if record.kind in _MESSAGES else None
+        if isinstance(entry, Arrived | Cancel | Reported) and came.get(entry.message_id) != "":
+            yield record.seq, f"message {entry.message_id} is here, but its inbox does not say that it was taken"
+
+
+def _entry(frame: bytes) -> Entry | None:
     try:
-        return kind_of(decode_entry(entry.frame)) == entry.kind
+        return decode_entry(frame)
     except ProtocolError:
-        return False
+        return None

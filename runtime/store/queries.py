@@ -33,10 +33,12 @@ _REVIEW: Final = (
     "SELECT r.id, c.tenant, c.case_id, r.step_id, r.title, r.state, r.opened_at, r.expires, r.proposal_hash, "
     'r.frame, r.decision FROM review r JOIN "case" c ON c.no = r.case_no'
 )
-#: Whether what a case has seen of its inbox is a position, or that of one which is set aside; anything else is damage.
+#: Whether what a case has seen of its inbox is a position, or that of one which is set aside and says why; anything
+#: else is damage.
 FITTING: Final = """
     typeof({0}) = 'integer' AND {0} >= 0 AND (
         {0} <= coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'inbox'), 0) OR {0} = 9223372036854775807
+            AND EXISTS (SELECT 1 FROM wait a WHERE a.case_no = no AND a.kind = 'operator')
     )
 """
 _UNREAD: Final = "SELECT id, kind, frame, position FROM inbox WHERE case_no = ? AND consumed = 0 ORDER BY position"
@@ -67,6 +69,11 @@ _DUE: Final = """
     ORDER BY w.due LIMIT 1
 """
 
+#: How the reason begins of a case, or a review, whose row is not what was written.
+UNREADABLE: Final = "its row in the store cannot be read"
+#: Types of the columns of `_CASE`, and how each is told where another stands.
+_OF_A_CASE: Final = (int, str, str, int, int, *[str] * 8, bytes, int, int, int, int)
+_KEPT: Final = {int: "a number is", str: "a text is", bytes: "bytes are"}
 #: Types of a record's columns, but of the hash that stands in place of its frame.
 _OF_A_RECORD: Final = (int, int, str, str, int, bytes, bytes)
 #: What no frame is, nor a hash.
@@ -185,13 +192,13 @@ def artifact(connection: sqlite3.Connection, sha256: str) -> bytes | None:
     if not storable(sha256):
         return None
     found = connection.execute("SELECT data FROM artifact WHERE sha256 = ?", (sha256,)).fetchone()
-    return None if found is None else bytes(found[0])
+    return None if found is None else octets(found[0])
 
 
 def setting(connection: sqlite3.Connection, name: str) -> str | None:
     """Give a remembered setting."""
     found = connection.execute("SELECT value FROM setting WHERE name = ?", (name,)).fetchone()
-    return None if found is None else str(found[0])
+    return None if found is None else text(found[0])
 
 
 def inbox(connection: sqlite3.Connection, key: CaseKey) -> Sequence[InboxItem]:
@@ -258,38 +265,50 @@ def _wait(row: Sequence[object]) -> Wait:
         return Wait(str(key), WaitKind.OPERATOR, f"what it waits for cannot be read: {error}")
 
 
-def _shown(row: tuple[object, ...], waits: tuple[Wait, ...]) -> CaseRow:
+def _shown(row: tuple[Any, ...], waits: tuple[Wait, ...]) -> CaseRow:
     """Give a case; of one whose row cannot be read what is sure, so that it hides no other and says why."""
     try:
         return _case_row(row, waits)
     except ValueError as error:
         key = CaseKey(str(row[1]), str(row[2]))
-        wait = Wait(f"operator:{key.case_id}", WaitKind.OPERATOR, f"its row in the store cannot be read: {error}")
+        wait = Wait(f"operator:{key.case_id}", WaitKind.OPERATOR, f"{UNREADABLE}: {error}")
         return CaseRow(key, 0, 0, "", CaseStatus.PARKED, "", "", "", "", "", "", b"", 0, 0, (wait,))
 
 
-def _case_row(row: tuple[object, ...], waits: tuple[Wait, ...]) -> CaseRow:
+def _case_row(row: tuple[Any, ...], waits: tuple[Wait, ...]) -> CaseRow:
+    if tuple(map(type, row)) != _OF_A_CASE:
+        raise ValueError(_odd(row))
     _, tenant, case_id, epoch, next_seq, node, status, result, flow, version, source_hash, crew, parent, *rest = row
     head, opened_at, changed_at, claims, chapter = rest
+    below = [number for number in (epoch, next_seq, claims, chapter) if number < 0]
+    if below:
+        raise ValueError(f"{below[0]} is kept where something is counted")
     return CaseRow(
-        key=CaseKey(str(tenant), str(case_id)),
-        epoch=_count(epoch),
-        next_seq=_count(next_seq),
-        node=str(node),
-        status=CaseStatus(str(status)),
-        result=str(result),
-        flow=str(flow),
-        version=str(version),
-        source_hash=str(source_hash),
-        crew=str(crew),
-        parent=str(parent),
-        head=octets(head),
-        opened_at=integer(opened_at),
-        changed_at=integer(changed_at),
+        key=CaseKey(tenant, case_id),
+        epoch=epoch,
+        next_seq=next_seq,
+        node=node,
+        status=CaseStatus(status),
+        result=result,
+        flow=flow,
+        version=version,
+        source_hash=source_hash,
+        crew=crew,
+        parent=parent,
+        head=head,
+        opened_at=opened_at,
+        changed_at=changed_at,
         waits=waits,
-        claims=_count(claims),
-        chapter=_count(chapter),
+        claims=claims,
+        chapter=chapter,
     )
+
+
+def _odd(row: tuple[Any, ...]) -> str:
+    """Say of the first value of a case's row that is not of its type what it is kept as."""
+    pairs = zip(row, _OF_A_CASE, strict=True)
+    value, type_ = next((value, type_) for value, type_ in pairs if type(value) is not type_)
+    return f"{_KEPT[type_]} kept as {type(value).__name__}"
 
 
 def _review_row(row: tuple[object, ...]) -> ReviewRow:
@@ -315,7 +334,7 @@ def _listed(row: tuple[object, ...]) -> ReviewRow:
     except ValueError as error:
         review_id, tenant, case_id, step_id, _, state, *_ = row
         key = CaseKey(str(tenant), str(case_id))
-        title = f"its row in the store cannot be read: {error}"
+        title = f"{UNREADABLE}: {error}"
         return ReviewRow(str(review_id), key, str(step_id), title, str(state), 0, 0, "", b"")
 
 
@@ -328,13 +347,6 @@ def integer(value: object) -> int:
     if not isinstance(value, int):
         raise ValueError(f"a number is kept as {type(value).__name__}")
     return value
-
-
-def _count(value: object) -> int:
-    """Give how many there are of something; raises ValueError for anything else."""
-    if isinstance(value, int) and value >= 0:
-        return value
-    raise ValueError(f"{integer(value)} is kept where something is counted")
 
 
 def text(value: object) -> str:

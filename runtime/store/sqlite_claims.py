@@ -42,21 +42,26 @@ _SIZES: Final = """
     SELECT c.no, sum(length(r.frame)) FROM "case" c JOIN record r ON r.case_no = c.no AND r.seq >= c.chapter
     WHERE c.no IN (SELECT value FROM json_each(?)) GROUP BY c.no
 """
+#: What is no number stays as it is, for whoever reads it to say so.
+_NEXT_EPOCH: Final = "CASE typeof(epoch) WHEN 'integer' THEN epoch + 1 ELSE epoch END"
 _TAKE: Final = """
-    UPDATE "case" SET epoch = epoch + 1, node = ?1, changed_at = ?2, claims = claims + 1
+    UPDATE "case" SET epoch = {next}, node = ?1, changed_at = ?2, claims = claims + 1
     WHERE no IN (SELECT value FROM json_each(?3))
-"""
+""".replace("{next}", _NEXT_EPOCH)
 #: One that just got an item is wanted, unless it was set aside.
 _FREE: Final = """
     SELECT no FROM "case" WHERE tenant = ? AND case_id = ? AND claims = 0 AND status IN ('open', 'parked') AND seen < ?
         AND node <> ? AND node NOT IN (SELECT name FROM node WHERE until > ?)
 """
 _SET_ASIDE: Final = """UPDATE "case" SET node = '', status = 'parked', seen = ? WHERE no = ?"""
+_SAY_WHY: Final = "INSERT INTO wait VALUES (?, 0, ?, 'operator', ?, 0)"
 #: The index of suspects is used where its own condition is repeated.
 _SUSPECTS: Final = 'SELECT 1 FROM "case" WHERE claims >= 2 LIMIT 1'
 _DOUBTED: Final = 'SELECT count(*) FROM "case" WHERE claims >= 2 AND claims = ? AND node = ? AND changed_at > ?'
 _WATCHED: Final = 'SELECT 1 FROM "case" WHERE claims >= 2 AND claims > ? AND node = ? AND changed_at > ? LIMIT 1'
-_RECLAIM: Final = 'UPDATE "case" SET epoch = epoch + 1 WHERE tenant = ? AND case_id = ? AND node = ?'
+_RECLAIM: Final = 'UPDATE "case" SET epoch = {next} WHERE tenant = ? AND case_id = ? AND node = ?'.replace(
+    "{next}", _NEXT_EPOCH
+)
 
 
 def claim(connection: sqlite3.Connection, node: str, limit: int, now: int) -> Claims:
@@ -79,8 +84,8 @@ def reclaim(connection: sqlite3.Connection, node: str, key: CaseKey) -> Claimed 
     try:
         if not connection.execute(_RECLAIM, (*key, node)).rowcount:
             return None
-    except sqlite3.IntegrityError:
-        _set_aside(connection, number)
+    except sqlite3.IntegrityError as error:
+        _set_aside(connection, number, f"{queries.UNREADABLE}: {error}")
         return None
     return next(iter(_taken(connection, [number])), None)
 
@@ -160,10 +165,10 @@ def _taken_numbers(connection: sqlite3.Connection, node: str, now: int, numbers:
         return numbers
     try:
         connection.execute(_TAKE, (node, now, str(numbers)))
-    except sqlite3.IntegrityError:
+    except sqlite3.IntegrityError as error:
         if len(numbers) > 1:
             return [taken for number in numbers for taken in _taken_numbers(connection, node, now, [number])]
-        _set_aside(connection, numbers[0])
+        _set_aside(connection, numbers[0], f"{queries.UNREADABLE}: {error}")
         return []
     return numbers
 
@@ -183,8 +188,8 @@ def _read(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[Claime
     rows = queries.cases_by_number(connection, numbers)
     keys = {number: row.key for number, (row, _) in rows.items()}
     logs, inboxes = queries.logs(connection, numbers), queries.inboxes(connection, keys)
-    for number in [number for number, (row, _) in rows.items() if queries.damaged(row)]:
-        _set_aside(connection, number)
+    for number, row in [(number, row) for number, (row, _) in rows.items() if queries.damaged(row)]:
+        _set_aside(connection, number, row.waits[0].reason)
         del rows[number]
     return [
         Claimed(rows[n][0], logs.get(n, ()), inboxes.get(n, ()), "" if rows[n][1] else SEEN_DAMAGED)
@@ -200,7 +205,7 @@ def _read_alone(connection: sqlite3.Connection, number: int) -> list[Claimed]:
         # The binding says so, and not SQLite: a text is none.
         if getattr(error, "sqlite_errorcode", 0):
             raise
-        _set_aside(connection, number)
+        _set_aside(connection, number, f"{queries.UNREADABLE}: {error}")
         return []
     try:
         return _read(connection, [number])
@@ -220,6 +225,9 @@ def _raise_unless_invalid(error: sqlite3.DatabaseError | ValueError) -> str:
     return said.why
 
 
-def _set_aside(connection: sqlite3.Connection, number: int) -> None:
+def _set_aside(connection: sqlite3.Connection, number: int, why: str) -> None:
+    """Have a case rest whose row cannot be read; where it cannot even be shown, that is told instead of `why`."""
     connection.execute(_SET_ASIDE, (rules.INTEGER_MAX, number))
     connection.execute("DELETE FROM wait WHERE case_no = ?", (number,))
+    # Its name may be what cannot be read.
+    connection.execute(_SAY_WHY, (number, f"operator:{number}", why))

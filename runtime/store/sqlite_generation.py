@@ -12,6 +12,7 @@ from typing import Final, final
 from casework.runtime.store import changes, queries
 from casework.runtime.store.generation import GENERATION, HALTED, OLDER, Head, halting, objection, read_memory
 from casework.runtime.store.generation import write_memory as write_file
+from casework.runtime.store.sqlite_seals import unsealed
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -30,9 +31,15 @@ class Keeper:
     def begin(self, generation: str) -> None:
         """Compare the store with what is remembered, and halt it if it is older; in the caller's transaction.
 
+        What somebody else changed beside the logs is told, and where that would stop all cases it is put right.
+
         `generation` is the id of a store that has none yet.
         """
         connection = self._connection
+        for name in unsealed(connection):
+            _LOGGER.warning("%s: setting %s is not as it was set: somebody else changed it", self._url, name)
+        if moved := changes.reseat(connection):
+            _LOGGER.warning("%s: %d messages had positions that none was given: they come last now", self._url, moved)
         if queries.setting(connection, GENERATION) is None:
             changes.remember(connection, GENERATION, generation)
         objected = self._objection()

@@ -20,7 +20,7 @@ from typing import Final, TypeVar, final
 
 import anyio
 
-from casework.runtime.errors import StoreError, StoreUnavailable
+from casework.runtime.errors import StoreError, StoreInvalid, StoreUnavailable
 from casework.runtime.parking import parking
 from casework.runtime.seams import World
 from casework.runtime.store import changes, connections
@@ -215,6 +215,9 @@ class SqliteWriter:
         except sqlite3.Error as error:
             connections.close(connection)
             raise connections.opening_error(self._url, error) from error
+        except ValueError as error:
+            connections.close(connection)
+            raise StoreInvalid(self._url, f"its settings cannot be read ({error}); {connections.REPAIR}") from error
 
     def _round(self, connection: sqlite3.Connection) -> bool:
         owed = bool(self._owed)

@@ -83,6 +83,8 @@ async def _verify_accounts(reader: StoreReader) -> list[Finding | None]:
 async def _verify_account(reader: StoreReader, name: str) -> Finding | None:
     try:
         account = await reader.account(name)
+        if account is None:
+            return Finding(NOBODY, 0, "its row is not found under its own name", name)
         for _ in range(READS_MAX):
             if account is None:
                 break
@@ -107,6 +109,9 @@ async def _verify(read: Read, key: CaseKey) -> tuple[Finding | None, list[tuple[
         return Finding(key, 0, "its row is not found under its own name"), []
     transfer, whole = found
     row, records = transfer.row, transfer.records
+    if not row.head:
+        # It stands in place of one that cannot be read, and says so.
+        return Finding(key, 0, row.waits[0].reason if row.waits else "its row cannot be read"), []
     broken = broken_at(row, records)
     if broken is not None:
         return Finding(key, *broken), []
