@@ -6,7 +6,8 @@ import pytest
 from sources import HOME, HOUSES, files, imports, module_name, shown
 
 #: Rooms of each floor from the top down. A floor is a package; a room is a module or package directly in it.
-#: A room that is not listed may stand anywhere, but may close no circle.
+#: A room that is not listed may stand anywhere, but may close no circle; on a floor of `GROWING` it stands below all
+#: that are listed there, so that whoever adds one need not write it down, and nothing that is there leans on it.
 FLOORS = {
     "casework.protocols": ("errors", "wire", "effects", "records", "codec", "jsonrpc", "sse", "auth", "a2a", "mcp"),
     "casework.runtime": (
@@ -52,6 +53,7 @@ FLOORS = {
     ),
 }  # fmt: skip
 
+GROWING = frozenset({"casework.actors.patterns"})
 STREET = tuple(f"casework.{house}" for house in HOUSES)
 
 
@@ -91,6 +93,8 @@ def test_a_house_imports_only_houses_before_it() -> None:
 @pytest.mark.parametrize("floor", FLOORS)
 def test_a_room_imports_only_rooms_above_it(floor: str) -> None:
     order = {name: at for at, name in enumerate(FLOORS[floor])}
+    if floor in GROWING:
+        order = {found: len(order) for name in graph() if (found := room(name, floor))} | order
     wrong = []
     for name, targets in graph().items():
         here = room(name, floor)

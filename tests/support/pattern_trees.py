@@ -5,7 +5,7 @@ Everything takes and gives a Job. A leaf delegates to an agent, which writes whe
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from casework.actors.patterns import (
     Alternative,
@@ -126,7 +126,9 @@ def _vote(*voters: Pattern) -> Vote:
 
 
 #: Each kind with each of its places: makes a pattern in which another one stands there.
-PLACES: Final[Mapping[str, Callable[[Pattern], Pattern]]] = {
+Places: TypeAlias = Mapping[str, Callable[[Pattern], Pattern]]
+NO_MORE: Final[Places] = {}
+PLACES: Final[Places] = {
     "pipeline, first": lambda inner: Pipeline("pipeline", (inner, LEAF)),
     "pipeline, last": lambda inner: Pipeline("pipeline", (LEAF, inner)),
     "fan-out": lambda inner: _fan_out(inner, Leaf("other")),
@@ -148,9 +150,12 @@ PLACES: Final[Mapping[str, Callable[[Pattern], Pattern]]] = {
 }
 
 
-def tree(places: Sequence[str], leaf: Pattern = LEAF) -> Pattern:
-    """Make a pattern of patterns: the first place is the outermost, and the leaf stands in the last."""
+def tree(places: Sequence[str], leaf: Pattern = LEAF, more: Places = NO_MORE) -> Pattern:
+    """Make a pattern of patterns: the first place is the outermost, and the leaf stands in the last.
+
+    `more` are the places of a pattern that is not among those here.
+    """
     made = leaf
     for place in reversed(places):
-        made = PLACES[place](made)
+        made = (more.get(place) or PLACES[place])(made)
     return made

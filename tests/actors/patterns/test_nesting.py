@@ -1,102 +1,20 @@
 """Any pattern stands within any other, five deep; trace, deadline, budget and cancel reach whatever is below."""
 
-import math
-from dataclasses import dataclass
 from itertools import groupby
 
-import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from casework.actors.patterns import TOPIC, Pattern, Terms, Topic, publish
 from casework.actors.patterns.shape import below
-from casework.actors.testing import CaseBench, FakePerson
-from casework.protocols.records import Opened
-from casework.protocols.wire import RiskTier, Task
-from casework.runtime import Case, Flow
-from casework.runtime.seams import MICROS
-from casework.runtime.store.base import CaseStatus
-from tests.support.pattern_crew import LEDGER, Job, calls, does, fakes, staffed
-from tests.support.pattern_trees import LEAF_SECONDS, PLACES, TOPIC_ID, Leaf, tree
+from tests.support.pattern_nesting import check_terms, ran
+from tests.support.pattern_trees import LEAF_SECONDS, PLACES, Leaf, tree
 
-CALLS, MICROS_GRANTED, SECONDS = 10**9, 10**12, 100_000.0
 DEPTH = 5
 #: Places by the kind of pattern that has them.
 KINDS = {kind: tuple(places) for kind, places in groupby(PLACES, key=lambda place: place.partition(",")[0])}
 SPINES = st.lists(st.sampled_from(sorted(PLACES)), min_size=1, max_size=DEPTH)
 DEEPEST = st.lists(st.sampled_from(sorted(PLACES)), min_size=DEPTH, max_size=DEPTH)
-
-
-async def hang(inputs: Job, work: object) -> Job:
-    await anyio.sleep_forever()
-    raise AssertionError("nobody wakes it")
-
-
-SKILLS = {"work": calls("ledger.write"), "look": does(lambda job: job)}
-HANGING = {**SKILLS, "hang": type(SKILLS["look"])(Job, Job, hang)}
-
-
-def flow_of(pattern: Pattern) -> Flow:
-    async def run(case: Case, inputs: Job) -> Job:
-        deadline = await case.now() + round(SECONDS * MICROS)
-        terms = Terms(deadline=deadline, calls=CALLS, micros=MICROS_GRANTED, tools=LEDGER, tier=RiskTier.REVERSIBLE)
-        async with case.saga():
-            value = (await pattern(case, inputs, terms)).value
-            await case.sleep(LEAF_SECONDS)
-        return value  # type: ignore[no-any-return]
-
-    return Flow.of(run, inputs=Job)
-
-
-@dataclass
-class Seen:
-    """What a tree left in its log, and in the world."""
-
-    result: str
-    tasks: list[Task]
-    trace: str
-    opened: int
-    written: list[object]
-    erased: int
-    waits: int
-    reviews: int
-
-
-async def ran(pattern: Pattern, *, cancel_after: float = math.inf) -> Seen:
-    with anyio.fail_after(20):
-        async with CaseBench(
-            staffed(HANGING, flow_of(pattern), TOPIC), tools=fakes(), people=[FakePerson(after_seconds=10)]
-        ) as bench:
-            await bench.open("topic", TOPIC_ID, Topic())
-            await publish(bench.runtime, TOPIC_ID, Job(1), by="test", event_id="1")
-            await bench.open("run", "c1", Job(1))
-            if cancel_after < math.inf:
-                await bench.forward(seconds=cancel_after)
-                await bench.cancel("c1")
-            await bench.forward(seconds=SECONDS)
-            row, entries = bench.row("c1"), bench.log("c1").entries
-            (first,) = [each for each in entries if isinstance(each, Opened)]
-            assert row.status is CaseStatus.CLOSED, bench.log("c1").told()
-            return Seen(
-                row.result,
-                [each for each in entries if isinstance(each, Task)],
-                first.trace,
-                row.opened_at,
-                bench.calls("ledger.write"),
-                len(bench.calls("ledger.erase")),
-                len(row.waits),
-                len(bench.reviews()),
-            )
-
-
-def check_terms(seen: Seen) -> None:
-    """Check that what the root was given bounds what its leaves were given."""
-    assert all(each.trace == seen.trace for each in seen.tasks)
-    assert all(each.deadline <= seen.opened + SECONDS * MICROS for each in seen.tasks)
-    assert sum(each.budget.calls for each in seen.tasks) <= CALLS
-    assert sum(each.budget.micros for each in seen.tasks) <= MICROS_GRANTED
-    assert all(set(each.tools_allowed) <= set(LEDGER) for each in seen.tasks)
 
 
 @pytest.mark.parametrize("place", PLACES)
