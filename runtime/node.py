@@ -56,6 +56,7 @@ class Node:
 
     def __init__(self, household: Callable[[Host], Household], system: ActorSystem) -> None:
         self._house = household(self)
+        self.waiters = self._house.waiters  #: cases that wait for what all share
         self._lease = self._house.lease
         self._system = system
         self.name = self._house.world.ids.new()
@@ -73,8 +74,7 @@ class Node:
         # What it holds, as the store said when it was in doubt, and has cells of: those may be from before.
         self._stale: set[CaseKey] = set()
         self._early: set[CaseKey] = set()  # cases that are being taken, or may be, and got something meanwhile
-        self._alarm_due = 0
-        self._claimed = self._ended = 0
+        self._alarm_due = self._claimed = self._ended = 0
         self._looked = self._draining = False
         self._watching = False  # a suspect is alone here, so others that could go on were not claimed
         self._poison = Poison()
@@ -88,14 +88,14 @@ class Node:
         """Work until cancelled; what was claimed stays claimed, `drain` gives it back."""
         house = self._house
         house.store.on_arrival(self._arrivals)
-        house.money.rested = self._notify
+        self.waiters.rested = self._notify
         await self._renewal.once()
         # What a node held that was killed is free when its lease is over, and nobody says so.
         house.timers.after(LEASE_SECONDS, self._look)
         async with anyio.create_task_group() as jobs:
             jobs.start_soon(house.timers.run)
             jobs.start_soon(self._renewal.run, house.timers)
-            jobs.start_soon(house.money.run)
+            jobs.start_soon(self.waiters.run)
             while True:
                 try:
                     await self._claim()
@@ -110,7 +110,7 @@ class Node:
     @property
     def idle(self) -> bool:
         """Tell whether no case can go on without something from outside."""
-        coming = self._starting or self._claiming or self._working() or self._house.money.busy
+        coming = self._starting or self._claiming or self._working() or self.waiters.busy
         return not (self._looking or self._watching or self._wake.is_set() or coming)
 
     async def open(self, opening: Opening) -> OpenResult:
@@ -275,7 +275,7 @@ class Node:
 
     def _arrivals(self, keys: Sequence[CaseKey]) -> None:
         if NOBODY in keys:
-            self._house.money.look_at_all()
+            self.waiters.look_at_all()
         for key in keys:
             cell = self._cells.get(key)
             if cell is not None:

@@ -49,7 +49,8 @@ from casework.runtime.store.base import (
 )
 from casework.runtime.store.taking import Delivery
 from casework.runtime.store.urls import door_server, open_store
-from casework.runtime.switchboard import answer, recall
+from casework.runtime.switchboard import answer
+from casework.runtime.switches import SETTING
 from casework.runtime.telemetry import SHUTDOWN_SECONDS, Telemetry
 
 #: Seconds that working cases get to park or close when a runtime is left.
@@ -156,9 +157,9 @@ class Runtime:
         self._staff = await stack.enter_async_context(
             self._crew.staff(system, world, self._store, self._settings, telemetry)
         )
-        await recall(self._store, self._staff)
         make = household(self._store, self._staff, self._crew.flows, self._crew.name, world, telemetry)
         self._node = Node(make, system)
+        self._node.waiters.switched(await self._store.setting(SETTING) or "")
         telemetry.before_expose(lambda: self._sample(system))
         jobs = await stack.enter_async_context(anyio.create_task_group())
         stack.push_async_callback(self._stop, jobs.cancel_scope)
@@ -167,6 +168,7 @@ class Runtime:
         if door is not None:
             door.settled = self._node.wait_idle
             door.told = partial(answer, self, world)
+            door.on_switch(self._node.waiters.switched)
             await jobs.start(door.serve)
 
     def _sample(self, system: ActorSystem) -> None:

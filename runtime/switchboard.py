@@ -1,8 +1,7 @@
 """Pausing and resuming agents, tools and tenants: written down in the store first, then done, and parked cases told.
 
-The lines in the store are read again when a runtime begins, so what is paused stays so over a restart. One process owns
-a store that is switched here, and does so one line after the other. Of several nodes on one PostgreSQL store only the
-one that is asked hears of it at once; the others hear of it when they begin anew.
+The lines in the store are read again when a runtime begins, so what is paused stays so over a restart. Of several nodes
+on one PostgreSQL store whoever does not switch hears of it by a hint, or with the next renewal of its lease.
 It does not know what is held, nor how a call is made.
 """
 
@@ -10,14 +9,13 @@ from typing import Protocol
 
 import msgspec
 
-from casework.protocols.codec import encode
 from casework.protocols.errors import FrameInvalid
-from casework.protocols.records import Arrived
+from casework.runtime.flow.waiters import tell_parked
 from casework.runtime.seams import World
 from casework.runtime.staff import Staff
-from casework.runtime.store.base import CaseStatus, Store
+from casework.runtime.store.base import Store
 from casework.runtime.store.door_wire import CircuitsAsked, TurnAsked
-from casework.runtime.switches import SETTING, Switch, check_target, read_switches, switch_key, write_switch
+from casework.runtime.switches import SETTING, Switch, check_target, write_switch
 
 
 class Running(Protocol):
@@ -32,12 +30,6 @@ class Running(Protocol):
     def staff(self) -> Staff:
         """Its crew at work."""
         ...
-
-
-async def recall(store: Store, staff: Staff) -> None:
-    """Have a staff that begins pause what is paused."""
-    for switch in read_switches(await store.setting(SETTING) or ""):
-        staff.turn(switch)
 
 
 async def pause(running: Running, target: str, *, by: str, reason: str, world: World) -> None:
@@ -58,25 +50,13 @@ async def resume(running: Running, target: str, *, by: str, reason: str, world: 
     If cancelled, some of them may not have been told; to resume it again does no harm.
     """
     await _turn(running, Switch(target=target, paused=False, by=by, reason=reason, at=world.clock.wall_micros()))
-    return await tell_parked(running.store, target, by=by, world=world)
+    return await tell_parked(running.store, target, by=by)
 
 
 async def write_down(store: Store, switch: Switch) -> None:
     """Add a line to what was switched; raises as `pause`."""
     check_target(switch.target)
-    lines = await store.setting(SETTING) or ""
-    await store.remember(SETTING, f"{lines}{write_switch(switch)}\n")
-
-
-async def tell_parked(store: Store, target: str, *, by: str, world: World) -> int:
-    """Tell the cases that wait for it that something was resumed, and say how many those are."""
-    key, item_id, told = switch_key(target), f"switch:{world.ids.new()}", 0
-    frame = encode(Arrived(key=key, message_id=item_id, by=by))
-    for row in await store.cases(status=CaseStatus.PARKED):
-        if any(wait.key == key for wait in row.waits):
-            await store.deliver(row.key.tenant, row.key.case_id, item_id, frame)
-            told += 1
-    return told
+    await store.extend(SETTING, f"{write_switch(switch)}\n")
 
 
 async def answer(running: Running, world: World, asked: CircuitsAsked | TurnAsked) -> bytes:

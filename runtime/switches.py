@@ -11,10 +11,12 @@ from typing import Final, final
 import msgspec
 from msgspec import Struct
 
+from casework.runtime.store.settings import SWITCHES
+
 #: What can be paused.
 KINDS: Final = ("agent", "tool", "tenant")
 #: The setting of a store under which the lines stand.
-SETTING: Final = "switches"
+SETTING: Final = SWITCHES
 #: Characters of a name or a reason at most.
 CHARS_MAX: Final = 300
 

@@ -18,14 +18,15 @@ from casework.actors.cli.working import remembered, write
 from casework.actors.crew import load_crew
 from casework.actors.errors import Misbuilt
 from casework.runtime.errors import StoreUnavailable
+from casework.runtime.flow.waiters import tell_parked
 from casework.runtime.seams import World
 from casework.runtime.staff import Circuit
 from casework.runtime.store.base import Store, StoreDoor, StoreReader
 from casework.runtime.store.door_client import DoorClient
 from casework.runtime.store.door_wire import CircuitsAsked, TurnAsked
-from casework.runtime.store.urls import open_door
-from casework.runtime.switchboard import tell_parked, write_down
-from casework.runtime.switches import Switch, check_target
+from casework.runtime.store.urls import open_door, open_store
+from casework.runtime.switchboard import write_down
+from casework.runtime.switches import Switch, check_target, switch_key
 
 ReasonOption = Annotated[str, Parameter(name="--reason", help="Why; it stands in the store and in what is held.")]
 
@@ -106,9 +107,14 @@ async def _turn(url: str, asked: TurnAsked) -> int:
         await _warn(reader, asked.target)
         if isinstance(door, DoorClient):
             return int(await door.tell(asked))
-        if not hasattr(door, "remember"):
-            raise StoreUnavailable(url, "several nodes work on it; pause it in each of them, or stop them first")
-        return await _alone(door, asked, world)  # type: ignore[arg-type]  # what remembers is the store itself
+        if hasattr(door, "extend"):
+            return await _alone(door, asked, world)  # type: ignore[arg-type]  # what can be added to is the store itself
+        # Nodes work on it, and nobody owns it: what stands there is what they hear.
+        store = await open_store(url, world)
+        try:
+            return await _alone(store, asked, world)
+        finally:
+            await store.aclose()
 
     told, _ = await write(url, act, resume=not asked.paused)
     return told
@@ -130,5 +136,9 @@ async def _warn(reader: StoreReader, target: str) -> None:
 async def _alone(store: Store, asked: TurnAsked, world: World) -> int:
     now = world.clock.wall_micros()
     switch = Switch(target=asked.target, paused=asked.paused, by=asked.by, reason=asked.reason, at=now)
+    # Counted first: where nodes are at work they hear of it themselves, and some go on at once.
+    held = 0 if asked.paused else len(await store.awaiting([switch_key(asked.target)]))
     await write_down(store, switch)
-    return 0 if asked.paused else await tell_parked(store, asked.target, by=asked.by, world=world)
+    if held:
+        await tell_parked(store, asked.target, by=asked.by)
+    return held

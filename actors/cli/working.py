@@ -108,7 +108,7 @@ async def write(
                 result, resumed = await _as_owner(store, act, resume=resume)
             else:
                 result = await act(reader, door)
-                resumed = await _settled(door.settle)
+                resumed = resume and await _settled(door.settle)
             after = await standing(reader)
             return result, Aftermath(await news(reader, before, after), after, resumed)
     finally:

@@ -54,7 +54,7 @@ class CaseStore:
             world.point(after)
             if not isinstance(result, Unavailable):
                 for settled in append.settles:
-                    self._house.money.settled(settled, self._drawn.pop(settled.draw_id, None))
+                    self._house.waiters.settled(settled, self._drawn.pop(settled.draw_id, None))
                 return result
             delay = await self._pause(delay)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from casework.runtime.flow.case import Flow
-from casework.runtime.flow.moneyqueue import MoneyQueue
+from casework.runtime.flow.waiters import Waiters
 from casework.runtime.lease import Lease
 from casework.runtime.seams import World
 from casework.runtime.staff import Staff
@@ -32,7 +32,7 @@ class Household:
     timers: Timers
     telemetry: Telemetry
     lease: Lease
-    money: MoneyQueue
+    waiters: Waiters
     parked: "Callable[[CaseCell], None]"
     """Hear that a case is parked and durable."""
     ended: "Callable[[CaseCell], None]"
@@ -79,7 +79,7 @@ def household(
             timers=timers,
             telemetry=telemetry,
             lease=Lease(world.clock),
-            money=MoneyQueue(store, world, timers, spends=staff.spends),
+            waiters=Waiters(store, world, timers, staff),
             parked=host.parked,
             ended=host.ended,
             busy=host.busy,

@@ -25,6 +25,7 @@ from casework.runtime.store.accounts import (
     Overdrawn,
     Settlement,
 )
+from casework.runtime.store.settings import SettingKeeper
 from casework.runtime.store.taking import Taker
 from casework.runtime.store.waiting import WaitReader
 
@@ -337,7 +338,7 @@ class StoreDoor(LimitSetter, Protocol):
         ...
 
 
-class Store(StoreReader, StoreDoor, AccountKeeper, Taker, Protocol):
+class Store(StoreReader, StoreDoor, AccountKeeper, SettingKeeper, Taker, Protocol):
     """What the owner of the store may do."""
 
     @property
@@ -385,10 +386,6 @@ class Store(StoreReader, StoreDoor, AccountKeeper, Taker, Protocol):
 
     async def held(self, node: str) -> Sequence[CaseKey]:
         """Give the cases that a node holds: it may have claimed some without hearing of it."""
-        ...
-
-    async def remember(self, name: str, value: str) -> None:
-        """Set a setting of this store."""
         ...
 
     def on_arrival(self, heard: Callable[[Sequence[CaseKey]], None]) -> None:

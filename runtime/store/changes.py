@@ -168,6 +168,15 @@ def remember(connection: sqlite3.Connection, name: str, value: str) -> None:
     seal(connection, name)
 
 
+def extend(connection: sqlite3.Connection, name: str, text: str) -> None:
+    """Add to the end of a setting, which begins empty."""
+    connection.execute(
+        "INSERT INTO setting VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value || excluded.value",
+        (name, text),
+    )
+    seal(connection, name)
+
+
 def reseat(connection: sqlite3.Connection) -> int:
     """Give messages the next positions whose positions none was given: after the last there is, no other could come.
 

@@ -69,6 +69,9 @@ class DoorServer:
         self.told: Callable[[CircuitsAsked | TurnAsked], Awaitable[bytes]] | None = None
         """Answers what only the runtime can; set by it."""
 
+    def on_switch(self, heard: Callable[[str], None]) -> None:
+        """Do nothing: one process owns the store, so nobody else switches anything."""
+
     @property
     def path(self) -> str:
         """Name the socket."""

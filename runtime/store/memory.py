@@ -291,6 +291,11 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
         await anyio.lowlevel.checkpoint()
         self._settings[name] = value
 
+    async def extend(self, name: str, text: str) -> None:
+        """Add to the end of a setting."""
+        await anyio.lowlevel.checkpoint()
+        self._settings[name] = self._settings.get(name, "") + text
+
     # The synchronous core.
 
     def _log(self, case: MemoryCase, append: Append) -> None:

@@ -6,6 +6,7 @@ It does not know statements or transactions, only which call goes where.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final, final
 
 import anyio
@@ -53,6 +54,7 @@ from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_reader import PostgresReader
 from casework.runtime.store.postgres_url import PostgresAddress
 from casework.runtime.store.postgres_writer import Ears, PostgresWriter
+from casework.runtime.store.settings import SWITCHES
 
 #: How long a hint to the others may take; they look by themselves if it is not given.
 HINT_SECONDS_MAX: Final = 2.0
@@ -275,6 +277,7 @@ class PostgresStore:
         if node not in self._nodes:
             self._nodes.append(node)
         await self._do(Renewal(node, until))
+        await self._learn_switches()
         if until == 0:
             self._hint_wanted = True
             await self._hint()
@@ -303,6 +306,12 @@ class PostgresStore:
     async def remember(self, name: str, value: str) -> None:
         """Set a setting of this store; raises StoreUnavailable."""
         await self._do(Setting(name, value))
+
+    async def extend(self, name: str, text: str) -> None:
+        """Add to the end of a setting; raises StoreUnavailable. The other processes are told to look."""
+        await self._do(Setting(name, text, added=True))
+        self._hint_wanted = True
+        await self._hint()
 
     async def bring_in(self, transfers: Sequence[Transfer]) -> BringInResult:
         """Take in whole cases, all or none. If cancelled, they may be there or not."""
@@ -340,6 +349,12 @@ class PostgresStore:
         if isinstance(answer, Unavailable | Unknown):
             raise StoreUnavailable(self.url, answer.why)
         return answer
+
+    async def _learn_switches(self) -> None:
+        """Read what was switched, if more was than was heard of: a renewal says how much stands there."""
+        if self.ear.switches.missed(self._writer.switches):
+            with suppress(StoreError):
+                self.ear.switches.hear(await self.setting(SWITCHES) or "")
 
     def _arrived(self, keys: Sequence[CaseKey]) -> None:
         if self._heard is None:

@@ -60,10 +60,11 @@ class Renewal:
 
 @dataclass(slots=True, frozen=True)
 class Setting:
-    """Set a setting of the store."""
+    """Set a setting of the store, or add to its end."""
 
     name: str
     value: str
+    added: bool = False
 
 
 @dataclass(slots=True, frozen=True)

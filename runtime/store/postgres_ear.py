@@ -14,11 +14,14 @@ from anyio.abc import TaskStatus
 
 from casework.runtime.errors import StoreError
 from casework.runtime.seams import MICROS, World
+from casework.runtime.store import postgres_queries as queries
 from casework.runtime.store.base import CaseKey
 from casework.runtime.store.claims import NOBODY
 from casework.runtime.store.door_wire import CircuitsAsked, TurnAsked
 from casework.runtime.store.postgres_link import DRIVER_ERRORS, Link, connect, part
+from casework.runtime.store.postgres_switches import SwitchesHeard
 from casework.runtime.store.postgres_url import PostgresAddress
+from casework.runtime.store.settings import SWITCHES
 
 #: Seconds between two looks when nothing is heard.
 POLL_SECONDS: Final = 20.0
@@ -42,11 +45,13 @@ _NEWS: Final = """
          LIMIT $1)
     ) LIMIT $1
 """
-#: Microseconds until the next lease of another node ends (none: NULL), and whether one has ended unseen.
+#: Microseconds until the next lease of another node ends (none: NULL), whether one has ended unseen, and how many bytes
+#: stand there of what was switched.
 _LEASES: Final = """
     WITH clock AS MATERIALIZED (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now)
     SELECT min(n.until - clock.now) FILTER (WHERE n.until > clock.now) AS next,
-           count(*) FILTER (WHERE n.until <= clock.now) AS over
+           count(*) FILTER (WHERE n.until <= clock.now) AS over,
+           (SELECT octet_length(value) FROM setting WHERE name = $2) AS switches
     FROM node n, clock WHERE n.name <> ALL($1::text[])
 """
 
@@ -75,7 +80,12 @@ class PostgresEar:
         """Set by the runtime, as of everything that serves a store; nobody asks here."""
         self.told: Callable[[CircuitsAsked | TurnAsked], Awaitable[bytes]] | None = None
         """The same."""
+        self.switches = SwitchesHeard()
         self._woken = anyio.Event()
+
+    def on_switch(self, heard: Callable[[str], None]) -> None:
+        """Call `heard` with all that was switched so far, each time that another process has switched something."""
+        self.switches.listener = heard
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Listen until cancelled, over as many connections as it takes."""
@@ -110,8 +120,10 @@ class PostgresEar:
     async def _look(self, link: Link) -> float:
         """Tell the listener what there is, and say for how many seconds nothing is due."""
         keys = [CaseKey(*row) for row in await link.fetch(_NEWS, NEWS_MAX)]
-        leases = await link.fetchrow(_LEASES, list(self._own))
+        leases = await link.fetchrow(_LEASES, list(self._own), SWITCHES)
         assert leases is not None, "an aggregate has a row"
+        if self.switches.missed(leases["switches"] or 0):
+            self.switches.hear(await queries.setting(link, SWITCHES) or "")
         if leases["over"]:
             keys.append(NOBODY)
         if keys:

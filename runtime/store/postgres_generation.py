@@ -30,6 +30,7 @@ from casework.runtime.store.generation import (
 from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_standing import Standing
 from casework.runtime.store.postgres_url import PostgresAddress
+from casework.runtime.store.settings import SWITCHES
 
 #: Seconds between two times that the memory is written down: a sync of its own, so not often.
 SAVE_SECONDS: Final = 10.0
@@ -42,6 +43,7 @@ _FIND: Final = """
            (SELECT value FROM setting WHERE name = $2) AS past,
            (SELECT value FROM setting WHERE name = $3) AS halted,
            (SELECT value FROM setting WHERE name = $4)::bigint AS mark,
+           (SELECT octet_length(value) FROM setting WHERE name = $8) AS switches,
            (SELECT r.hash FROM record r JOIN "case" c ON c.no = r.case_no
             WHERE c.tenant = $5 AND c.case_id = $6 AND r.seq = $7) AS hash
 """
@@ -107,6 +109,7 @@ class Keeper:
         self._saved: Seen | None = None
         self._saved_at = 0.0
         self._unread = ""
+        self.switches = 0  #: bytes of what was switched, as it was then
         self.halted = ""  #: why nothing may go on, as it was when last looked at
 
     @property
@@ -123,11 +126,12 @@ class Keeper:
         await link.execute(_BEGIN, GENERATION, self._world.ids.new())
         seen = self._seen or Seen("", 0)
         names = (GENERATION, PAST, HALTED, MARK)
-        row = await link.fetchrow(_FIND, *names, seen.tenant, seen.case_id, seen.seq)
+        row = await link.fetchrow(_FIND, *names, seen.tenant, seen.case_id, seen.seq, SWITCHES)
         assert row is not None, "a query without a table has a row"
         found = Seen(
             row["generation"], row["mark"] or 0, seen.tenant, seen.case_id, seen.seq, (row["hash"] or b"").hex()
         )
+        self.switches = row["switches"] or 0
         self.halted = row["halted"] or ""
         if self.halted:
             return

@@ -124,6 +124,10 @@ _SET: Final = """
     INSERT INTO setting SELECT * FROM unnest($1::text[], $2::text[])
     ON CONFLICT (name) DO UPDATE SET value = excluded.value
 """
+_ADD: Final = """
+    INSERT INTO setting SELECT * FROM unnest($1::text[], $2::text[])
+    ON CONFLICT (name) DO UPDATE SET value = setting.value || excluded.value
+"""
 _KEEP: Final = "INSERT INTO artifact SELECT * FROM unnest($1::text[], $2::bytea[]) ON CONFLICT (sha256) DO NOTHING"
 
 
@@ -165,9 +169,13 @@ class Leases:
     async def _upsert(self, asked: Sequence[Asked]) -> None:
         # Of two values for one name the later holds; sorted, so that two processes never wait for each other.
         artifacts = {call.sha256: call.data for call in asked if isinstance(call, Artifact)}
-        settings = {call.name: call.value for call in asked if isinstance(call, Setting)}
+        settings = {call.name: call.value for call in asked if isinstance(call, Setting) and not call.added}
+        added = dict[str, str]()
+        for call in asked:
+            if isinstance(call, Setting) and call.added:
+                added[call.name] = added.get(call.name, "") + call.value
         nodes = {call.node: call.until + self._skew for call in asked if isinstance(call, Renewal)}
-        for statement, kept in ((_KEEP, artifacts), (_SET, settings), (_RENEW, nodes)):
+        for statement, kept in ((_KEEP, artifacts), (_SET, settings), (_ADD, added), (_RENEW, nodes)):
             if kept:
                 await self._link.execute(statement, *columns(sorted(kept.items()), 2))
         ended = [call.node for call in asked if isinstance(call, Renewal) and not call.until]

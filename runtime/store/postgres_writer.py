@@ -109,6 +109,11 @@ class PostgresWriter:
         self._retry_at = 0.0
         self._why = ""
 
+    @property
+    def switches(self) -> int:
+        """Give how many bytes stand there of what was switched, as of the last renewal."""
+        return self._keeper.switches
+
     async def start(self) -> None:
         """Connect and migrate.
 

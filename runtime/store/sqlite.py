@@ -285,6 +285,10 @@ class SqliteStore:
         """Set a setting of this store; raises StoreUnavailable."""
         await self._writer.change(lambda connection, _: changes.remember(connection, name, value))
 
+    async def extend(self, name: str, text: str) -> None:
+        """Add to the end of a setting; raises StoreUnavailable."""
+        await self._writer.change(lambda connection, _: changes.extend(connection, name, text))
+
     # The archive.
 
     async def transfer(self, key: CaseKey) -> Transfer | None:

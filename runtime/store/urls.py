@@ -37,6 +37,10 @@ class StoreService(Protocol):
     told: Callable[[CircuitsAsked | TurnAsked], Awaitable[bytes]] | None
     """Answers what only the runtime can; set by it."""
 
+    def on_switch(self, heard: Callable[[str], None]) -> None:
+        """Call `heard` with all that was switched so far, each time that another process has switched something."""
+        ...
+
     async def serve(self, *, task_status: TaskStatus[None] = ...) -> None:
         """Serve until cancelled."""
         ...

@@ -15,7 +15,7 @@ import anyio
 
 from casework.actors import Crew, ToolContext
 from casework.runtime import Flow
-from casework.runtime.flow.moneyqueue import MoneyQueue
+from casework.runtime.flow.waiters import Waiters
 from casework.runtime.runtime import Runtime
 from casework.runtime.store.base import Store
 from casework.runtime.telemetry import Telemetry
@@ -55,7 +55,7 @@ async def work(store: str, *, kill: bool) -> None:
     """Open the cases, or go on with those that are there, until nothing can go on by itself."""
     desk = Desk()
     if kill:
-        MoneyQueue.settled = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+        Waiters.settled = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
     else:
         desk.go.set()
     async with desk.runtime(store) as runtime:

@@ -115,6 +115,17 @@ class StoreConformance(
         await store.remember("crew", "other:crew")
         assert await store.setting("crew") == "other:crew"
 
+    async def test_what_is_added_to_a_setting_comes_after_what_stands_there_whoever_adds(self, store: Store) -> None:
+        async with anyio.create_task_group() as group:
+            for number in range(9):
+                group.start_soon(store.extend, "lines", f"{number};")
+        lines = await store.setting("lines") or ""
+        assert sorted(lines.split(";")) == ["", *map(str, range(9))]
+        await store.remember("lines", "afresh;")
+        await store.extend("lines", "")
+        await store.extend("lines", "more;")
+        assert await store.setting("lines") == "afresh;more;"
+
     async def test_an_artifact_is_kept_under_its_content_hash(self, store: Store) -> None:
         data = bytes(range(256)) * 10
         name = digest(data).hex()

@@ -13,7 +13,7 @@ from postgres_server import PostgresServer
 
 from casework.protocols.codec import decode_entry
 from casework.protocols.records import Arrived, Decision
-from casework.runtime.flow.moneyqueue import PROMISE_SECONDS, MoneyQueue, needs_of
+from casework.runtime.flow.waiters import PROMISE_SECONDS, Waiters, needs_of
 from casework.runtime.limits import set_limit
 from casework.runtime.seams import World
 from casework.runtime.store.accounts import Settlement
@@ -144,8 +144,8 @@ async def test_what_a_woken_case_does_not_take_is_for_the_next_one_after_a_while
             for case_id in ("first", "second"):
                 await runtime.open("job", case_id, Job(micros=100))
                 await runtime.wait(case_id)
-            money = runtime.node._house.money
-            monkeypatch.setattr(money, "_timers", _Timers(alarms))
+            waiters = runtime.node._house.waiters
+            monkeypatch.setattr(waiters, "_timers", _Timers(alarms))
             # As if its node had gone before it read what woke it.
             monkeypatch.setattr(store, "deliver", _unread(store, "first"))
             desk.go.set()
@@ -192,8 +192,8 @@ async def test_a_settlement_whose_draw_is_not_known_has_everybody_looked_at(monk
             await desk.began.wait()
             await runtime.open("job", "waits", Job(micros=100))
             await runtime.wait("waits")
-            settled = MoneyQueue.settled
-            monkeypatch.setattr(MoneyQueue, "settled", lambda self, settlement, _: settled(self, settlement, None))
+            settled = Waiters.settled
+            monkeypatch.setattr(Waiters, "settled", lambda self, settlement, _: settled(self, settlement, None))
             desk.go.set()
             await runtime.wait("holds")
             await runtime.wait_idle()
@@ -217,7 +217,7 @@ async def test_a_call_that_cost_all_that_it_held_has_nobody_looked_for(monkeypat
             await runtime.wait("c1")
             await runtime.wait_idle()
             assert asked == []
-            runtime.node._house.money.settled(Settlement("d", 1, 1), ((AGENT,), 2))
+            runtime.node._house.waiters.settled(Settlement("d", 1, 1), ((AGENT,), 2))
             await runtime.wait_idle()
     assert asked == [[f"budget:{AGENT}"]]
 

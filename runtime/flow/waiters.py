@@ -1,14 +1,17 @@
-"""Who waits for money, and goes on when some of it is free again: a call cost less than it held, or was not made.
+"""Who waits for what all cases share, and goes on when it is there again: money of an account, something paused.
 
-Whoever hears that an account has more left than before looks who waits for it, and wakes those for whom it is enough,
-longest first, as long as it lasts; each tries to draw again, and may wait again. What a call needs stands in the log of
-its case. A wake names the entry of the ledger at which it was looked, so no case is woken twice for the same money,
-whichever nodes look. One that is woken may not want the money any more: who would have been next is looked for again
-after a while. Nothing is asked while nothing becomes free; a process that was killed before it looked is made up for
-by the next that begins, or by those that hear of its end.
-It does not know who frees money, nor what a call is.
+Money is free again when a call cost less than it held, or was not made. Whoever hears that an account has more left
+than before looks who waits for it, and wakes those for whom it is enough, longest first, as long as it lasts; each
+tries to draw again, and may wait again. What a call needs stands in the log of its case. A wake names the entry of the
+ledger at which it was looked, so no case is woken twice for the same money, whichever nodes look. One that is woken may
+not want the money any more: who would have been next is looked for again after a while. What was resumed goes on at
+once, all of it.
+
+Nothing is asked while nothing becomes free; a process that was killed before it looked is made up for by the next that
+begins, or by those that hear of its end. It does not know who frees money or resumes anything, nor what a call is.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, final
 
@@ -19,11 +22,13 @@ from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Arrived
 from casework.runtime.errors import StoreInvalid, StoreUnavailable
 from casework.runtime.flow.callhistory import CallHistory
-from casework.runtime.flow.reserving import BUDGET, budget_key
+from casework.runtime.flow.reserving import BUDGET, SWITCH, budget_key
 from casework.runtime.seams import World
+from casework.runtime.staff import Staff
 from casework.runtime.store.accounts import Account, Settlement, parts_of
 from casework.runtime.store.base import CaseRow, CaseStatus, Delivered, Record, Store, Unavailable, Unknown
 from casework.runtime.store.ledger_rules import MICROS_MAX
+from casework.runtime.switches import read_switches, switch_key
 from casework.runtime.timers import Timers
 
 #: Seconds until it is looked again who may have the money that somebody was woken for.
@@ -36,6 +41,8 @@ KNOWN_MAX: Final = 10_000
 _TELLING: Final = frozenset(
     {"call", "intent", "done", "undone", "decision", "arrived", "unparked", "review", "decided"}
 )
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 
 def needs_of(records: Iterable[Record]) -> dict[str, int]:
@@ -52,17 +59,19 @@ def needs_of(records: Iterable[Record]) -> dict[str, int]:
 
 
 @final
-class MoneyQueue:
-    """Those who wait for money, as one node sees to them; nothing is heard before `run`."""
+class Waiters:
+    """Those who wait, as one node sees to them; nobody is woken before `run`."""
 
-    def __init__(self, store: Store, world: World, timers: Timers, *, spends: bool) -> None:
-        """Prepare; where nothing `spends`, nobody is looked for."""
-        self._spends = spends
+    def __init__(self, store: Store, world: World, timers: Timers, staff: Staff) -> None:
+        """Prepare; where no tool of a staff costs anything and nothing was ever switched, nobody is looked for."""
+        self._staff = staff
+        self._switched = False
         self._store = store
         self._world = world
         self._timers = timers
         self._accounts: dict[str, None] = {}
-        self._all = spends
+        self._resumed: dict[str, str] = {}
+        self._all = staff.spends
         self._looking = False
         self._woken = anyio.Event()
         self._needs = dict[tuple[str, str, int], dict[str, int]]()
@@ -71,7 +80,7 @@ class MoneyQueue:
     @property
     def busy(self) -> bool:
         """Tell whether somebody may be woken still, for money that is free by now."""
-        return self._looking or self._all or bool(self._accounts)
+        return self._looking or self._all or bool(self._accounts or self._resumed)
 
     def settled(self, settlement: Settlement, drawn: tuple[Sequence[str], int] | None) -> None:
         """Hear that a settlement is durable, or may be; `drawn` is from which accounts how much was held, if known."""
@@ -82,7 +91,20 @@ class MoneyQueue:
 
     def look_at_all(self) -> None:
         """Hear that anything may have become free."""
-        self._all = self._spends
+        self._all = self._staff.spends or self._switched
+        self._woken.set()
+
+    def switched(self, lines: str) -> None:
+        """Hear what was switched so far; what that resumes, and the staff held for paused, goes on."""
+        staff = self._staff
+        for switch in {switch.target: switch for switch in read_switches(lines)}.values():
+            if switch.paused or not staff.lifted(switch.target):
+                staff.turn(switch)
+                if not switch.paused:
+                    self._resumed[switch.target] = switch.by
+        # Whoever was told before, by a process that ended meanwhile, may not have gone on.
+        self._all = self._all or (bool(lines) and not self._switched)
+        self._switched = self._switched or bool(lines)
         self._woken.set()
 
     async def run(self) -> None:
@@ -104,28 +126,35 @@ class MoneyQueue:
 
     async def _look(self) -> None:
         """See to everything that was heard so far; what cannot be read is for `verify`, and nobody waits for it."""
-        accounts, every = self._accounts, self._all
-        self._accounts, self._all, self._looking = {}, False, True
+        accounts, resumed, every = self._accounts, self._resumed, self._all
+        self._accounts, self._resumed, self._all, self._looking = {}, {}, False, True
         try:
-            try:
-                if every:
-                    accounts = dict.fromkeys(await self._awaited())
-                if accounts:
-                    await self._give(list(accounts))
-            except StoreInvalid:
-                pass
-        except BaseException:
+            if every:
+                await self._find(accounts, resumed)
+            for target, by in resumed.items():
+                await tell_parked(self._store, target, by=by)
+            if accounts:
+                await self._give(list(accounts))
+        except StoreUnavailable:
             self._accounts.update(accounts)
+            self._resumed.update(resumed)
             self._all = self._all or every
             raise
+        except StoreInvalid as error:
+            _LOGGER.warning("who waits for money or for something paused is not known: %s", error)
         finally:
             self._looking = False
 
-    async def _awaited(self) -> Iterable[str]:
-        """Give the accounts that parked cases wait for; a store without limits has none."""
-        limited = any(account.limit_micros < MICROS_MAX for account in await self._store.accounts())
-        rows = await self._store.cases(status=CaseStatus.PARKED) if limited else ()
-        return (key.partition(":")[2] for row in rows for key in _keys(row))
+    async def _find(self, accounts: dict[str, None], resumed: dict[str, str]) -> None:
+        """Add what parked cases wait for and may have; a store without limits has no money to wait for."""
+        if not self._switched and all(each.limit_micros == MICROS_MAX for each in await self._store.accounts()):
+            return
+        for key in {wait.key: None for row in await self._store.cases(status=CaseStatus.PARKED) for wait in row.waits}:
+            kind, _, name = key.partition(":")
+            if kind == BUDGET:
+                accounts.setdefault(name)
+            elif kind == SWITCH and self._staff.lifted(name):
+                resumed.setdefault(name, "recovery")
 
     async def _give(self, accounts: Sequence[str]) -> None:
         """Wake those for whom what is left of some accounts is enough."""
@@ -166,6 +195,24 @@ class MoneyQueue:
         if isinstance(told, Unavailable | Unknown):
             raise StoreUnavailable(self._store.url, told.why)
         return isinstance(told, Delivered)
+
+
+async def tell_parked(store: Store, target: str, *, by: str) -> int:
+    """Tell the cases that wait for it that something was resumed, and say how many those are.
+
+    However many tell a case, and however often, it hears it once for each time that it waited.
+
+    Raises:
+        StoreUnavailable: some may not have been told; to tell them again does no harm.
+    """
+    key = switch_key(target)
+    rows = await store.awaiting([key])
+    for row in rows:
+        item_id = f"{key}:{row.next_seq}"
+        told = await store.deliver(*row.key, item_id, encode(Arrived(key=key, message_id=item_id, by=by)))
+        if isinstance(told, Unavailable | Unknown):
+            raise StoreUnavailable(store.url, told.why)
+    return len(rows)
 
 
 def _keys(row: CaseRow) -> set[str]:
