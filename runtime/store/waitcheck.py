@@ -15,12 +15,15 @@ from msgspec import Struct, field
 from casework.protocols.codec import decode_entry
 from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Cancel, Decision, Entry, Halted, Parked, Review, Timer
-from casework.protocols.wire import OnStop
+from casework.protocols.wire import OnStop, Task
 from casework.runtime.store.base import CaseRow, CaseStatus, Record, Wait, WaitKind
 
 #: What records end: a thing that was waited for, or one that nobody waits for any more.
 _ENDS_PARK: Final = frozenset({"arrived", "unparked"})
 _ENDS_REVIEW: Final = frozenset({"decided", "withdrawn"})
+_ENDS_TASK: Final = frozenset({"completed", "failed"})
+#: What follows in a step's name where a record tells of the step itself, such as a task that is given anew.
+_MARK: Final = ":("
 #: The step of a case that waits for a report of another one, which has no record before it ends.
 _REPORT: Final = re.compile(r"(^|/)report(#\d+)?$")
 
@@ -31,6 +34,8 @@ class _Asked(Struct):
     parks: dict[str, Parked] = field(default_factory=dict[str, Parked])
     timers: dict[str, int] = field(default_factory=dict[str, int])
     reviews: dict[str, Review] = field(default_factory=dict[str, Review])
+    tasks: dict[str, int] = field(default_factory=dict[str, int])
+    """Deadlines. One that is held waits for the end of what it is part of, which is never before its own."""
     stops: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     """Who is asked for and why, where a task or a call stopped; of a task no more is told than that."""
     halted: str = ""
@@ -76,6 +81,8 @@ def _may(wait: Wait, case_id: str, asked: _Asked) -> bool:
         case WaitKind.REVIEW:
             return any((each.id, each.rule) == (wait.key, wait.reason) for each in asked.reviews.values())
         case WaitKind.TIMER:
+            if wait.key in asked.tasks:
+                return not wait.reason and wait.due >= asked.tasks[wait.key]
             reviewed = asked.reviews.get(wait.key)
             return not wait.reason and wait.due == (reviewed.expires if reviewed else asked.timers.get(wait.key, -1))
         case WaitKind.CHILD:
@@ -102,6 +109,8 @@ def _enter(asked: _Asked, record: Record, entry: Entry) -> None:
         asked.parks.pop(step_id, None)
     elif record.kind == "fired":
         asked.timers.pop(step_id, None)
+    elif record.kind in _ENDS_TASK:
+        asked.tasks.pop(step_id, None)
     elif record.kind in _ENDS_REVIEW:
         asked.reviews = {place: each for place, each in asked.reviews.items() if each.id != _named(entry)}
     match entry:
@@ -111,6 +120,8 @@ def _enter(asked: _Asked, record: Record, entry: Entry) -> None:
             asked.timers[step_id] = due
         case Review():
             asked.reviews[step_id] = entry
+        case Task(deadline=deadline):
+            asked.tasks[step_id.partition(_MARK)[0]] = deadline
         case Decision(chosen=OnStop.PARK, subject=subject, why=why):
             asked.stops |= {(subject, why), ("", why)}
         case Halted(reason=reason):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from casework.actors.agent import Work, skill
 from casework.actors.policy import Approval, Timeouts
@@ -17,6 +18,8 @@ from casework.runtime.errors import TaskFailed
 from casework.runtime.limits import set_limit
 from casework.runtime.seams import MICROS, World
 from casework.runtime.store.base import CaseStatus, WaitKind
+from casework.runtime.store.verify import verify
+from casework.runtime.store.waitcheck import odd_wait
 from casework.runtime.switchboard import pause, resume
 from tests.support.refund_crew import NAMES, Refund, crew
 
@@ -250,3 +253,19 @@ async def test_a_task_stands_still_as_well_while_a_person_is_asked_whether_its_w
             await bench.decide("approve", rule="effect.unknown")
             assert bench.value("c1", str) == "cash"
             assert len(bench.calls("bank.cash")) == 1
+
+
+@each_hold
+@pytest.mark.parametrize("flow", ["pays", "pays_by_noon", "pays_below"])
+async def test_a_case_that_is_held_is_as_written_and_one_whose_moment_is_changed_is_not(hold: Hold, flow: str) -> None:
+    with anyio.fail_after(20):
+        async with bench_of(hold) as bench:
+            await hold.begins(bench)
+            await bench.open(flow, "c1", Refund("c", 40))
+            assert await verify(bench.store) == []
+            await bench.crash()
+            assert await verify(bench.store) == []
+            if flow == "pays_by_noon":
+                row, records = bench.row("c1"), await bench.store.records(bench.row("c1").key)
+                early = [replace(each, due=1) if each.kind is WaitKind.TIMER else each for each in row.waits]
+                assert "its log does not" in odd_wait(replace(row, waits=tuple(early)), records)
