@@ -6,6 +6,7 @@ It does not know how often that was tried.
 """
 
 import logging
+from contextlib import suppress
 from typing import Final
 
 from casework.runtime.errors import StoreInvalid, StoreUnavailable
@@ -33,10 +34,8 @@ async def set_aside(store: Store, node: str, key: CaseKey, why: str) -> None:
     seen = max([claimed.seen, *[item.position for item in claimed.inbox]])
     waits = (Wait(f"operator:{key.case_id}", WaitKind.OPERATOR, reason),)
     parked = Append(key, row.epoch, row.next_seq, (), CaseStatus.PARKED, waits=waits, release=True, inbox_seen=seen)
-    try:
+    with suppress(StoreInvalid):
         result = await store.append(parked)
-    except StoreInvalid as error:
-        result = error
-    if isinstance(result, Unavailable | Unknown):
-        raise StoreUnavailable(store.url, result.why)
+        if isinstance(result, Unavailable | Unknown):
+            raise StoreUnavailable(store.url, result.why)
     _LOGGER.error("case %s of %s is set aside, its log cannot be written: %s", key.case_id, key.tenant, reason)

@@ -25,7 +25,7 @@ from casework.runtime.compaction import (
 from casework.runtime.errors import ExportInvalid, StoreUnavailable
 from casework.runtime.seams import World
 from casework.runtime.store.archive import ChapterArchive
-from casework.runtime.store.base import Store
+from casework.runtime.store.base import Store, StoreReader
 
 #: Cases whose files are written before they are dropped from the store together.
 TOGETHER_MAX: Final = 100
@@ -37,12 +37,14 @@ DryRun = Annotated[bool, Parameter(name="--dry-run", negative="", help="Only tel
 
 @dataclass(slots=True)
 class Done:
-    """What was done."""
+    """What was done, or would be."""
 
     filed: list[Filed]
     accounts: list[str]
     left: list[str]
     """Cases that are not as they were written, and stay as they are."""
+    dry: bool = False
+    """It was only looked what there is to do."""
 
 
 def compact(
@@ -59,8 +61,7 @@ def compact(
     world = World()
     before = days_ago(older_than, world)
     if dry_run:
-        _tell(anyio.run(reading, store, partial(earlier_chapters, tenant=tenant, before=before)), None, json_=json_)
-        return Exit.OK
+        return _tell(anyio.run(reading, store, partial(_look, url=store, tenant=tenant, before=before)), json_=json_)
     into.mkdir(parents=True, exist_ok=True)
 
     async def write(owned: Store) -> Done:
@@ -72,23 +73,38 @@ def compact(
             await _shrink(owned)
         return done
 
-    done = anyio.run(owning, store, write)
-    _tell([each.earlier for each in done.filed], done, json_=json_)
-    return Exit.WRONG if done.left else Exit.OK
+    return _tell(anyio.run(owning, store, write), json_=json_)
+
+
+async def _look(reader: StoreReader, url: str, tenant: str, before: int) -> Done:
+    """Do all that is done but to write: what is left as it is now will be left then."""
+    done = Done([], [], [], dry=True)
+    for each in await earlier_chapters(reader, tenant, before):
+        checked = await _checked(reader, url, each, done)
+        if checked is not None:
+            done.filed.append(checked[0])
+    return done
+
+
+async def _checked(reader: StoreReader, url: str, earlier: Earlier, done: Done) -> tuple[Filed, bytes] | None:
+    """Make the file of a case; one that is not as it was written is told, and left."""
+    try:
+        return await chapter_file(reader, url, earlier)
+    except ExportInvalid as error:
+        tell("warning", f"{earlier.row.key.case_id}: left as it is: {error}")
+        done.left.append(earlier.row.key.case_id)
+        return None
 
 
 async def _compact(owned: Store, earlier: list[Earlier], done: Done, folder: Path, by: str) -> None:
     """Have the files of some cases on the disk, then drop what is in them."""
     world, filed = World(), list[Filed]()
     for each in earlier:
-        try:
-            kept, text = await chapter_file(owned, owned.url, each)
-        except ExportInvalid as error:
-            tell("warning", f"{each.row.key.case_id}: left as it is: {error}")
-            done.left.append(each.row.key.case_id)
-            continue
-        await world.offload.run(partial(keep_file, folder, kept.sha256, text))
-        filed.append(kept)
+        checked = await _checked(owned, owned.url, each, done)
+        if checked is not None:
+            kept, text = checked
+            await world.offload.run(partial(keep_file, folder, kept.sha256, text))
+            filed.append(kept)
     if filed:
         account = account_of(filed, by=by, now=world.clock.wall_micros(), name=world.ids.new()[-8:])
         await drop_chapters(owned, filed, account)
@@ -105,28 +121,29 @@ async def _shrink(owned: Store) -> None:
         tell("warning", f"the space is free, but the file did not become smaller: {error}")
 
 
-def _tell(earlier: list[Earlier], done: Done | None, *, json_: bool) -> None:
-    frames, size = sum(each.frames for each in earlier), sum(each.size for each in earlier)
-    files = {each.earlier.row.key.case_id: each.sha256 for each in done.filed} if done else {}
+def _tell(done: Done, *, json_: bool) -> int:
+    frames, size = sum(each.earlier.frames for each in done.filed), sum(each.earlier.size for each in done.filed)
+    wrong = Exit.WRONG if done.left else Exit.OK
     if json_:
         named = [
             {
-                "case": each.row.key.case_id,
-                "records": each.frames,
-                "bytes": each.size,
-                "file": files.get(each.row.key.case_id),
+                "case": each.earlier.row.key.case_id,
+                "records": each.earlier.frames,
+                "bytes": each.earlier.size,
+                "file": each.sha256,
             }
-            for each in earlier
+            for each in done.filed
         ]
-        said = {"done": done is not None, "accounts": done.accounts if done else [], "left": done.left if done else []}
+        said = {"done": not done.dry, "accounts": done.accounts, "left": done.left}
         say_json({**said, "cases": named, "records": frames, "bytes": size})
-        return
-    if not earlier:
-        tell("note", "no case has earlier chapters that are old enough and still have contents")
-        return
-    rows = [(each.row.key.case_id, f"{each.frames} records", files.get(each.row.key.case_id, "")) for each in earlier]
+        return wrong
+    if not done.filed:
+        tell("note", "no case has earlier chapters that are old enough, as they were written, and still have contents")
+        return wrong
+    rows = [(each.earlier.row.key.case_id, f"{each.earlier.frames} records", each.sha256) for each in done.filed]
     say_columns(rows[:LINES_MAX])
-    if len(earlier) > LINES_MAX:
-        say(f"... {len(earlier) - LINES_MAX} more")
-    what = f"went into files; the account is case {', '.join(done.accounts)}" if done else "would go into files"
-    say(f"earlier chapters of {len(earlier)} cases, {frames} records, {size} bytes {what}")
+    if len(rows) > LINES_MAX:
+        say(f"... {len(rows) - LINES_MAX} more")
+    what = "would go into files" if done.dry else f"went into files; the account is case {', '.join(done.accounts)}"
+    say(f"earlier chapters of {len(rows)} cases, {frames} records, {size} bytes {what}")
+    return wrong

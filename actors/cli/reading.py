@@ -15,11 +15,13 @@ from casework.actors.cli.exits import Exit, Quit
 from casework.actors.cli.options import STORE, TENANT, JsonOption, StoreOption, TenantOption
 from casework.actors.cli.output import say, say_columns, say_json, tell
 from casework.actors.trace import jaeger_json
+from casework.runtime.archived import ArchiveFile, Joined, verify_archived
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, Record, StoreReader, WaitKind
 from casework.runtime.store.urls import open_reader
 from casework.runtime.store.verify import NOBODY, Finding
 from casework.runtime.store.verify import verify as verify_store
+from casework.runtime.verifier import Unreadable
 
 T = TypeVar("T")
 
@@ -29,6 +31,10 @@ TRACE_CASES_MAX: Final = 2_000
 Status = Annotated[CaseStatus | None, Parameter(name="--status", help="Only open, parked or closed ones.")]
 File = Annotated[Path, Parameter(name=["-o", "--output"], help="Where to write it.")]
 Contents = Annotated[bool, Parameter(name="--contents", negative="", help="With texts of decisions and notes.")]
+ArchiveOption = Annotated[
+    tuple[Path, ...],
+    Parameter(name="--archive", negative="", help="A file that `compact` made, or the folder of all; can be repeated."),
+]
 Alone = Annotated[bool, Parameter(name="--alone", negative="", help="Without the cases below it.")]
 
 
@@ -44,21 +50,43 @@ def cases(*, store: StoreOption = STORE, status: Status = None, json_: JsonOptio
     return Exit.OK
 
 
-def verify(*, store: StoreOption = STORE, json_: JsonOption = False) -> int:
+def verify(*, store: StoreOption = STORE, archive: ArchiveOption = (), json_: JsonOption = False) -> int:
     """Check every record of every case against the hash chain; exit code 1 if any is not what was written."""
+    files = [ArchiveFile(str(path), path.read_bytes()) for path in _files(archive)]
 
-    async def read(reader: StoreReader) -> tuple[int, Sequence[Finding]]:
+    async def read(reader: StoreReader) -> tuple[int, list[Finding], list[Joined]]:
         findings = await verify_store(reader)
-        return len(await reader.cases()), findings
+        count = len(await reader.cases())
+        if not files:
+            return count, findings, []
+        try:
+            wrong, joined = await verify_archived(reader, store, files)
+        except Unreadable as error:
+            raise Quit(Exit.USAGE, str(error)) from error
+        known = {finding.key for finding in findings} - {NOBODY}
+        # Of a case that is not as written in the store its files can only say the same again.
+        return count, [*findings, *(each for each in wrong if each.key not in known)], joined
 
-    count, findings = read_store(store, read)
+    count, findings, joined = read_store(store, read)
     if json_:
-        say_json({"cases": count, "findings": list(map(_finding_json, findings))})
+        kept = [{"case": each.key.case_id, "records": each.records, "missing": each.missing} for each in joined]
+        said = {"archived": kept} if files else {}
+        say_json({"cases": count, "findings": list(map(_finding_json, findings)), **said})
     else:
         say(*map(_told, findings))
+        for each in joined:
+            gone = f"{each.missing} of them without contents" if each.missing else "all with their contents"
+            say(f"case {each.key.case_id} with its files: {each.records} records, {gone}")
         wrong = len({each.key for each in findings} - {NOBODY})
-        say(f"{count} cases, {wrong} of them not as written" if findings else f"{count} cases, all as written")
+        beside = ", but not all that is kept beside them" if findings else ""
+        say(f"{count} cases, {wrong} of them not as written" if wrong else f"{count} cases, all as written{beside}")
     return Exit.WRONG if findings else Exit.OK
+
+
+def _files(archive: Sequence[Path]) -> list[Path]:
+    """Give the files meant, each once; of a folder all that compaction put there."""
+    found = [each for path in archive for each in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
+    return list(dict.fromkeys(found))
 
 
 def _finding_json(finding: Finding) -> dict[str, object]:
@@ -153,6 +181,8 @@ def standing_of(row: CaseRow) -> str:
 
 
 def _waits(row: CaseRow) -> str:
+    if row.status is CaseStatus.PARKED and not row.waits:
+        return "what it waits for is not kept any more: see `casework verify`"
     told = [wait for wait in row.waits if wait.kind is not WaitKind.CHILD]
     return "; ".join(f"{wait.key}: {wait.reason}" if wait.reason else wait.key for wait in told)
 

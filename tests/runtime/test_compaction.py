@@ -3,8 +3,11 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -46,16 +49,16 @@ async def long(case: Case, inputs: Ask) -> list[object]:
     return [inputs.n, arrived.by]
 
 
-async def with_pages(store: Any, pages: int, *, first: bool = True) -> None:
+async def with_pages(store: Any, pages: int, *, first: bool = True, name: str = "c1") -> None:
     """Have a case read so many pages; each begins a chapter, the fourth ends it."""
     with anyio.fail_after(20):
         async with runtime(crew(long), store) as machine:
             if first:
-                await machine.open("long", "c1", Ask(0))
+                await machine.open("long", name, Ask(0))
             for number in range(pages):
-                await machine.wait("c1")
-                await machine.deliver("page", by="ann", message_id=f"{first}-{number}")
-                await machine.wait("c1")
+                await machine.wait(name)
+                await machine.deliver(name, key="page", by="ann", message_id=f"{first}-{number}")
+                await machine.wait(name)
                 await machine.wait_idle()
 
 
@@ -236,6 +239,69 @@ def test_the_command_puts_chapters_into_files_and_the_store_becomes_smaller(
     assert main(["compact", "--store", url, "--older-than", "soon"]) == 2
     anyio.run(lambda: with_pages(url, 1, first=False))
     assert main(["verify", "--store", url]) == 0
+
+
+@pytest.mark.promise("STORE-20")
+def test_a_dry_run_says_just_what_the_run_does_then(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url, folder = made(tmp_path / "cases.db"), tmp_path / "kept"
+    anyio.run(partial(with_pages, url, 3, name="c2"))
+    with closing(sqlite3.connect(tmp_path / "cases.db")) as connection, connection:
+        connection.execute("UPDATE record SET frame = x'80' WHERE case_no = 1 AND seq = 3")
+    command = ["compact", "--store", url, "--into", str(folder), "--json"]
+    assert main([*command, "--dry-run"]) == 1
+    before = capsys.readouterr()
+    assert not folder.exists()
+    assert main(command) == 1
+    after = capsys.readouterr()
+    assert "c1: left as it is: " in before.err
+    assert before.err == after.err
+    would, did = json.loads(before.out), json.loads(after.out)
+    assert (would["left"], [case["case"] for case in would["cases"]]) == (["c1"], ["c2"])
+    assert {**would, "done": True, "accounts": did["accounts"]} == did
+
+
+@pytest.fixture
+def archived(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[str, Path]:
+    """Give a store of two cases of one shape, and the folder with a file of each."""
+    url, folder = made(tmp_path / "cases.db"), tmp_path / "kept"
+    anyio.run(partial(with_pages, url, 3, name="c2"))
+    assert main(["compact", "--store", url, "--into", str(folder)]) == 0
+    capsys.readouterr()
+    return url, folder
+
+
+@pytest.mark.promise("STORE-20")
+def test_verify_gives_one_verdict_on_a_case_and_its_files(
+    archived: tuple[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, folder = archived
+    assert main(["verify", "--store", url, "--archive", str(folder)]) == 0
+    assert "case c1 with its files: 91 records, all with their contents" in capsys.readouterr().out
+    file = next(path for path in folder.iterdir() if b'"c1"' in path.read_bytes())
+    assert main(["verify", "--store", url, "--archive", str(file), "--archive", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["archived"] == [{"case": "c1", "records": 91, "missing": 0}]
+
+
+@pytest.mark.promise("STORE-20")
+def test_verify_tells_a_changed_file_one_of_another_store_and_one_of_a_later_log(
+    archived: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, folder = archived
+    file = next(path for path in folder.iterdir() if b'"c1"' in path.read_bytes())
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    changed, text = tmp_path / "changed.json", file.read_text()
+    changed.write_text(text.replace('"epoch": 1', '"epoch": 2', 1))
+    assert main(["verify", "--store", url, "--archive", str(changed)]) == 1
+    assert "changed.json: case c1: record 1: it is not what was written" in capsys.readouterr().out
+    anyio.run(with_pages, other, 1)
+    assert main(["verify", "--store", other, "--archive", str(file)]) == 1
+    assert "case c1 record 0: the store has another record here than" in capsys.readouterr().out
+    assert main(["verify", "--store", other, "--archive", str(folder)]) == 1
+    assert "is of it, and it is not in the store" in capsys.readouterr().out
+    for bad, why in (("{}", "it is no export"), ("no JSON", "it is no JSON")):
+        changed.write_text(bad)
+        assert main(["verify", "--store", url, "--archive", str(changed)]) == 2
+        assert why in capsys.readouterr().err
 
 
 def test_two_compactions_of_the_same_minute_have_an_account_each(
