@@ -216,8 +216,9 @@ class Context(Struct, eq=False, gc=False):
     def step_in(self, act: Callable[[], None]) -> bool:
         """Run `act` at once between two messages, if no handler is at work and no message waits; False if not.
 
-        A job that has found something out tells its actor so without the way through the mailbox, which costs more
-        than most of what there is to tell. What `act` raises is the actor's failure.
+        Whoever has found something out, a job of the actor or another one of the system, tells it so without the way
+        through the mailbox, which costs more than most of what there is to tell. What `act` raises is the actor's
+        failure, not the caller's.
         """
         return self._shell.step_in(act)
 

@@ -72,9 +72,9 @@ class Cell(Life, eq=False, gc=False):
             self._bury(shed, "shed for a younger message")
 
     def step_in(self, act: Callable[[], None]) -> bool:
-        """Let a job of the actor act in its name at once, if nothing is to be done before that; False if there is.
+        """Let somebody act in the actor's name at once, if nothing is to be done before that; False if there is.
 
-        What it raises is the failure of the actor; if cancelled, the job was.
+        What it raises is the failure of the actor; if cancelled, whoever acts was.
         """
         if self._scheduled or self._urgent or self._ending or self.phase is not Phase.RUNNING or self.mailbox:
             return False

@@ -114,15 +114,14 @@ class Timers:
             if not self._heap:
                 await self._changed.wait()
                 continue
-            # Never below 0: an alarm may come due between the two looks at the clock, and some sleeps refuse that.
-            wait = max(self._heap[0][0] - self._clock.monotonic(), 0.0)
             async with anyio.create_task_group() as race:
-                race.start_soon(self._sleep, wait, race.cancel_scope)
+                race.start_soon(self._sleep_until, self._heap[0][0], race.cancel_scope)
                 await self._changed.wait()
                 race.cancel_scope.cancel()
 
-    async def _sleep(self, seconds: float, scope: anyio.CancelScope) -> None:
-        await self._clock.sleep(seconds)
+    async def _sleep_until(self, moment: float, scope: anyio.CancelScope) -> None:
+        # Never below 0: an alarm may come due before it is slept for, and some sleeps refuse that.
+        await self._clock.sleep(max(moment - self._clock.monotonic(), 0.0))
         scope.cancel()
 
     def _ring_due(self) -> None:

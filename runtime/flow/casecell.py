@@ -131,12 +131,9 @@ class CaseCell:
 
     async def receive(self, context: Context, envelope: Envelope) -> None:
         """Handle one message: an agent's outcome, or an event of this process. Never waits."""
-        event = envelope.local
-        if event is None:
-            self._happen(lambda: self._outcome(envelope))
-        else:
-            assert callable(event), "events of a case are functions to run as its next message"
-            self._happen(event)
+        event = envelope.local or (lambda: self._outcome(envelope.frame, envelope.attempt))
+        assert callable(event), "events of a case are functions to run as its next message"
+        self._happen(event)
 
     def _happen(self, event: Callable[[], object]) -> None:
         if not self._ending:
@@ -172,9 +169,8 @@ class CaseCell:
             self._stir()
             self._tell(self._read)
 
-    def _outcome(self, envelope: Envelope) -> None:
-        outcome = decode_outcome(envelope.frame)
-        self._incarnation.outcome(outcome, envelope.frame, envelope.attempt)
+    def _outcome(self, frame: bytes, attempt: int) -> None:
+        self._incarnation.outcome(decode_outcome(frame), frame, attempt)
 
     def release(self) -> None:
         """Give the case back if it is still parked and durable; ends the cell."""
@@ -217,7 +213,7 @@ class CaseCell:
             staff=house.staff,
             timers=house.timers,
             telemetry=house.telemetry,
-            ref=CellRef(self._context.self_ref, self._asked),
+            ref=CellRef(self._context.self_ref, self._asked, self._at_once, self._outcome),
             job=self._context.start_soon,
             tell=self._tell,
             step_in=self._step_in,
@@ -237,9 +233,12 @@ class CaseCell:
         self._incarnation.halt(reason)
 
     def _step_in(self, event: Callable[[], None]) -> None:
-        """Have something happen at once; only for a job of the cell, in whose name it then does."""
-        if not self._context.step_in(lambda: self._happen(event)):
+        """Have something happen at once, or else as the next message."""
+        if not self._at_once(event):
             self._tell(event)
+
+    def _at_once(self, event: Callable[[], None]) -> bool:
+        return self._context.step_in(lambda: self._happen(event))
 
     def _tell(self, event: Callable[[], None]) -> None:
         try:

@@ -1,9 +1,12 @@
 """How agents reach the case whose task they work on.
 
+What they hand in or ask for happens in the case at once, if nothing is to happen there before it: a handler of a case
+never waits, and the way through its mailbox costs more than most of what there is to tell. Else it is a message.
 It does not know what they hand in or ask for.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import anyio
@@ -18,6 +21,9 @@ class CellRef:
 
     ref: Ref
     asked: Callable[[bytes, Callable[[bytes], None]], None]
+    step_in: Callable[[Callable[[], None]], bool]
+    """Has something happen in the case at once, if nothing is to happen before it."""
+    ended: Callable[[bytes, int], None]
 
     @property
     def address(self) -> str:
@@ -26,10 +32,10 @@ class CellRef:
 
     def outcome(self, frame: bytes, *, attempt: int) -> None:
         """Hand in an outcome; if the cell is gone it is dropped, for the task runs again when the case does."""
-        try:
-            self.ref.tell_nowait(frame, attempt=attempt)
-        except NotSent:
+        if self.step_in(lambda: self.ended(frame, attempt)):
             return
+        with suppress(NotSent):
+            self.ref.tell_nowait(frame, attempt=attempt)
 
     async def call(self, frame: bytes) -> bytes:
         """Ask for a tool call and wait; if cancelled, the call is still recorded and its answer dropped."""
@@ -40,6 +46,7 @@ class CellRef:
             answers.append(reply)
             answered.set()
 
-        self.ref.tell_local(lambda: self.asked(frame, answer))
+        if not self.step_in(lambda: self.asked(frame, answer)):
+            self.ref.tell_local(lambda: self.asked(frame, answer))
         await answered.wait()
         return answers[0]
