@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from casework.protocols.codec import decode_entry
 from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Cancel, Decision, Entry, Halted, Parked, Review, Timer
-from casework.protocols.wire import OnStop, Task
+from casework.protocols.wire import Failed, OnStop, Task
 from casework.runtime.store.base import CaseRow, CaseStatus, Record, Wait, WaitKind
 
 #: What records end: a thing that was waited for, or one that nobody waits for any more.
@@ -34,8 +34,7 @@ class _Asked(Struct):
     parks: dict[str, Parked] = field(default_factory=dict[str, Parked])
     timers: dict[str, int] = field(default_factory=dict[str, int])
     reviews: dict[str, Review] = field(default_factory=dict[str, Review])
-    tasks: dict[str, int] = field(default_factory=dict[str, int])
-    """Deadlines. One that is held waits for the end of what it is part of, which is never before its own."""
+    tasks: dict[str, Task] = field(default_factory=dict[str, Task])
     stops: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     """Who is asked for and why, where a task or a call stopped; of a task no more is told than that."""
     halted: str = ""
@@ -82,7 +81,8 @@ def _may(wait: Wait, case_id: str, asked: _Asked) -> bool:
             return any((each.id, each.rule) == (wait.key, wait.reason) for each in asked.reviews.values())
         case WaitKind.TIMER:
             if wait.key in asked.tasks:
-                return not wait.reason and wait.due >= asked.tasks[wait.key]
+                # One that is held waits for the end of what it is part of, which is never before its own.
+                return not wait.reason and wait.due >= asked.tasks[wait.key].deadline
             reviewed = asked.reviews.get(wait.key)
             return not wait.reason and wait.due == (reviewed.expires if reviewed else asked.timers.get(wait.key, -1))
         case WaitKind.CHILD:
@@ -105,23 +105,20 @@ def _asked(records: Sequence[Record]) -> _Asked | None:
 
 def _enter(asked: _Asked, record: Record, entry: Entry) -> None:
     step_id = record.step_id
-    if record.kind in _ENDS_PARK:
-        asked.parks.pop(step_id, None)
-    elif record.kind == "fired":
-        asked.timers.pop(step_id, None)
-    elif record.kind in _ENDS_TASK:
-        asked.tasks.pop(step_id, None)
-    elif record.kind in _ENDS_REVIEW:
-        asked.reviews = {place: each for place, each in asked.reviews.items() if each.id != _named(entry)}
+    _end(asked, record, entry)
+    own = step_id.partition(_MARK)[0]
     match entry:
+        case Failed() if own in asked.tasks and own != step_id:
+            # A row tells of a task that stopped by its failure, and once it was read from the log by the decision.
+            asked.stops.add(("", f"task {asked.tasks[own].task} stopped: {entry.message}"))
         case Parked():
             asked.parks[step_id] = entry
         case Timer(due=due):
             asked.timers[step_id] = due
         case Review():
             asked.reviews[step_id] = entry
-        case Task(deadline=deadline):
-            asked.tasks[step_id.partition(_MARK)[0]] = deadline
+        case Task():
+            asked.tasks[own] = entry
         case Decision(chosen=OnStop.PARK, subject=subject, why=why):
             asked.stops |= {(subject, why), ("", why)}
         case Halted(reason=reason):
@@ -130,6 +127,18 @@ def _enter(asked: _Asked, record: Record, entry: Entry) -> None:
             asked.cancelled = True
         case _:
             return
+
+
+def _end(asked: _Asked, record: Record, entry: Entry) -> None:
+    step_id = record.step_id
+    if record.kind in _ENDS_PARK:
+        asked.parks.pop(step_id, None)
+    elif record.kind == "fired":
+        asked.timers.pop(step_id, None)
+    elif record.kind in _ENDS_TASK:
+        asked.tasks.pop(step_id, None)
+    elif record.kind in _ENDS_REVIEW:
+        asked.reviews = {place: each for place, each in asked.reviews.items() if each.id != _named(entry)}
 
 
 def _named(entry: Entry) -> str:
