@@ -239,7 +239,7 @@ class Reported(Struct, frozen=True, kw_only=True, tag="reported", omit_defaults=
     message_id: str
     case_id: str
     status: str
-    """`parked` or `closed`."""
+    """`parked` or `closed`; `foreign` of one that is not below: somebody else had opened a case of that id."""
     result: str = ""
     needs: tuple[str, ...] = ()
     """What it waits for: keys of evidence, ids of reviews."""

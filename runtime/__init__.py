@@ -14,6 +14,7 @@ from casework.runtime.errors import ActorStopped as ActorStopped
 from casework.runtime.errors import AskFailed as AskFailed
 from casework.runtime.errors import CallFailed as CallFailed
 from casework.runtime.errors import CaseCancelled as CaseCancelled
+from casework.runtime.errors import ChildForeign as ChildForeign
 from casework.runtime.errors import ContentsDropped as ContentsDropped
 from casework.runtime.errors import DecisionInvalid as DecisionInvalid
 from casework.runtime.errors import Draining as Draining
@@ -64,6 +65,7 @@ __all__ = [
     "Case",
     "CaseCancelled",
     "ChildEnded",
+    "ChildForeign",
     "ContentsDropped",
     "Context",
     "Cron",

@@ -42,6 +42,7 @@
             ├── TaskFailed           the world: a delegated task has no value
             ├── CallFailed           the world: a tool call has no value
             ├── ReviewRejected       a person said no
+            ├── ChildForeign         theirs: the id of a case to be opened below this one is somebody else's
             └── CaseCancelled        somebody asked the case to stop; raised once in the flow
 
 It does not know how an error is shown to a person.
@@ -266,11 +267,11 @@ class NotAwaited(RuntimeFault):
     """A thing was delivered to a case that waits for several, or for none; nothing was delivered."""
 
     def __init__(self, case_id: str, keys: tuple[str, ...]) -> None:
-        if keys:
-            why = f"waits for several things; name one: {', '.join(keys)}"
-        else:
-            why = "waits for nothing that can be delivered; see `casework show`"
-        super().__init__(f"case {case_id} {why}")
+        several, none = (
+            "waits for several things; name one: ",
+            "waits for nothing that can be delivered; see `casework show`",
+        )
+        super().__init__(f"case {case_id} {several + ', '.join(keys) if keys else none}")
         self.case_id = case_id
         self.keys = keys
 
@@ -353,9 +354,7 @@ class ReplayMismatch(FlowError):
 
     def __init__(self, seq: int, recorded: str, now: str) -> None:
         super().__init__(f"record {seq} is {recorded}, but the flow now does {now}")
-        self.seq = seq
-        self.recorded = recorded
-        self.now = now
+        self.seq, self.recorded, self.now = seq, recorded, now
 
 
 class TaskFailed(FlowError):
@@ -363,9 +362,7 @@ class TaskFailed(FlowError):
 
     def __init__(self, task: str, kind: FailureKind, message: str) -> None:
         super().__init__(f"task {task!r} failed ({kind}): {message}")
-        self.task = task
-        self.kind = kind
-        self.message = message
+        self.task, self.kind, self.message = task, kind, message
 
 
 class CallFailed(FlowError):
@@ -373,9 +370,7 @@ class CallFailed(FlowError):
 
     def __init__(self, tool: str, kind: FailureKind, message: str) -> None:
         super().__init__(f"tool {tool!r} failed ({kind}): {message}")
-        self.tool = tool
-        self.kind = kind
-        self.message = message
+        self.tool, self.kind, self.message = tool, kind, message
 
 
 class ReviewRejected(FlowError):
@@ -386,6 +381,14 @@ class ReviewRejected(FlowError):
         self.title = title
         self.by = by
         self.reason = reason
+
+
+class ChildForeign(FlowError):
+    """A case that was to be opened below this one was there already, and is somebody else's; it stays theirs."""
+
+    def __init__(self, case_id: str) -> None:
+        super().__init__(f"case {case_id} was there already, and is not below this one; nothing of it was changed")
+        self.case_id = case_id
 
 
 class CaseCancelled(FlowError):

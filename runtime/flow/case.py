@@ -252,9 +252,9 @@ class Case:
     async def open(self, flow: str, case_id: str, inputs: object, *, within: Mandate | None = None) -> None:
         """Open a case below this one; opening it again changes nothing. It reports when it parks or closes.
 
-        A case of that id that somebody else opened is not below this one, and never reports here. Its tasks, and the
-        cases that it opens itself, use no more than what it is opened `within`, all of them together; a case that has
-        a mandate opens others only within what is left of it.
+        A case of that id that somebody else opened stays theirs, and `next_report` raises ChildForeign. Its tasks, and
+        the cases that it opens itself, use no more than what it is opened `within`, all of them together; a case that
+        has a mandate opens others only within what is left of it.
 
         Raises:
             ContractIncomplete: this case has a mandate, and the other one was given none.
@@ -267,7 +267,7 @@ class Case:
         await perform(OpenChild(flow, case_id, pack(inputs), within))
 
     async def next_report(self) -> Reported:
-        """Wait for the next report of a child case."""
+        """Wait for the next report of a child case; raises ChildForeign for one that was opened by somebody else."""
         return cast("Reported", await perform(NextReport()))
 
     async def send(self, case_id: str, key: str, value: object) -> None:

@@ -34,7 +34,7 @@ from casework.protocols.records import (
     Undone,
 )
 from casework.protocols.wire import Budget, Completed, Criterion, Failed, FailureKind, Task, missing_terms
-from casework.runtime.errors import CallFailed, ReviewRejected, TaskFailed
+from casework.runtime.errors import CallFailed, ChildForeign, ReviewRejected, TaskFailed
 from casework.runtime.flow.operations import (
     Account,
     AskReview,
@@ -71,6 +71,8 @@ ENDS: Final[Mapping[type, tuple[type, ...]]] = {
 }
 
 
+#: Status that is reported of a case which was to be opened below this one, and is somebody else's.
+FOREIGN: Final = "foreign"
 #: How the rule of a verdict begins that a person gave; the person's name follows.
 BY_PERSON: Final = "person:"
 
@@ -249,5 +251,7 @@ def answer(operation: Waiting, entry: Entry, step_id: str) -> tuple[object, Exce
             return value, None
         case Fired():
             return None, None
+        case Reported(status=status, case_id=case_id) if status == FOREIGN:
+            return None, ChildForeign(case_id)
         case _:
             return entry, None

@@ -23,6 +23,7 @@ from casework.protocols.records import (
     Timer,
 )
 from casework.protocols.wire import NIL
+from casework.runtime.flow.entries import FOREIGN
 from casework.runtime.flow.schedules import MOMENT_MAX
 from casework.runtime.store.base import CaseKey, CaseStatus, InboxItem, Wait
 
@@ -70,6 +71,13 @@ def report(sender: CaseKey, parent: str, seq: int, told: Sequence[Wait], closed:
         value=closed.value if closed else NIL,
     )
     return InboxItem(sender._replace(case_id=parent), message_id, "reported", encode(reported))
+
+
+def foreign(child: CaseKey, opener: str) -> InboxItem:
+    """Make what a case hears that opened another one, should that be there and somebody else's."""
+    message_id = f"foreign:{child.case_id}"
+    reported = Reported(message_id=message_id, case_id=child.case_id, status=FOREIGN)
+    return InboxItem(child._replace(case_id=opener), message_id, "reported", encode(reported))
 
 
 def read_message(item: InboxItem) -> Entry | None:

@@ -11,6 +11,7 @@ from casework.protocols.codec import encode, kind_of
 from casework.protocols.records import Opened
 from casework.protocols.wire import Mandate
 from casework.runtime.flow.case import Flow
+from casework.runtime.flow.messages import foreign
 from casework.runtime.store.base import CaseKey, Opening, Record
 
 
@@ -54,4 +55,5 @@ def opening(key: CaseKey, opened: Opened, at: int) -> Opening:
         source_hash=opened.source_hash,
         crew=opened.crew,
         parent=opened.parent,
+        otherwise=foreign(key, opened.parent) if opened.parent else None,
     )

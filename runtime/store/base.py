@@ -156,6 +156,8 @@ class Opening(Struct, frozen=True):
     parent: str = ""
     node: str = ""
     """The node that takes it at once, under epoch 1 and as its first claim, and is not told of it; else it is free."""
+    otherwise: InboxItem | None = None
+    """What goes out where an append opens it, but the key is there and has another parent; None: nothing."""
 
 
 class Append(Struct, frozen=True):
@@ -179,7 +181,7 @@ class Append(Struct, frozen=True):
     sends: tuple[InboxItem, ...] = ()
     """A message whose id the receiver had before, or whose receiver is closed or absent, is dropped."""
     opens: tuple[Opening, ...] = ()
-    """An opening whose key exists is dropped."""
+    """An opening whose key exists is dropped, and its `otherwise` sent if that case has another parent."""
     reviews_opened: tuple[ReviewRow, ...] = ()
     reviews_withdrawn: tuple[str, ...] = ()
     """Not one whose decision was consumed by an earlier append. A decision that nobody will hear stays in its row."""

@@ -97,7 +97,8 @@ def append(connection: sqlite3.Connection, append: Append, arrived: list[CaseKey
     if append.settles:
         sqlite_accounts.settle(connection, append.settles, append.epoch)
     arrived += [opening.key for opening in append.opens if _open(connection, opening)]
-    arrived += [item.key for item in append.sends if _send(connection, item)]
+    refused = [item for opening in append.opens if (item := _refused(connection, opening)) is not None]
+    arrived += [item.key for item in (*append.sends, *refused) if _send(connection, item)]
     return Appended()
 
 
@@ -251,6 +252,13 @@ def _open(connection: sqlite3.Connection, opening: Opening) -> bool:
     assert cursor.lastrowid is not None, "an insertion has a row"
     _log(connection, cursor.lastrowid, opening.key, (opening.record,), GENESIS)
     return True
+
+
+def _refused(connection: sqlite3.Connection, opening: Opening) -> InboxItem | None:
+    if opening.otherwise is None:
+        return None
+    (parent,) = connection.execute('SELECT parent FROM "case" WHERE tenant = ? AND case_id = ?', opening.key).fetchone()
+    return rules.refused(opening, parent)
 
 
 def _send(connection: sqlite3.Connection, item: InboxItem) -> bool:

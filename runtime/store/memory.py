@@ -282,7 +282,8 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
             case.unread.pop(item_id, None)
         self._settle(append.settles, append.epoch)
         arrived = [opening.key for opening in append.opens if self._open(opening)]
-        arrived += [item.key for item in append.sends if self._put(item)]
+        refused = [rules.refused(each, self._cases[each.key].row.parent) for each in append.opens]
+        arrived += [item.key for item in (*append.sends, *refused) if item is not None and self._put(item)]
         self._announce(arrived)
         return Appended()
 

@@ -54,6 +54,10 @@ _OPEN: Final = """
         AS g (tenant, case_id, flow, version, source_hash, crew, parent, head, at, node)
     ON CONFLICT (tenant, case_id) DO NOTHING RETURNING no, tenant, case_id
 """
+_PARENTS: Final = """
+    SELECT c.tenant, c.case_id, c.parent FROM unnest($1::text[], $2::text[]) AS g (tenant, case_id)
+    JOIN "case" c ON c.tenant = g.tenant AND c.case_id = g.case_id
+"""
 _ASK: Final = """
     INSERT INTO review SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[],
                                             $7::bigint[], $8::text[], $9::bytea[], $10::bytea[])
@@ -88,6 +92,7 @@ class Wave:
         self._waiters: list[int] = []
         self._records: list[tuple[object, ...]] = []
         self._openings: dict[CaseKey, Opening] = {}
+        self._late: list[Opening] = []
         self._sends: list[InboxItem] = []
         self._asked: list[tuple[object, ...]] = []
         self._withdrawn: list[tuple[object, ...]] = []
@@ -127,7 +132,8 @@ class Wave:
 
     def open(self, opening: Opening) -> None:
         """Add a case to be opened, unless one of its key is."""
-        self._openings.setdefault(opening.key, opening)
+        if self._openings.setdefault(opening.key, opening) is not opening:
+            self._late.append(opening)
 
     async def write(self, link: Link) -> tuple[dict[CaseKey, Opening], list[CaseKey]]:
         """Write all of it; give the cases that are new, and those that got an item."""
@@ -163,11 +169,22 @@ class Wave:
             opening = opened[key] = self._openings[key]
             head = self._log(number, key, (opening.record,), GENESIS)
             self._known[key] = begun(number, opening, head)
+        await self._refuse(link, [*(each for each in openings if each.key not in opened), *self._late])
         receivers = {item.key: None for item in self._sends}
         # Another process opened them since the locks were taken: what is sent to them must not be lost.
         missed = [key for key in self._openings if key in receivers and key not in self._known]
         self._known.update(await lock_keys(link, missed))
         return opened
+
+    async def _refuse(self, link: Link, dropped: Sequence[Opening]) -> None:
+        """Tell those whose openings were dropped, for the case is somebody else's."""
+        telling = [opening for opening in dropped if opening.otherwise is not None]
+        if not telling:
+            return
+        rows = await link.fetch(_PARENTS, *columns([opening.key for opening in telling], 2))
+        parents = {CaseKey(tenant, case_id): parent for tenant, case_id, parent in rows}
+        told = (rules.refused(opening, parents[opening.key]) for opening in telling)
+        self._sends += [item for item in told if item is not None]
 
     async def _send(self, link: Link) -> list[CaseKey]:
         items: list[Item] = []

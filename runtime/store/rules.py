@@ -20,6 +20,7 @@ from casework.runtime.store.base import (
     DecisionRefused,
     DecisionTaken,
     Fenced,
+    InboxItem,
     Opening,
     ReviewRow,
     WaitKind,
@@ -87,6 +88,11 @@ def opened_row(opening: Opening) -> CaseRow:
         changed_at=opening.record.at,
         claims=taken,
     )
+
+
+def refused(opening: Opening, parent: str) -> InboxItem | None:
+    """Give what goes out where a case was to be opened and one of its key, with this parent, is there."""
+    return opening.otherwise if parent != opening.parent else None
 
 
 def append_refusal(append: Append, *, epoch: int, next_seq: int, node: str) -> Fenced | Conflict | None:

@@ -4,6 +4,7 @@ It does not know how a store keeps anything.
 """
 
 import anyio
+import msgspec
 import pytest
 
 from casework.protocols.codec import encode, pack
@@ -12,6 +13,7 @@ from casework.protocols.records import Cancel, ReviewAction
 from casework.runtime.store.base import (
     Append,
     Appended,
+    CaseKey,
     CaseStatus,
     DecisionRefused,
     DecisionTaken,
@@ -39,6 +41,7 @@ from casework.runtime.store.conformance.support import (
     parked,
     review,
     take,
+    there,
 )
 
 
@@ -165,6 +168,40 @@ class MessageConformance:
         [found] = await store.cases(parent="a")
         assert (found.key, found.status, found.next_seq, found.opened_at) == (child.key, CaseStatus.OPEN, 1, NOW)
         assert broken_at(found, await store.records(child.key)) is None
+
+    @pytest.mark.promise("STORE-6")
+    async def test_who_opens_a_case_that_is_anothers_hears_so_and_it_stays_as_it_was(self, store: Store) -> None:
+        owner, other = await claimed(store, "owner"), await claimed(store, "other")
+        mine = opening(key_of("child"), parent="owner")
+        again = msgspec.structs.replace(mine, otherwise=InboxItem(owner.key, "own", "reported", b"own"))
+        foreign = opening(key_of("child"), at=NOW + 1, parent="other")
+        foreign = msgspec.structs.replace(foreign, otherwise=InboxItem(other.key, "foreign", "reported", b"foreign"))
+        await store.append(Append(owner.key, 1, 1, (note(1),), opens=(again,)))
+        child = await store.case(key_of("child"))
+        heard: list[CaseKey] = []
+        store.on_arrival(heard.extend)
+        assert await store.append(Append(other.key, 1, 1, (note(1),), opens=(foreign,))) == Appended()
+        assert await store.append(Append(owner.key, 1, 2, (note(2),), opens=(again,))) == Appended()
+        assert [(each.id, each.frame) for each in await store.inbox(other.key)] == [("foreign", b"foreign")]
+        assert [key for key in heard if key == other.key] == [other.key]
+        assert list(await store.inbox(owner.key)) == []
+        assert await store.case(key_of("child")) == child
+
+    @pytest.mark.promise("STORE-9")
+    async def test_of_two_that_open_one_case_at_once_the_other_one_hears_so(self, store: Store) -> None:
+        rows = {name: await claimed(store, name) for name in ("a", "b")}
+
+        async def open_child(name: str) -> None:
+            item = InboxItem(rows[name].key, "foreign", "reported", b"foreign")
+            child = msgspec.structs.replace(opening(key_of("child"), parent=name), otherwise=item)
+            assert await store.append(Append(rows[name].key, 1, 1, (note(1),), opens=(child,))) == Appended()
+
+        async with anyio.create_task_group() as jobs:
+            for name in rows:
+                jobs.start_soon(open_child, name)
+        child = await there(store, "child")
+        told = [name for name, row in rows.items() if ids(await store.inbox(row.key)) == ["foreign"]]
+        assert [*told, child.parent] in (["a", "b"], ["b", "a"])
 
     async def test_a_message_to_a_case_opened_by_the_same_append_arrives(self, store: Store) -> None:
         row = await claimed(store, "a")
