@@ -28,7 +28,7 @@ from casework.runtime.errors import FlowUnknown, MigrationRefused, Stopping, Sto
 from casework.runtime.flow.case import CASE_ID, Flow
 from casework.runtime.flow.household import household
 from casework.runtime.flow.migration import difference, flow_of_version, wish_key, write_wish
-from casework.runtime.flow.opening import About, first_entry, opening
+from casework.runtime.flow.opening import about, first_entry, opening
 from casework.runtime.flow.reading import Reader
 from casework.runtime.node import Node, NodeStatistics
 from casework.runtime.retention import ended_with
@@ -221,7 +221,7 @@ class Runtime:
 
         Raises:
             FlowUnknown: the crew has no such flow.
-            ValueError: the case id is not one, or the inputs are not what the flow takes.
+            ValueError: case id, project or user is no name, or the inputs are not what the flow takes.
             StoreUnavailable: nothing was opened, or it is not known whether it was; opening again is harmless.
 
         If cancelled, the case may have been opened or not.
@@ -234,9 +234,9 @@ class Runtime:
         if not isinstance(inputs, known.inputs):
             raise ValueError(f"flow {flow!r} takes {known.inputs.__name__}, not {type(inputs).__name__}")
         world, key = self._world, CaseKey(self._tenant, case_id)
-        about, policy_hash = About(purpose or known.name, project, user), self.staff.policy_hash
+        what, policy_hash = about(purpose or known.name, project, user), self.staff.policy_hash
         trace = self.telemetry.case_opened(known.name, case_id, world.ids.new())
-        opened = first_entry(known, pack(inputs), about, crew=self._crew.name, policy_hash=policy_hash, trace=trace)
+        opened = first_entry(known, pack(inputs), what, crew=self._crew.name, policy_hash=policy_hash, trace=trace)
         result = await self.node.open(opening(key, opened, world.clock.wall_micros()))
         if isinstance(result, Unavailable | Unknown):
             raise StoreUnavailable(self.store.url, result.why)

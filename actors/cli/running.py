@@ -24,6 +24,7 @@ from casework.actors.crew import Crew, load_crew
 from casework.actors.intake import DeliverKey, Intake
 from casework.protocols.codec import encode, pack
 from casework.protocols.records import Arrived
+from casework.runtime.flow.opening import NAME_CHARS_MAX, name_fault
 from casework.runtime.runtime import Runtime
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseStatus, Store, StoreReader
@@ -37,6 +38,10 @@ LOOK_SECONDS: Final = 0.25
 OutOption = Annotated[Path | None, Parameter(name="--out", help="Folder for what the crew writes; `out` if left out.")]
 
 
+ProjectOption = Annotated[str, Parameter(name="--project", help="Whose budget its cases draw from, see budgets.md.")]
+UserOption = Annotated[str, Parameter(name="--user", help="For whom they are opened; that is a budget as well.")]
+
+
 @dataclass(slots=True, frozen=True)
 class Errand:
     """What one run is to do."""
@@ -44,6 +49,9 @@ class Errand:
     crew: Crew
     settings: dict[str, str]
     intake: Intake
+    project: str
+    """Whose budgets its cases draw from as well, if it is named; likewise the user."""
+    user: str
 
 
 def run(
@@ -54,6 +62,8 @@ def run(
     store: StoreOption = STORE,
     out: OutOption = None,
     tenant: TenantOption = TENANT,
+    project: ProjectOption = "",
+    user: UserOption = "",
     json_: JsonOption = False,
 ) -> int:
     """Open a crew's cases on an input folder and work until nothing can go on by itself.
@@ -67,6 +77,9 @@ def run(
     input_
         The input folder.
     """
+    for option, name in (("--tenant", tenant), ("--project", project or "none"), ("--user", user or "none")):
+        if why := name_fault(name):
+            raise Quit(Exit.USAGE, f"{option} {name[:NAME_CHARS_MAX]!r}: {why}")
     folder = Path.cwd()
     loaded = load_crew(crew, folder=folder)
     if not input_.is_dir():
@@ -81,7 +94,7 @@ def run(
     async def work(interrupts: Interrupts) -> int:
         opened = await open_store(store, World())
         try:
-            return await _work(Errand(loaded, settings, intake), opened, interrupts, json_=json_)
+            return await _work(Errand(loaded, settings, intake, project, user), opened, interrupts, json_=json_)
         finally:
             await opened.aclose()
 
@@ -113,7 +126,7 @@ async def _work(errand: Errand, store: Store, interrupts: Interrupts, *, json_: 
         await store.remember(name, value)
     async with Runtime(crew, store, tenant=settings["tenant"], settings=settings) as runtime:
         with interrupts.scope:
-            await _take(runtime, store, intake, settings["tenant"])
+            await _take(runtime, store, errand)
             await _watched(partial(wait_settled, store, runtime.wait_idle, World()), store)
     problems = list(dict.fromkeys([*(str(problem) for problem in intake.problems), *await _noted(store)]))
     after = await standing(store)
@@ -124,12 +137,12 @@ async def _work(errand: Errand, store: Store, interrupts: Interrupts, *, json_: 
     return Exit.USAGE if problems else Exit.OK
 
 
-async def _take(runtime: Runtime, store: Store, intake: Intake, tenant: str) -> None:
-    for opening in intake.openings:
-        await runtime.open(opening.flow, opening.case_id, opening.inputs)
-    for delivery in intake.deliveries:
+async def _take(runtime: Runtime, store: Store, errand: Errand) -> None:
+    for each in errand.intake.openings:
+        await runtime.open(each.flow, each.case_id, each.inputs, project=errand.project, user=errand.user)
+    for delivery in errand.intake.deliveries:
         frame, item_id = _arrival(delivery)
-        await store.deliver(tenant, delivery.key, item_id, frame)
+        await store.deliver(errand.settings["tenant"], delivery.key, item_id, frame)
 
 
 def _arrival(delivery: DeliverKey) -> tuple[bytes, str]:

@@ -86,16 +86,22 @@ def cost(
 
 
 def list_budgets(*, store: StoreOption = STORE, json_: JsonOption = False) -> int:
-    """List the budgets, from the first draw or limit on: what each may spend, has spent and holds."""
+    """List the budgets, from the first draw or limit on: what each may spend, has spent and holds.
+
+    Of one that cannot be read it is said why, after the others: then the code is 1.
+    """
     accounts: Sequence[Account] = read_store(store, lambda reader: reader.accounts())
+    broken = [account for account in accounts if account.broken]
     if json_:
         say_json([_account_json(account) for account in accounts])
     elif accounts:
-        rows = [(each.name, *map(shown, _amounts(each))) for each in accounts]
+        rows = [(each.name, *map(shown, _amounts(each))) for each in accounts if not each.broken]
         say_columns([("budget", "limit", "spent", "reserved", "left"), *rows])
     else:
         tell("note", f"{store} has no budget yet; one begins with the first call that costs something")
-    return Exit.OK
+    for each in broken:
+        tell("warning", f"{each.name}: cannot be read: {each.broken}; `casework verify` says more")
+    return Exit.WRONG if broken else Exit.OK
 
 
 def set_budget(
@@ -166,6 +172,8 @@ def _amounts(account: Account) -> tuple[int, int, int, int]:
 
 
 def _account_json(account: Account) -> dict[str, object]:
+    if account.broken:
+        return {"account": account.name, "broken": account.broken}
     limit, spent, reserved, left = _amounts(account)
     free = account.limit_micros == MICROS_MAX
     amounts = {"spent_micros": spent, "reserved_micros": reserved, "left_micros": None if free else left}

@@ -3,7 +3,7 @@
 It does not know who opens it.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Raw
 
@@ -14,6 +14,9 @@ from casework.runtime.flow.case import Flow
 from casework.runtime.flow.messages import foreign
 from casework.runtime.store.base import CaseKey, Opening, Record
 
+#: Characters of the name of a tenant, a project or a user.
+NAME_CHARS_MAX: Final = 200
+
 
 class About(NamedTuple):
     """What a case is for: why data may be looked at, whose budgets its calls draw from, what its tasks may use."""
@@ -22,6 +25,25 @@ class About(NamedTuple):
     project: str
     user: str
     mandate: Mandate | None = None
+
+
+def name_fault(name: str) -> str:
+    """Say why something is no name of a tenant, a project or a user, or nothing."""
+    if not name or name != name.strip() or not name.isprintable():
+        return "a name is printable text without spaces around it"
+    return f"a name has at most {NAME_CHARS_MAX} characters" if len(name) > NAME_CHARS_MAX else ""
+
+
+def about(purpose: str, project: str, user: str) -> About:
+    """Say what a case is for, that nobody opened below another.
+
+    Raises:
+        ValueError: the project or the user is no name; empty, it has none.
+    """
+    for what, name in (("project", project), ("user", user)):
+        if name and (why := name_fault(name)):
+            raise ValueError(f"{what} {name[:NAME_CHARS_MAX]!r}: {why}")
+    return About(purpose, project, user)
 
 
 def first_entry(

@@ -43,6 +43,8 @@ class Account(Struct, frozen=True):
     """Number of entries in its ledger."""
     head: bytes = b""
     """Hash of its last entry, empty while there is none."""
+    broken: str = ""
+    """Why it cannot be read, where it is listed among others that can; its amounts say nothing then."""
 
     @property
     def left_micros(self) -> int:
@@ -114,7 +116,7 @@ class AccountReader(Protocol):
         ...
 
     async def accounts(self) -> Sequence[Account]:
-        """Give all accounts, ordered by name."""
+        """Give all accounts, ordered by name; one that cannot be read says so in `broken`, and hides no other."""
         ...
 
     async def ledger(self, name: str) -> Sequence[LedgerEntry]:

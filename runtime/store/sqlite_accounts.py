@@ -49,7 +49,7 @@ def account(connection: sqlite3.Connection, name: str) -> Account | None:
 
 def accounts(connection: sqlite3.Connection) -> Sequence[Account]:
     """Give all accounts, ordered by name."""
-    return [_account(row) for row in connection.execute(f"{_ACCOUNT} ORDER BY name").fetchall()]
+    return [_listed(row) for row in connection.execute(f"{_ACCOUNT} ORDER BY name").fetchall()]
 
 
 def ledger(connection: sqlite3.Connection, name: str) -> Sequence[LedgerEntry]:
@@ -112,6 +112,14 @@ def _enter(connection: sqlite3.Connection, after: Account, entry: LedgerEntry) -
     values = (entry.seq, entry.kind, entry.micros, entry.at, entry.draw_id, entry.epoch, entry.by, entry.hash)
     connection.execute(_ENTER, (*values, after.name))
     return after
+
+
+def _listed(row: tuple[object, ...]) -> Account:
+    """Give an account, as far as it can be read: one that is damaged must not hide the others."""
+    try:
+        return _account(row)
+    except ValueError as error:
+        return Account(str(row[0]), broken=str(error))
 
 
 def _account(row: tuple[object, ...]) -> Account:

@@ -1,6 +1,8 @@
 """`casework cost` and `casework budget`: what was spent and by whom, and how a person raises a limit."""
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from casework.runtime.store.base import CaseStatus
 from casework.runtime.telemetry import Telemetry
 from tests.support.budget_crew import DEAR, Job, crew
 from tests.support.command_desk import Desk
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -63,6 +67,65 @@ async def test_a_limit_that_is_raised_by_the_command_lets_a_waiting_case_go_on_i
     told = json.loads(desk("cost", "--by", "tool", "--case", "c1", "--json").stdout)
     assert told["rows"] == [{"tool": "think", "calls": 2, "spent": 40_000, "open": 0, "unknown": 0}]
     assert json.loads(desk("cost", "--since", "2200-01-01", "--json").stdout)["total"]["spent"] == 0
+
+
+def test_the_cases_of_a_run_by_command_draw_from_the_budgets_of_a_project_and_a_user(desk: Desk) -> None:
+    desk.put(a="1000", b="500")
+    run = ("run", "tests.support.budget_command:crew", desk.input, "--out", desk.folder / "out")
+    ran = desk(*run, "--project", "q3", "--user", "ann bee", cwd=ROOT)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    for by, name in (("project", "project/default/q3"), ("user", "user/default/ann%20bee")):
+        rows = json.loads(desk("cost", "--by", by, "--json").stdout)["rows"]
+        assert rows == [{by: name, "calls": 2, "spent": 1500, "open": 0, "unknown": 0}]
+    budgets = {row["account"]: row for row in json.loads(desk("budget", "list", "--json").stdout)}
+    assert budgets["project/default/q3"]["limit_micros"] == 21_000
+    assert budgets["user/default/ann%20bee"]["spent_micros"] == 1_500
+
+
+@pytest.mark.parametrize("option", ["--tenant", "--project", "--user"])
+def test_a_name_that_is_none_is_refused_before_anything_is_made(desk: Desk, option: str) -> None:
+    for name, why in (
+        (" ", "without spaces around it"),
+        ("a\tb", "printable text"),
+        ("x" * 201, "at most 200 characters"),
+    ):
+        ran = desk("run", "tests.support.budget_command:crew", desk.input, option, name, cwd=ROOT)
+        assert (ran.returncode, ran.stdout, len(ran.stderr.splitlines())) == (Exit.USAGE, "", 1)
+        assert ran.stderr.startswith(f"casework: error: {option} ")
+        assert why in ran.stderr
+    assert not (desk.folder / "cases.db").exists()
+
+
+@pytest.mark.parametrize("name", [" ", "a\nb", "x" * 201])
+async def test_a_project_or_user_that_is_no_name_is_refused_by_the_runtime(name: str) -> None:
+    async with Runtime(crew(""), telemetry=Telemetry.off()) as made:
+        with pytest.raises(ValueError, match="project"):
+            await made.open("job", "c1", Job(), project=name)
+        with pytest.raises(ValueError, match="user"):
+            await made.open("job", "c1", Job(), user=name)
+
+
+async def test_a_budget_that_cannot_be_read_hides_no_other_one(desk: Desk) -> None:
+    async with Runtime(crew("[budgets]\nagent = 0.03\n"), desk.store, telemetry=Telemetry.off()) as made:
+        await made.open("job", "c1", Job(calls=1, micros=DEAR))
+        await made.wait("c1")
+    with contextlib.closing(sqlite3.connect(desk.folder / "cases.db")) as connection:
+        connection.execute("UPDATE account SET spent_micros = 'much' WHERE name = 'case/default/c1'")
+        connection.commit()
+    ended = await said(desk, "budget", "list")
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (Exit.WRONG, 1)
+    assert "case/default/c1: cannot be read: account case/default/c1: a number is kept as str" in ended.stderr
+    assert [line.split()[0] for line in ended.stdout.splitlines()] == [
+        "budget",
+        "agent/default/clerk",
+        "tenant/default",
+    ]
+    ended = await said(desk, "budget", "list", "--json")
+    rows = {row["account"]: row for row in json.loads(ended.stdout)}
+    assert rows["case/default/c1"]["broken"].endswith("a number is kept as str")
+    assert (ended.returncode, rows["tenant/default"]["spent_micros"]) == (Exit.WRONG, DEAR)
+    verified = await said(desk, "verify")
+    assert "account case/default/c1 entry 0: it cannot be read" in verified.stdout
 
 
 async def test_what_a_case_cost_that_is_not_there_is_not_nothing_but_not_found(desk: Desk) -> None:

@@ -194,8 +194,10 @@ async def test_an_account_that_cannot_be_read_is_named(path: Path) -> None:
     await store.aclose()
     reader = await open_reader(damage(path, "UPDATE account SET spent_micros = 'x'"), World())
     try:
-        with pytest.raises(StoreInvalid, match="account tenant/default: a number is kept as str"):
-            await reader.accounts()
+        (found,) = await reader.accounts()
+        assert found.broken == "account tenant/default: a number is kept as str"
+        with pytest.raises(StoreInvalid, match=found.broken):
+            await reader.account(found.name)
     finally:
         await reader.aclose()
 
