@@ -6,13 +6,11 @@ It does not know how a case is claimed, nor what becomes of one that must not ru
 
 from typing import Final, NamedTuple, final
 
+from casework.runtime.flow.reading import CLAIMS_MAX, killing
 from casework.runtime.store.base import CaseKey, CaseRow
 
 #: Times in a row that a case may break its cell before it parks for an operator.
 FAILURES_MAX: Final = 3
-#: Claims in a row without a new record after which a case has killed its process often enough: the last two of them
-#: alone on its node. With one alone, somebody who kills processes at random parked a bystander now and then.
-CLAIMS_MAX: Final = 4
 #: Characters of an error that a reason repeats, at most.
 WHY_CHARS_MAX: Final = 500
 
@@ -55,7 +53,8 @@ class Poison:
         times, _, why = self._failures.get(row.key, Failures())
         if times >= FAILURES_MAX:
             return f"poison: it failed {times} times in a row" + (f", at last with {why}" if why else "")
-        if row.claims > CLAIMS_MAX:
+        # One claim more is given, for the case to go on without the tasks that may have done it; it reads its log then.
+        if row.claims > CLAIMS_MAX + 1 or (why and row.claims > CLAIMS_MAX):
             told = f"this one saw it fail with {why}" if why else "none of them left a word why"
-            return f"poison: {row.claims - 1} processes that worked on it ended before it had a new record; {told}"
+            return f"{killing(row)}; {told}"
         return ""

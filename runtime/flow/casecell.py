@@ -75,8 +75,7 @@ class CaseCell:
         self._store = CaseStore(household, row, term)
         self._logbook = Logbook(row, household.world.clock.wall_micros)
         self._held: list[tuple[int, Callable[[], None]]] = []
-        self._appending = False
-        self._began = False
+        self._appending = self._began = False
         self._ending = False
         self._reading = False
         self._read_again = False
@@ -208,6 +207,7 @@ class CaseCell:
             opened=reading.opened,
             identity=reading.identity,
             number=reading.chapter,
+            doomed=reading.doomed,
             logbook=self._logbook,
             world=house.world,
             staff=house.staff,

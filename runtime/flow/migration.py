@@ -60,7 +60,7 @@ def flow_of_version(flows: Mapping[str, Flow], name: str, version: str) -> Flow:
 
 def difference(reader: Reader, row: CaseRow, records: Sequence[Record], flow: Flow) -> str:
     """Lead another version of its flow through a case's log; give the first difference, empty if there is none."""
-    moved = msgspec.structs.replace(row, version=flow.version, source_hash=flow.source_hash)
+    moved = msgspec.structs.replace(row, version=flow.version, source_hash=flow.source_hash, claims=0)
     reading = replace(reader, flows={flow.name: flow}).read(moved, records)
     if reading.engine is None:
         return reading.reason

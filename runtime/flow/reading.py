@@ -7,8 +7,10 @@ It does not know who reads, nor what becomes of a case that cannot go on.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from msgspec import Raw, Struct, field
+from msgspec.structs import replace
 
 from casework.protocols.codec import digest, unpack
 from casework.protocols.errors import CaseworkError
@@ -17,11 +19,15 @@ from casework.runtime.errors import FlowUnknown
 from casework.runtime.flow.case import Case, Flow
 from casework.runtime.flow.engine import Engine
 from casework.runtime.flow.entries import Setting
-from casework.runtime.flow.operations import Draw
+from casework.runtime.flow.operations import Delegate, Draw
 from casework.runtime.flow.remainder import Remainder
 from casework.runtime.flow.replay import Logged, decode_log, recorded_draws, replay
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseRow, Record
+
+#: Claims in a row without a new record after which a case has killed its process often enough: the last two of them
+#: alone on its node. With one alone, somebody who kills processes at random parked a bystander now and then.
+CLAIMS_MAX: Final = 4
 
 
 class Reading(Struct, frozen=True, eq=False):
@@ -41,6 +47,8 @@ class Reading(Struct, frozen=True, eq=False):
     """Why there is no engine."""
     remainder: Remainder = field(default_factory=Remainder)
     """What the case may still give out, where the engine stands."""
+    doomed: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Why tasks that were under way are not given out again, by step: each process that worked on them ended."""
 
 
 class Reader(Struct, frozen=True, eq=False):
@@ -67,7 +75,7 @@ class Reader(Struct, frozen=True, eq=False):
             setting = self._setting(row, opened, identity, log, remainder)
             case, inputs = Case(*row.key, opened.mandate), unpack(opened.inputs, declared)
             engine = Engine(case.run(flow.function, inputs), setting)
-            return Reading(opened, chapter, identity, engine, replay(engine, log), remainder=remainder)
+            return spare(row, Reading(opened, chapter, identity, engine, replay(engine, log), remainder=remainder))
         except (CaseworkError, IndexError) as error:
             if engine is not None:
                 engine.close()
@@ -97,6 +105,27 @@ class Reader(Struct, frozen=True, eq=False):
             draw=recorded_draws(log, fresh),
             remainder=remainder,
         )
+
+
+def killing(row: CaseRow) -> str:
+    """Say what a case has done to its processes; empty if it may run again as it is."""
+    killed = f"{row.claims - 1} processes that worked on it ended before it had a new record"
+    return f"poison: {killed}" if row.claims > CLAIMS_MAX else ""
+
+
+def spare(row: CaseRow, reading: Reading) -> Reading:
+    """Let a case that has ended its processes go on without the tasks that were under way: one of them did it.
+
+    Without such a task it was the case itself, which goes no further.
+    """
+    why, engine = killing(row), reading.engine
+    if not why or engine is None:
+        return reading
+    tasks = [each.step_id for each in engine.pending.values() if isinstance(each.operation, Delegate)]
+    if tasks:
+        return replace(reading, doomed=dict.fromkeys(tasks, why))
+    engine.close()
+    return Reading(reading.opened, reason=f"{why}; none of them left a word why")
 
 
 def unread(row: CaseRow) -> Opened:

@@ -4,7 +4,7 @@ A record of references, made once per incarnation, so that tasks and calls need 
 It does not know what they do with it.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from msgspec import Raw, Struct
@@ -35,6 +35,8 @@ class Services(Struct, frozen=True, eq=False):
     """Hash of the case's first record."""
     number: int
     """Of its chapter, 0 for the first."""
+    doomed: Mapping[str, str]
+    """Why tasks that were under way are not given out again, by step; they end as their contracts say."""
     logbook: Logbook
     world: World
     staff: Staff

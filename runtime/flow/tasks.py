@@ -105,6 +105,8 @@ class Tasks:
         held = self._calls.history.waiting_below(work.scope)
         if held:
             self._suspending.bide(work, held)
+        elif work.step_id in self._services.doomed:
+            self._locally(work, FailureKind.ERROR, self._services.doomed[work.step_id], retryable=False)
         else:
             self._dispatch(work)
 

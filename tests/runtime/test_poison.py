@@ -12,13 +12,14 @@ import pytest
 
 from casework.protocols.records import Halted
 from casework.runtime.flow.case import Case
+from casework.runtime.letters import dead_letters, redrive
 from casework.runtime.node import Node
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseKey, CaseStatus, WaitKind
 from casework.runtime.store.memory import MemoryStore
 from casework.runtime.store.urls import open_store
 from tests.support import poison_service
-from tests.support.flow_scene import LEASE_OVER, Ask, crashing, crew, entries, runtime, until
+from tests.support.flow_scene import LEASE_OVER, Ask, crashing, crew, entries, runtime, until, value
 from tests.support.manual_clock import ManualClock
 from tests.support.small_staff import SmallStaff
 
@@ -38,7 +39,7 @@ def url(tmp_path: Path) -> str:
 
 async def service(url: str, *flows: str) -> int:
     """Run cases in a process of their own until it ends, and give its exit code."""
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    environment = {**os.environ, "PYTHONPATH": f"{os.getcwd()}/src:{os.getcwd()}"}
     with anyio.fail_after(20):
         command = [sys.executable, str(SERVICE), url, *flows]
         return (await anyio.run_process(command, env=environment, stderr=None, check=False)).returncode
@@ -60,8 +61,26 @@ async def test_a_case_that_ended_its_process_four_times_parks_and_the_others_go_
 
 
 @pytest.mark.promise("NODE-3")
+async def test_a_task_that_ended_its_process_four_times_fails_as_its_contract_says_and_its_case_goes_on(
+    url: str,
+) -> None:
+    exits = [await service(url, "beside")]
+    while exits[-1] and len(exits) < 12:
+        exits.append(await service(url, "beside"))
+    # The first lives leave a record: that the tasks were given out, and what the one that lives gave.
+    assert exits[:4] == [9, 9, 9, 9]
+    assert exits[-1] == 0
+    store = await open_store(url, World())
+    died, lived = await value(store, list[str], CaseKey("default", "c0"))
+    assert "poison: 4 processes that worked on it ended" in died
+    assert lived == "lives"
+    assert await dead_letters(store) == []
+    await store.aclose()
+
+
+@pytest.mark.promise("NODE-3")
 async def test_cases_with_new_records_never_park_however_often_their_process_is_killed(url: str) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    environment = {**os.environ, "PYTHONPATH": f"{os.getcwd()}/src:{os.getcwd()}"}
     store_file = Path(url.removeprefix("sqlite:///"))
     for _ in range(4):
         command = [sys.executable, str(SERVICE), url, "steady", "steady"]
@@ -123,7 +142,7 @@ async def test_a_drain_that_leaves_a_case_at_work_does_not_count_against_it() ->
 
 
 @pytest.mark.promise("NODE-3")
-async def test_an_operator_has_a_case_of_that_kind_tried_again() -> None:
+async def test_a_task_that_ended_its_process_four_times_is_set_aside_until_an_operator_has_it_tried_again() -> None:
     store, clock = MemoryStore(), ManualClock()
     with anyio.fail_after(5):
         # What the first life recorded had no time to reach the disk; the second, which is doubted, waits for it.
@@ -140,6 +159,8 @@ async def test_an_operator_has_a_case_of_that_kind_tried_again() -> None:
 
         async with runtime(crew(stays, doers={"work": works}), store, clock) as machine:
             row = await machine.wait("c1")
-            assert row.waits[0].reason.startswith("poison"), row
-            await machine.deliver("operator:c1", by="ann")
+            assert row.waits[0].reason.startswith("task work stopped: poison: 4 processes"), row
+            (letter,) = await dead_letters(store)
+            assert (letter.kind, letter.what) == ("task", "work")
+            await redrive(store, letter, by="ann", reason="its agent is mended", world=World())
             assert (await machine.wait("c1")).status is CaseStatus.CLOSED

@@ -55,7 +55,7 @@ async def findings(store: StoreReader, report: Report, acknowledged: Collection[
     logs = {name: await store.records(row.key) for name, row in rows.items()}
     broken = {found.key.case_id for found in await verify(store)}
     asked = {name for name, log in logs.items() if UNKNOWN in _rules(log)}
-    poisoned = {name for name, row in rows.items() if any(w.reason.startswith("poison") for w in row.waits)}
+    poisoned = {name for name, row in rows.items() if any("poison" in w.reason for w in row.waits)}
     closed = {name for name, row in rows.items() if row.status is CaseStatus.CLOSED}
     known = [case_id(number) for number in acknowledged]
     return Findings(

@@ -1,7 +1,7 @@
 """A process that runs cases on a file until they rest, for tests that see it die.
 
-The tool of `deadly` ends the process; `slow` first waits for a while, so it is under way when that happens; `steady`
-makes one record after another.
+The tool of `deadly` ends the process, and so does an agent of `beside`, which goes on without it; `slow` first waits
+for a while, so it is under way when that happens; `steady` makes one record after another.
 """
 
 import os
@@ -9,6 +9,8 @@ import sys
 
 import anyio
 
+from casework.protocols.wire import OnStop
+from casework.runtime.errors import TaskFailed
 from casework.runtime.flow.case import Case
 from casework.runtime.runtime import Runtime
 from casework.runtime.telemetry import Telemetry
@@ -30,6 +32,26 @@ async def deadly(case: Case, inputs: Ask) -> None:
     await case.call("die", {}, returns=int)
 
 
+async def beside(case: Case, inputs: Ask) -> list[str]:
+    return await case.gather(_tried(case, "die"), _tried(case, "live"))
+
+
+async def _tried(case: Case, task: str) -> str:
+    try:
+        return (await case.delegate(task, {}, returns=str, goal="live", on_stop=OnStop.FAIL)).value
+    except TaskFailed as failed:
+        return f"{failed.kind}: {failed}"
+
+
+async def fatal(inputs: object, call: object) -> str:
+    await dying(inputs)
+    return "never"
+
+
+async def living(inputs: object, call: object) -> str:
+    return "lives"
+
+
 async def slow(case: Case, inputs: Ask) -> None:
     await case.call("wait", {}, returns=int)
 
@@ -40,7 +62,8 @@ async def steady(case: Case, inputs: Ask) -> None:
 
 
 async def main(url: str, flows: list[str]) -> None:
-    staff = crew(deadly, slow, steady, tools={"die": SmallTool(dying), "wait": SmallTool(waiting)})
+    tools = {"die": SmallTool(dying), "wait": SmallTool(waiting)}
+    staff = crew(deadly, beside, slow, steady, tools=tools, doers={"die": fatal, "live": living})
     async with Runtime(staff, url, telemetry=Telemetry.off()) as machine:
         for number, flow in enumerate(flows):
             await machine.open(flow, f"c{number}", Ask(20))

@@ -145,7 +145,7 @@ class Outsiders:
         """Have a case tried again that is held to be what kills its processes: it was the plan that did."""
         for wait in row.waits:
             if wait.kind is WaitKind.OPERATOR:
-                assert wait.reason.startswith("poison"), f"{row.key.case_id} needs an operator: {wait.reason}"
+                assert "poison" in wait.reason, f"{row.key.case_id} needs an operator: {wait.reason}"
                 await self.insist(
                     lambda runtime, key=wait.key: runtime.deliver(  # type: ignore[misc]
                         row.key.case_id, by="operator", key=key, message_id=f"again:{key}:{row.next_seq}"
