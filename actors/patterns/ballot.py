@@ -73,14 +73,17 @@ def count(found: Sequence[Position], quorum: Quorum, present: int) -> Count:
         return Count(None, f"no {needed} agree: {tally}")
     heaviest = max(each.weight for each in enough)
     leading = [each for each in enough if each.weight == heaviest]
-    if len(leading) > 1 and quorum.tie is Tie.CONFIDENCE:
+    tied = len(leading) > 1
+    if tied and quorum.tie is Tie.CONFIDENCE:
         surest = max(sureness(each) for each in leading)
         leading = [each for each in leading if sureness(each) == surest]
     if len(leading) > 1:
         return Count(None, f"a tie: {tally}")
     (winner,) = leading
-    rule = f"vote.{needed}_of_{quorum.total}"
-    return Count(Pick(winner.value, sureness(winner) / present, winner.label, rule, tally), tally)
+    why = f"a tie: {tally}; {winner.label} is surer" if tied else tally
+    return Count(
+        Pick(winner.value, sureness(winner) / present, winner.label, f"vote.{needed}_of_{quorum.total}", why), why
+    )
 
 
 def sureness(position: Position) -> float:

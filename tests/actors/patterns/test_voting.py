@@ -100,6 +100,13 @@ async def test_a_tie_goes_to_a_person_unless_the_surer_side_may_win_it() -> None
     assert (await kept(vote(1, "ab", tie=Tie.CONFIDENCE), TIED)).value == WRONG
 
 
+def test_the_count_says_that_the_surer_side_won_a_tie() -> None:
+    said = positions([Said("a", RIGHT, 0.5), Said("b", WRONG, 0.9)])
+    counted = count(said, Quorum(1, 2, Tie.CONFIDENCE), 2)
+    assert counted.pick is not None
+    assert counted.why == counted.pick.why == "a tie: 1 for a, 1 for b; b is surer"
+
+
 ONE_MISSING = {"a": says(RIGHT), "b": fails(), "c": says(RIGHT)}
 
 
