@@ -226,7 +226,7 @@ def a_timer_fires_twice(patch: Patch) -> None:
 
 
 def calls_are_counted_when_they_end(patch: Patch) -> None:
-    request = tasks.request_of
+    request = taskcalls.request_of
 
     def counted(services: Any, work: TaskWork, *asked: Any) -> Any:
         work.spent = {step: micros for step, micros in work.spent.items() if micros}
