@@ -6,8 +6,8 @@
 
 A pure fold of the cases that wait for an operator and of their logs: there is no table of them. One is *redriven*, so
 that it is tried again with all that it had at first, or *dropped*, after which its case goes on without it: the flow
-hears that the task failed, the message is left out. Who did that and why stands in the log. Whoever wants a case itself
-to end cancels it and redrives it. It knows nothing of what a letter contains.
+hears that the task failed, the message is left out. Who did that and why stands in the log. A case itself is not
+dropped: nobody but its flow could say what becomes of what it has written. It knows nothing of what a letter contains.
 """
 
 from collections.abc import Sequence
@@ -88,8 +88,7 @@ async def drop(door: StoreDoor, letter: Letter, *, by: str, reason: str, world: 
     If cancelled, it may have been dropped or not.
     """
     if letter.kind == "case":
-        case_id = letter.case.case_id
-        raise ValueError(f"a case is not dropped: cancel {case_id}, then redrive it, and it hears of that first")
+        raise ValueError("a case is not dropped, for what it wrote would be nobody's: mend what broke it, and redrive it")
     return await _order(door, letter, Order(drop=True, reason=reason), by, world)
 
 
