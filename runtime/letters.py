@@ -88,7 +88,7 @@ async def drop(door: StoreDoor, letter: Letter, *, by: str, reason: str, world: 
     If cancelled, it may have been dropped or not.
     """
     if letter.kind == "case":
-        raise ValueError("a case is not dropped, for what it wrote would be nobody's: mend what broke it, and redrive it")
+        raise ValueError("a case is not dropped, for what it wrote would be nobody's: mend what broke it, redrive it")
     return await _order(door, letter, Order(drop=True, reason=reason), by, world)
 
 
