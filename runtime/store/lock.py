@@ -43,8 +43,10 @@ class FileLock:
                 os.close(descriptor)
                 raise StoreOwned(url, f"{owner} owns it; ask that process, or stop it")
             if _is_there(path, descriptor):
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+                # A full disk takes no number; whoever asks who owns it is told less, and the store itself says what is.
+                with suppress(OSError):
+                    os.ftruncate(descriptor, 0)
+                    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
                 return cls(path, descriptor)
             os.close(descriptor)
         raise StoreOwned(url, "other processes take and leave it all the time; try again")
