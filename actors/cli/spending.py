@@ -17,6 +17,7 @@ from casework.actors.cli.exits import Exit, Quit
 from casework.actors.cli.options import STORE, ByOption, JsonOption, StoreOption, person
 from casework.actors.cli.output import say_columns, say_json, tell
 from casework.actors.cli.reading import read_store
+from casework.actors.cli.switching import warn_of_stranger
 from casework.actors.cli.working import write
 from casework.actors.cli.writing import tell_aftermath
 from casework.actors.costs import By, Payer, Spent, attributed, costs_of
@@ -127,7 +128,9 @@ def set_budget(
         raise Quit(Exit.USAGE, f"{account!r} is no budget: name one like tenant/default or agent/default/clerk")
     micros = _micros(amount)
 
-    async def act(_: StoreReader, door: StoreDoor) -> LimitResult:
+    async def act(reader: StoreReader, door: StoreDoor) -> LimitResult:
+        if kind == "agent":
+            await warn_of_stranger(reader, f"agent:{name}", "so nothing draws from its budget")
         return await set_limit(door, account, micros, by=person(by), world=World())
 
     result, after = anyio.run(write, store, act)

@@ -24,7 +24,7 @@ from casework.runtime.staff import Circuit
 from casework.runtime.store.base import Store, StoreDoor, StoreReader
 from casework.runtime.store.door_client import DoorClient
 from casework.runtime.store.door_wire import CircuitsAsked, TurnAsked
-from casework.runtime.store.urls import open_door, open_store
+from casework.runtime.store.urls import open_door, open_reader, open_store
 from casework.runtime.switchboard import write_down
 from casework.runtime.switches import Switch, check_target, switch_key
 
@@ -88,6 +88,8 @@ def resume(
 
 
 async def _circuits(url: str) -> list[Circuit]:
+    # Looked at first, as every other command does: what is no store is told so, and not that nobody owns it.
+    await (await open_reader(url, World())).aclose()
     door = await open_door(url, World())
     if not isinstance(door, DoorClient):
         raise StoreUnavailable(url, "it has no owner to ask; read casework_circuit_state at each node's /metrics")
@@ -104,7 +106,7 @@ async def _turn(url: str, asked: TurnAsked) -> int:
     world = World()
 
     async def act(reader: StoreReader, door: StoreDoor) -> int:
-        await _warn(reader, asked.target)
+        await warn_of_stranger(reader, asked.target, "so it holds nothing")
         if isinstance(door, DoorClient):
             return int(await door.tell(asked))
         if hasattr(door, "extend"):
@@ -120,8 +122,8 @@ async def _turn(url: str, asked: TurnAsked) -> int:
     return told
 
 
-async def _warn(reader: StoreReader, target: str) -> None:
-    """Tell whoever mistypes a name: nothing is held by it."""
+async def warn_of_stranger(reader: StoreReader, target: str, so: str) -> None:
+    """Tell whoever mistypes the name of an agent or a tool, and what follows."""
     settings = await remembered(reader)
     try:
         crew = load_crew(settings.get("crew", ""), folder=Path(settings.get("folder", ".")))
@@ -130,7 +132,7 @@ async def _warn(reader: StoreReader, target: str) -> None:
     kind, _, name = target.partition(":")
     known = {"agent": tuple(crew.agents), "tool": crew.tools.names}.get(kind, (name,))
     if name not in known:
-        tell("warning", f"crew {crew.name!r} has no {kind} {name!r}, so it holds nothing; it has {', '.join(known)}")
+        tell("warning", f"crew {crew.name!r} has no {kind} {name!r}, {so}; it has {', '.join(known)}")
 
 
 async def _alone(store: Store, asked: TurnAsked, world: World) -> int:

@@ -133,7 +133,8 @@ def connect_reader(path: str, url: str) -> sqlite3.Connection:
     connection, version = _read_only(path, url, MACHINE)
     if version < SCHEMA_VERSION:
         connection.close()
-        why = "nothing was stored yet" if version == 0 else f"it is of version {version}; let its owner open it once"
+        old = f"it is of version {version}; let its owner open it once"
+        why = old if version else "nothing was stored yet; `casework run` begins it"
         raise StoreInvalid(url, why)
     show_damage(connection)
     return connection
@@ -210,7 +211,7 @@ def _look(path: str, url: str, binding: Binding) -> None:
 
 def _read_only(path: str, url: str, binding: Binding) -> tuple[sqlite3.Connection, int]:
     if not binding.exists(path):
-        raise StoreInvalid(url, "there is no such file")
+        raise StoreInvalid(url, "there is no such file; name another store, or have `casework run` make this one")
     try:
         connection = _connect(path, "ro", binding)
     except sqlite3.Error as error:

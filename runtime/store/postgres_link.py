@@ -166,7 +166,8 @@ def _not_let_in(address: PostgresAddress, error: BaseException) -> StoreError:
         )
     if isinstance(error, TimeoutError):
         return StoreUnavailable(address.shown, f"no answer within {CONNECT_SECONDS_MAX:.0f} s")
-    return StoreUnavailable(address.shown, f"it cannot be reached ({told(error)})")
+    why = f"it cannot be reached ({told(error)}); see that the server runs and lets us in"
+    return StoreUnavailable(address.shown, why)
 
 
 def _code(error: BaseException | None) -> str:

@@ -67,7 +67,7 @@ class PostgresReader:
             version = await reader.ask(version_of, address)
             if version < SCHEMA_VERSION:
                 old = f"it is of version {version}; open it for writing once"
-                why = old if version else "nothing was stored yet"
+                why = old if version else "nothing was stored yet; `casework run` begins it"
                 raise StoreInvalid(address.shown, why)
         except BaseException:
             await reader.aclose()
