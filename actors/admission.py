@@ -11,7 +11,7 @@ It does not know what a call does.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple, final
+from typing import Final, NamedTuple, final
 
 from casework.actors.breaker import CircuitBreaker, Circuits
 from casework.actors.bulkhead import Bulkhead
@@ -22,6 +22,9 @@ from casework.protocols.wire import FailureKind
 from casework.runtime.seams import MICROS, Clock
 from casework.runtime.staff import CallRequest
 from casework.runtime.switches import Switch, Switches
+
+#: The rule by which a call is not made because of a circuit, and the mark under which that is recorded.
+CIRCUIT_OPEN: Final = "circuit.open"
 
 
 class Refusal(NamedTuple):

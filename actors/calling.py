@@ -20,7 +20,7 @@ import anyio
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from casework.actors.admission import Admission, Refusal
+from casework.actors.admission import CIRCUIT_OPEN, Admission, Refusal
 from casework.actors.declared import decode_declared
 from casework.actors.errors import KnownFailure, UndeclaredFields
 from casework.actors.failures import classify, describe
@@ -186,7 +186,7 @@ class Calling:
             subject=f"call {tool.name}",
             options=(tool.name, NONE),
             chosen=NONE,
-            rule="circuit.open",
+            rule=CIRCUIT_OPEN,
             why=tried.message,
             policy_hash=self.policy_hash,
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from msgspec import Raw
 
+from casework.actors.admission import CIRCUIT_OPEN
 from casework.protocols.codec import decode_entry, plain
 from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Call, Decided, Decision, Done, Entry, Intent, Review
@@ -55,6 +56,8 @@ class _Fold:
         self._workers: dict[str, str] = {}
         self._values: dict[str, dict[str, str]] = {}
         self._reviews: dict[str, tuple[str, Seen]] = {}
+        self._barred: set[str] = set()
+        """Calls that an open circuit refused; earlier tries of the same call may have been made."""
 
     def take(self, step: str, entry: Entry) -> None:
         """Hear the next record."""
@@ -68,7 +71,9 @@ class _Fold:
                 self._attempted(own, entry)
                 if not mark:
                     self._tasks.pop(own, None)
-            case Call() if entry.failure is not FailureKind.REFUSED:
+            case Decision() if mark == entry.rule == CIRCUIT_OPEN:
+                self._barred.add(own)
+            case Call() if entry.failure is not FailureKind.REFUSED and not (own in self._barred and entry.tries == 1):
                 self._add(f"tool {entry.tool}", own, f"arguments of {entry.tool}", _fields(entry.arguments))
                 if entry.failure is None:
                     self._valued(own, entry.tool)

@@ -149,6 +149,16 @@ def test_who_has_a_task_that_has_not_ended_is_not_known_yet() -> None:
     assert told == [Seen("an agent for book", "book", "inputs of book", ("a",))]
 
 
+@pytest.mark.parametrize(("tries", "saw"), [(1, []), (2, ["tool look"])], ids=["at once", "after a try"])
+def test_a_call_that_an_open_circuit_refused_was_seen_by_its_tool_only_if_it_was_tried_before(
+    tries: int, saw: list[str]
+) -> None:
+    barred = Decision(subject="call look", options=("look", "none"), chosen="none", rule="circuit.open")
+    ended = replace(call(), failure=FailureKind.UNAVAILABLE, tries=tries)
+    told = seen(log((0, "case", OPENED), (0, "look:(circuit.open)", barred), (0, "look", ended)))
+    assert [each.who for each in told] == saw
+
+
 def test_a_task_that_no_agent_was_given_was_seen_by_nobody() -> None:
     nobody = Decision(subject="route", options=(), chosen="", rule="route.skill")
     told = seen(log((0, "case", OPENED), (0, "book", TASK), (0, "book:(route)#1", nobody), (0, "book", failed())))
