@@ -48,6 +48,8 @@ from casework.protocols.records import (
     Won,
 )
 from casework.protocols.wire import Completed, Evidence, Failed, Task
+from casework.runtime.flow.replay import split_mark
+from casework.runtime.flow.taskwork import HELD
 from casework.runtime.store.base import Record
 
 #: Characters of a value that a line shows; the whole of it is in the log.
@@ -86,7 +88,10 @@ def _told(record: Record) -> tuple[str, Details]:
     if not record.frame:
         return f"a record of kind {record.kind} whose contents were removed", ()
     try:
-        return _tell(decode_entry(record.frame))
+        entry = decode_entry(record.frame)
+        if isinstance(entry, Task) and split_mark(record.step_id)[1] == HELD:
+            return f"task {entry.task} goes on: its own time stood still while it was held", ()
+        return _tell(entry)
     except FrameUnknown:
         return f"a record of kind {record.kind}, which this version does not know", ()
     except ProtocolError as error:

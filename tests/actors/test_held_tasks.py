@@ -8,8 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from casework.actors.agent import Work, skill
-from casework.actors.policy import Approval, Timeouts
+from casework.actors.policy import Approval, Rate, Rates, Timeouts
 from casework.actors.testing import CaseBench, FakeTool, Unsure
+from casework.actors.timeline import timeline
 from casework.actors.timing import timing
 from casework.protocols.codec import unpack
 from casework.protocols.wire import Budget, Failed, Mandate, OnStop, RiskTier, Task
@@ -117,6 +118,10 @@ async def pays_below(case: Case, inputs: Refund) -> str:
     return unpack(report.value, str)
 
 
+async def judges(case: Case, inputs: Refund) -> bool:
+    return (await case.delegate("judge", inputs, returns=bool, goal="Is it fine?", tools=["limit"])).value
+
+
 async def cashes(case: Case, inputs: Refund) -> str:
     return await _paid(case, inputs, "cash", 60.0)
 
@@ -200,6 +205,8 @@ async def test_the_log_gives_a_held_task_anew_with_a_deadline_that_is_later_by_j
             first, again = [each for each in log.entries if isinstance(each, Task)]
             assert again.deadline - first.deadline == 5 * HOUR * MICROS
             assert (again.id, again.attempts, again.budget) == (first.id, first.attempts, first.budget)
+            told = [line.text for line in timeline(log.records) if line.step.endswith(":(held)#1")]
+            assert told == ["task settle goes on: its own time stood still while it was held"]
             (step,) = [each for each in timing(log.records).steps if each.step == "settle"]
             assert step.held == 5 * HOUR * MICROS
 
@@ -242,6 +249,20 @@ async def test_a_call_that_is_let_go_on_when_nobody_ran_in_time_fails_by_its_lim
             await bench.crash()
             assert bench.value("c1", str) == "failed: timeout"
             assert bench.calls("bank.pay") == []
+
+
+async def test_calls_that_a_person_approves_after_their_tasks_first_deadline_wait_their_turn_as_others_do() -> None:
+    rule = Approval(rule="look", title="May it look?", tool="limit", tier=RiskTier.READ_ONLY)
+    rates = Rates(limits={"tool:limit": Rate(per_second=0.1)})
+    with anyio.fail_after(20):
+        async with CaseBench(crew(judges, approvals=(rule,), rates=rates), tools={"limit": FakeTool(50)}) as bench:
+            for case_id in ("c1", "c2"):
+                await bench.open("judges", case_id, Refund("c", 40))
+            await bench.forward(hours=5)
+            for _ in range(2):
+                await bench.decide("approve")
+            await bench.forward(seconds=30)
+            assert [bench.value(case_id, bool) for case_id in ("c1", "c2")] == [True, True]
 
 
 async def test_a_task_stands_still_as_well_while_a_person_is_asked_whether_its_write_happened() -> None:
