@@ -33,6 +33,9 @@ from casework.runtime.store.base import (
 )
 from casework.runtime.store.urls import open_reader
 
+#: How keys begin for which nothing is wanted but that it goes on: of a stopped task, an alternative that parks, a case
+#: that went no further.
+GOING_ON: Final = ("retry:", "go_on:", "operator:")
 #: Characters of what was typed that are said back, at most.
 ECHO_MAX: Final = 200
 
@@ -54,13 +57,13 @@ def deliver(
     target
         A case, if it waits for one thing only, or the key that is waited for.
     file
-        What is delivered; left out only to have a stopped task tried again.
+        What is delivered; left out only to have something go on: a key that begins with retry:, go_on: or operator:.
     """
     data = None if file is None else _content(file)
 
     async def act(reader: StoreReader, door: StoreDoor) -> tuple[DeliverResult, str]:
         key = await awaited_key(reader, CaseKey(tenant, target))
-        if data is None and not key.startswith("retry:"):
+        if data is None and not key.startswith(GOING_ON):
             raise Quit(Exit.USAGE, f"{_short(key)}: name the file that is delivered")
         evidence, item_id = None, f"delivered:{key}:{World().ids.new()}"
         if data is not None and file is not None:

@@ -8,6 +8,7 @@ from casework.actors.cli import main
 from casework.actors.cli.exits import Exit
 from tests.support.command_desk import Desk
 
+ROOT = Path(__file__).parents[3]
 COMMANDS = {
     "cost": ("cost",),
     "budget list": ("budget", "list"),
@@ -68,6 +69,15 @@ def test_a_name_of_nothing_is_told_with_what_there_is(
     ended = desk(*arguments)
     assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (code, "", 1)
     assert why in ended.stderr
+
+
+def test_who_says_go_on_to_what_parks_needs_no_file_for_it(desk: Desk) -> None:
+    crew = ("run", "tests.support.parking_command:crew", desk.input, "--out", desk.folder / "out")
+    assert "go_on:o-7:way" in desk(*crew, cwd=ROOT).stdout
+    (desk.input / "mended").touch()
+    ended = desk("deliver", "go_on:o-7:way", "--by", "ann")
+    assert (ended.returncode, ended.stderr) == (Exit.OK, "")
+    assert "o-7: parked, waits for go_on:o-7:way -> closed (completed)" in ended.stdout
 
 
 @pytest.mark.parametrize(
