@@ -18,6 +18,8 @@ from casework.runtime.store import postgres_queries as queries
 from casework.runtime.store.accounts import Account, LedgerEntry
 from casework.runtime.store.archive import Transfer
 from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, InboxItem, Record, ReviewRow
+from casework.runtime.store.inspection import ODDITIES_MAX, Oddity
+from casework.runtime.store.postgres_inspection import files_after
 from casework.runtime.store.postgres_link import (
     DRIVER_ERRORS,
     Fault,
@@ -129,6 +131,15 @@ class PostgresReader:
     async def transfer(self, key: CaseKey) -> Transfer | None:
         """Give all of one case, as it is at one moment."""
         return await self.ask(archive.transfer, key)
+
+    async def inspect(self) -> Sequence[Oddity]:
+        """Look through what stands beside the logs."""
+        found: list[Oddity] = []
+        last, odd = await self.ask(files_after, "")
+        while last and len(found) < ODDITIES_MAX:
+            found += odd
+            last, odd = await self.ask(files_after, last)
+        return found
 
     async def inbox(self, key: CaseKey) -> Sequence[InboxItem]:
         """Give what waits for a case, in order of insertion."""

@@ -50,6 +50,15 @@ class Standing:
     changed_at: int
 
 
+def last_written(standings: Sequence[Standing], asked: Sequence[Asked]) -> Standing | None:
+    """Give how the last of those cases stands of which calls wrote a record.
+
+    Of one that was only taken or let go nobody knows whether its row fits its log.
+    """
+    wrote = {call.key for call in asked if isinstance(call, Opening) or (isinstance(call, Append) and call.records)}
+    return next((standing for standing in reversed(standings) if standing.key in wrote), None)
+
+
 def begun(number: int, opening: Opening, head: bytes) -> Standing:
     """Say how a case stands that was just opened."""
     taken = int(bool(opening.node))

@@ -33,7 +33,7 @@ from casework.runtime.store.postgres_link import (
 )
 from casework.runtime.store.postgres_quick import Quick
 from casework.runtime.store.postgres_schema import connected
-from casework.runtime.store.postgres_standing import Standing
+from casework.runtime.store.postgres_standing import Standing, last_written
 from casework.runtime.store.postgres_url import PostgresAddress
 
 #: Times that a batch is begun anew because another transaction was in its way.
@@ -231,7 +231,7 @@ class PostgresWriter:
             self._drop(link)
             _refuse(calls, Unknown("it was interrupted"))
             raise
-        self._learn(stand)
+        self._learn(stand, asked)
         for place, answer in values.items():
             calls[place].settle(answer)
         self._tell(opened, foreign=False)
@@ -311,15 +311,15 @@ class PostgresWriter:
             call.settle(batch.values.get(place), batch.errors.get(place))
         if batch.leases.others is not None:
             self._others = batch.leases.others
-        self._learn(batch.standings())
+        self._learn(batch.standings(), [call.asked for call in calls])
         self._doubted = self._doubted or batch.leases.older
         self._tell(batch.arrived, foreign=batch.foreign)
 
-    def _learn(self, standings: Sequence[Standing]) -> None:
-        """Take over how cases stand that were appended to, now that it is durable."""
+    def _learn(self, standings: Sequence[Standing], asked: Sequence[Asked]) -> None:
+        """Take over how cases stand, now that it is durable."""
         self._quick.learn(standings)
-        if standings:
-            self._keeper.wrote(standings[-1])
+        if (last := last_written(standings, asked)) is not None:
+            self._keeper.wrote(last)
 
     def _tell(self, arrived: Sequence[CaseKey], *, foreign: bool) -> None:
         if arrived:

@@ -30,6 +30,8 @@ sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
 from postgres_server import PostgresMissing, PostgresServer, postgres_server
 
 NUMBERS = count()
+#: What changes the files that were delivered.
+OTHER_FILE = "UPDATE artifact SET data = CAST('other' AS BLOB)"
 #: A crew with a flow for each of the two cases; what a later version changes is put in its place.
 CREW = """
 from msgspec import Struct
@@ -170,6 +172,27 @@ def test_a_case_whose_flow_is_gone_or_has_changed_says_so(desk: Desk, parked: Ch
     write_crew(desk, *replaced)
     deliver(desk)
     tells(desk, *parts)
+
+
+@pytest.mark.promise("FLOW-6", "STORE-8")
+def test_a_row_that_names_another_place_than_its_log_ends_at_says_so_though_no_record_can(
+    desk: Desk, parked: Change
+) -> None:
+    parked("""UPDATE "case" SET next_seq = next_seq - 1 WHERE case_id = 'hit'""")
+    deliver(desk)
+    tells(desk, "its log is not what was written: record 3: the log ends here, but the case says it has 2 records")
+    verified = desk("verify")
+    assert verified.returncode == 1
+    assert "case hit record 3: the log ends here, but the case says it has 2 records" in verified.stdout
+
+
+@pytest.mark.promise("STORE-8")
+def test_a_delivered_file_that_was_changed_is_told_by_verify(desk: Desk, parked: Change) -> None:
+    deliver(desk)
+    parked("UPDATE artifact SET data = CAST('other' AS BYTEA)" if "postgres" in desk.store else OTHER_FILE)
+    verified = desk("verify")
+    assert verified.returncode == 1
+    assert "has other bytes than it had" in verified.stdout
 
 
 @pytest.mark.promise("FLOW-6", "STORE-8")
