@@ -32,6 +32,8 @@ from casework.runtime.supervision import Restart
 
 #: Cases that work at the same time; more wait in the store.
 ACTIVE_MAX: Final = 256
+#: Beyond them, cases of tenants of which nothing works here while others fill all places: one of each.
+SPARE_MAX: Final = 64
 #: Parked cases that are kept in memory for their next message.
 LINGER_MAX: Final = 512
 #: Seconds that a parked case is kept.
@@ -63,8 +65,7 @@ class Node:
         self._renewal = Renewal(self.name, self._lease, self._house.store, self._house.world)
         self._cells: dict[CaseKey, CaseCell] = {}
         self._starting: set[CaseKey] = set()
-        self._wake = anyio.Event()
-        self._changed = anyio.Event()
+        self._wake, self._changed = anyio.Event(), anyio.Event()
         # Who waits for one case: were they all woken by each change, a hundred would look a hundred times a case.
         self._watched: dict[CaseKey, anyio.Event] = {}
         self._looking = True
@@ -119,7 +120,7 @@ class Node:
         If cancelled, it may have been opened; if it was taken as well, it is worked on all the same.
         """
         key, term = opening.key, self._lease.term
-        if self.knows(key) or not self._has_room():
+        if self.knows(key) or not self._has_room(key.tenant):
             return await self._house.store.open_case(opening)
         taking = replace(opening, node=self.name)
         self._starting.add(key)
@@ -127,10 +128,11 @@ class Node:
         try:
             result = await self._house.store.open_case(taking)
         finally:
+            unheard = isinstance(result, CaseExists) and result.row.node == self.name and key not in self._cells
             if isinstance(result, CaseOpened):
                 self._claimed += 1
                 self._activate(opened_by(taking), term)
-            elif isinstance(result, Unknown) or self._holds_unheard(result):
+            elif unheard or isinstance(result, Unknown):
                 # If it is there, it is ours, and nobody else would look for it.
                 self._lost.append(key)
                 self._wake.set()
@@ -144,7 +146,7 @@ class Node:
         If cancelled, it may have been delivered; if the case was taken as well, it is worked on all the same.
         """
         house, target, term = self._house, CaseKey(delivery.tenant, delivery.target), self._lease.term
-        if self.knows(target) or not self._has_room():
+        if self.knows(target) or not self._has_room(target.tenant):
             return await house.store.deliver(*target, delivery.item_id, delivery.frame)
         self._claiming += 1
         result: DeliverResult = Unknown("it was interrupted")
@@ -259,11 +261,14 @@ class Node:
         # One that is doubted stands in the way of others until it is released.
         return sum(not cell.parked or cell.doubted for cell in self._cells.values())
 
-    def _has_room(self) -> bool:
-        """Tell whether a new case may be taken as it is opened."""
-        ready = self._looked and not (self._backlog or self._watching or self._draining or self._halted)
+    def _has_room(self, tenant: str) -> bool:
+        """Tell whether a new case may be taken as it is opened; one of a tenant that has none here goes first."""
         coming = self._working() + len(self._starting) + self._claiming
-        return ready and self._lease.fresh and coming < ACTIVE_MAX
+        ready = self._looked and not (self._watching or self._draining or self._halted) and self._lease.fresh
+        if not ready or not (self._backlog or coming >= ACTIVE_MAX):
+            return ready
+        busy = (*self._starting, *(key for key, cell in self._cells.items() if not cell.parked))
+        return coming < ACTIVE_MAX + SPARE_MAX and all(key.tenant != tenant for key in busy)
 
     def _notify(self, *keys: CaseKey) -> None:
         changed, self._changed = self._changed, anyio.Event()
@@ -371,9 +376,6 @@ class Node:
             self._expected.add(key)
             self._wake.set()
         self._notify(key)
-
-    def _holds_unheard(self, result: OpenResult) -> bool:
-        return isinstance(result, CaseExists) and result.row.node == self.name and result.row.key not in self._cells
 
     def _look(self) -> None:
         self._wake.set()

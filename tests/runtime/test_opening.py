@@ -146,3 +146,37 @@ async def test_a_flow_that_raises_a_cancellation_of_nobody_stops_no_timer_of_the
             clock.advance(0.15)
             while (await store.case(KEY)).status is not CaseStatus.CLOSED:
                 await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.promise("GUARD-7")
+async def test_a_tenant_that_has_nothing_at_work_need_not_wait_until_another_tenants_backlog_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("casework.runtime.node.ACTIVE_MAX", 2)
+    began, go = list[str](), anyio.Event()
+
+    async def hold(arguments: Any) -> object:
+        began.append(arguments["case"])
+        await go.wait()
+        return None
+
+    async def holds(case: Case, inputs: Ask) -> None:
+        await case.call("hold", {"case": case.id}, returns=type(None))
+
+    async def opened(machine: Runtime, tenant: str, *case_ids: str) -> None:
+        monkeypatch.setattr(machine, "_tenant", tenant)
+        for case_id in case_ids:
+            await machine.open("holds", case_id, Ask())
+        await anyio.wait_all_tasks_blocked()
+
+    with anyio.fail_after(5):
+        async with runtime(crew(holds, tools={"hold": SmallTool(hold)}), clock=ManualClock()) as machine:
+            await anyio.wait_all_tasks_blocked()
+            await opened(machine, "noisy", "n1", "n2", "n3", "n4")
+            await opened(machine, "quiet", "q1", "q2")
+            await opened(machine, "third", "t1")
+            # One each beyond the places; what comes after that waits in its order, behind the backlog.
+            assert began == ["n1", "n2", "q1", "t1"]
+            go.set()
+            await machine.wait_idle()
+    assert sorted(began[4:]) == ["n3", "n4", "q2"]
