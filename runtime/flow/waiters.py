@@ -177,7 +177,7 @@ class Waiters:
             self._timers.after(PROMISE_SECONDS, lambda: self._freed((account.name,)))
 
     async def _needs_of(self, row: CaseRow) -> dict[str, int]:
-        known = (*row.key, row.next_seq)
+        known = row.key.tenant, row.key.case_id, row.next_seq
         if known not in self._needs:
             if len(self._needs) >= KNOWN_MAX:
                 self._needs.clear()
