@@ -25,6 +25,7 @@ from casework.actors.declared import decode_declared
 from casework.actors.errors import KnownFailure, UndeclaredFields
 from casework.actors.failures import classify, describe
 from casework.actors.policy import Policy, of_kind, policy_hash
+from casework.actors.retry import tell_reread
 from casework.actors.tools import Tool, ToolContext, ToolRegistry
 from casework.protocols.codec import pack, unpack
 from casework.protocols.errors import ProtocolError
@@ -165,9 +166,9 @@ class Calling:
         result = await self._read(other, arguments, context, asked)
         if other is tool:
             return result
-        if result.decision is not None:  # Its circuit is open as well.
-            none = replace(result.decision, subject=f"call {tool.name}", options=(tool.name, other.name, NONE))
-            return replace(result, decision=none)
+        if result.decisions and result.decisions[-1].rule == CIRCUIT_OPEN:  # That of the other one as well.
+            none = replace(result.decisions[-1], subject=f"call {tool.name}", options=(tool.name, other.name, NONE))
+            return replace(result, decisions=(*result.decisions[:-1], none))
         decision = Decision(
             subject=f"call {tool.name}",
             options=(tool.name, other.name),
@@ -176,13 +177,13 @@ class Calling:
             why=f"the circuit of {tool.name} is open",
             policy_hash=self.policy_hash,
         )
-        return replace(result, decision=decision)
+        return replace(result, decisions=(decision, *result.decisions))
 
-    def _left(self, tool: Tool, tried: Tried) -> Decision | None:
+    def _left(self, tool: Tool, tried: Tried) -> tuple[Decision, ...]:
         """Tell of a call that was not made because a circuit is open."""
         if not tried.circuit:
-            return None
-        return Decision(
+            return ()
+        decision = Decision(
             subject=f"call {tool.name}",
             options=(tool.name, NONE),
             chosen=NONE,
@@ -190,6 +191,7 @@ class Calling:
             why=tried.message,
             policy_hash=self.policy_hash,
         )
+        return (decision,)
 
     def _standing_in(self, tool: Tool) -> Tool:
         now = self.ground.world.clock.monotonic()
@@ -198,7 +200,7 @@ class Calling:
         return tool
 
     async def _read(self, tool: Tool, arguments: Struct, context: ToolContext, asked: Asked) -> CallResult:
-        retries, tries = self.policy.retry.read_only, 1
+        retries, tries, decisions = self.policy.retry.read_only, 1, tuple[Decision, ...]()
         tried = await self._try(tool, arguments, context, asked)
         while tried.failure is not None and tried.retryable and tries < retries.attempts:
             # What was drawn is enough for one try: another one has it if that one is known to have cost nothing.
@@ -206,26 +208,29 @@ class Calling:
                 if context.micros_spent != 0:
                     break
                 context.micros_spent = None
+            decisions = (*decisions, tell_reread(self.policy, tool.name, tried.failure, tries, again=True))
             await self.ground.world.clock.sleep(retries.delay_seconds(tries))
             tries += 1
             tried = await self._try(tool, arguments, context, asked)
         cost = _cost(tool, context, tries, begun=tried.begun)
         if tried.failure is not None:
-            held, left = tried.held, self._left(tool, tried)
-            return CallResult(
-                failure=tried.failure, message=tried.message, cost=cost, tries=tries, held=held, decision=left
-            )
+            last = self._left(tool, tried)
+            if decisions and not last:
+                last = (tell_reread(self.policy, tool.name, tried.failure, tries, again=False),)
+            result = CallResult(failure=tried.failure, message=tried.message, cost=cost, tries=tries, held=tried.held)
+            return replace(result, decisions=(*decisions, *last)) if last else result
         try:
-            return CallResult(value=_encoded(tool, tried.value), cost=cost, tries=tries)
+            return CallResult(value=_encoded(tool, tried.value), cost=cost, tries=tries, decisions=decisions)
         except ProtocolError as error:
-            return CallResult(failure=FailureKind.INVALID, message=describe(error), cost=cost, tries=tries)
+            invalid, why = FailureKind.INVALID, describe(error)
+            return CallResult(failure=invalid, message=why, cost=cost, tries=tries, decisions=decisions)
 
     async def _written(self, tool: Tool, arguments: Struct, context: ToolContext, tried: Tried) -> CallResult:
         """Say what became of a write, after `tried`; see the table above."""
         cost = _cost(tool, context, 1, begun=tried.begun) if tried.begun else Cost()
         if tried.failure is not None and tried.known:
             left = self._left(tool, tried)
-            return CallResult(failure=tried.failure, message=tried.message, cost=cost, held=tried.held, decision=left)
+            return CallResult(failure=tried.failure, message=tried.message, cost=cost, held=tried.held, decisions=left)
         if tried.failure is not None:
             return _unknown(tried.message, cost)
         assert tool.verify is not None, "a write is registered with `verify`"

@@ -1,4 +1,4 @@
-"""Whether a failed task is tried again: one pure decision by tier and kind of failure.
+"""Whether what failed is tried again: one pure decision by tier and kind of failure.
 
     tier           tried again when
     READ_ONLY      the failure may pass (timeout, unavailable, or said to be retryable), up to the attempts
@@ -36,6 +36,20 @@ def decide_retry(policy: Policy, task: Task, failed: Failed, attempt: int) -> Re
         policy_hash=policy_hash(policy),
     )
     return Retry(again, retries.delay_seconds(attempt) if again else 0.0, decision)
+
+
+def tell_reread(policy: Policy, tool: str, kind: FailureKind, tries: int, *, again: bool) -> Decision:
+    """Tell whether a tool that only reads is read again within one call, after so many tries."""
+    attempts = policy.retry.read_only.attempts
+    last = "retry.attempts" if tries >= attempts else "retry.final"
+    return Decision(
+        subject=f"retry {tool}",
+        options=OPTIONS,
+        chosen=OPTIONS[0] if again else OPTIONS[1],
+        rule=f"retry.{RiskTier.READ_ONLY}" if again else last,
+        why=f"{kind} at try {tries} of {attempts}",
+        policy_hash=policy_hash(policy),
+    )
 
 
 def _judge(tier: RiskTier, failed: Failed, attempt: int, attempts: int) -> tuple[bool, str, str]:

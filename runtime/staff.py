@@ -81,8 +81,8 @@ class CallResult(Struct, frozen=True):
     tries: int = 1
     held: str = ""
     """What is paused, as `kind:NAME`: the call was not made, and waits until that is resumed."""
-    decision: Decision | None = None
-    """A choice that was made on the way, for the log: another tool stood in, or none was called."""
+    decisions: tuple[Decision, ...] = ()
+    """Choices that were made on the way, for the log: another tool stood in, one was tried again, none was called."""
 
 
 class Circuit(Struct, frozen=True, kw_only=True):

@@ -295,9 +295,9 @@ class Calls:
         work.running = False
         if self._over:
             return
-        if result.decision is not None:
-            decision = replace(result.decision, inputs_hash=inputs_hash(work.request.arguments))
-            self._services.logbook.write(marked(work.request.step_id, decision.rule), decision)
+        for number, decision in enumerate(result.decisions):
+            told = replace(decision, inputs_hash=inputs_hash(work.request.arguments))
+            self._services.logbook.write(marked(work.request.step_id, decision.rule, number), told)
         if work.short is not None:
             self._reserving.overdrew(work, work.short)
         elif result.held:

@@ -1,10 +1,20 @@
 """The table of retries, row by row."""
 
+import anyio
 import pytest
+from msgspec import Struct
 
-from casework.actors.policy import policy_hash
-from casework.actors.retry import decide_retry
+from casework.actors import Crew, tool
+from casework.actors.policy import Limits, Policy, Retries, RetryTable, policy_hash
+from casework.actors.retry import OPTIONS, decide_retry
+from casework.actors.testing import CaseBench, FakeTool
+from casework.actors.testing.tools import Fails
+from casework.actors.tools import ToolContext
+from casework.protocols.codec import inputs_hash
+from casework.protocols.records import Call, Decision
 from casework.protocols.wire import Failed, FailureKind, RiskTier
+from casework.runtime import Case, Flow
+from casework.runtime.errors import CallFailed
 from tests.support.staff_scene import Scene
 
 READ, UNDO, FINAL = RiskTier.READ_ONLY, RiskTier.REVERSIBLE, RiskTier.IRREVERSIBLE
@@ -60,3 +70,60 @@ def test_neither_contract_nor_policy_alone_gives_more_attempts(scene: Scene) -> 
     failed = Failed(task_id="t1", kind=KIND.TIMEOUT, message="no")
     assert not decide_retry(scene.policy(), scene.task(attempts=1), failed, 1).again
     assert not decide_retry(scene.policy("[retry.read_only]\nattempts = 1\n"), scene.task(attempts=9), failed, 1).again
+
+
+class Asked(Struct, frozen=True):
+    number: int
+
+
+@tool(tier=RiskTier.READ_ONLY)
+async def look(arguments: Asked, context: ToolContext) -> int:
+    raise AssertionError("a fake stands in its place")
+
+
+async def looks(case: Case, inputs: Asked) -> int:
+    try:
+        return await case.call("look", inputs, returns=int)
+    except CallFailed:
+        return -1
+
+
+@pytest.mark.parametrize(
+    ("failing", "told"),
+    [
+        (0, []),
+        (2, [("retry", "retry.read_only", "1 of 3"), ("retry", "retry.read_only", "2 of 3")]),
+        (
+            9,
+            [
+                ("retry", "retry.read_only", "1 of 3"),
+                ("retry", "retry.read_only", "2 of 3"),
+                ("stop", "retry.attempts", "3 of 3"),
+            ],
+        ),
+    ],
+)
+async def test_each_time_that_a_tool_is_read_again_within_a_call_is_a_decision(
+    failing: int, told: list[tuple[str, str, str]]
+) -> None:
+    policy = Policy(
+        name="p",
+        flows={"looks": Limits(tools=("look",))},
+        retry=RetryTable(read_only=Retries(attempts=3, backoff_seconds=0.1)),
+    )
+    crew = Crew("c", flows=[Flow.of(looks, inputs=Asked, tools=("look",))], tools=[look], policy=policy)
+    fake = FakeTool(7, plan=[Fails("down", retryable=True)] * failing)
+    with anyio.fail_after(5):
+        async with CaseBench(crew, tools={"look": fake}) as bench:
+            await bench.open("looks", "c1", Asked(1))
+            await bench.forward(seconds=60)
+            assert bench.value("c1", int) == (-1 if failing == 9 else 7)
+            log = bench.log("c1")
+            made = [each for each in log.entries if isinstance(each, Decision)]
+            assert [(each.chosen, each.rule, each.why.partition(" at try ")[2]) for each in made] == told
+            (call,) = [each for each in log.entries if isinstance(each, Call)]
+            assert all(each.subject == "retry look" and each.options == OPTIONS for each in made)
+            assert all(each.inputs_hash == inputs_hash(call.arguments) for each in made)
+            assert len(set(log.steps)) == len(log.steps)
+            await bench.crash()
+            assert bench.value("c1", int) == (-1 if failing == 9 else 7)
