@@ -34,7 +34,7 @@ FLOORS = {
     ),
     "casework.actors": (
         "errors", "failures", "declared", "budgets", "policy", "permissions", "breaker", "repeats", "rates", "fairness",
-        "bulkhead", "tools", "intake", "gate", "admission", "calling", "desk", "retry", "undoing", "review", "criteria",
+        "bulkhead", "tools", "intake", "gate", "admission", "retry", "calling", "desk", "undoing", "review", "criteria",
         "agent", "staff", "supervisor", "fallbacks", "conflicts", "patterns",
         "checks", "crew", "drawing", "costs", "timeline",
         "times", "timing", "seen", "trace", "simulation",
