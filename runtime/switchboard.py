@@ -49,8 +49,9 @@ async def resume(running: Running, target: str, *, by: str, reason: str, world: 
 
     If cancelled, some of them may not have been told; to resume it again does no harm.
     """
-    await _turn(running, Switch(target=target, paused=False, by=by, reason=reason, at=world.clock.wall_micros()))
-    return await tell_parked(running.store, target, by=by)
+    switch = Switch(target=target, paused=False, by=by, reason=reason, at=world.clock.wall_micros())
+    await _turn(running, switch)
+    return await tell_parked(running.store, switch)
 
 
 async def write_down(store: Store, switch: Switch) -> None:

@@ -142,5 +142,5 @@ async def _alone(store: Store, asked: TurnAsked, world: World) -> int:
     held = 0 if asked.paused else len(await store.awaiting([switch_key(asked.target)]))
     await write_down(store, switch)
     if held:
-        await tell_parked(store, asked.target, by=asked.by)
+        await tell_parked(store, switch)
     return held

@@ -17,7 +17,7 @@ from typing import Final, final
 
 import anyio
 
-from casework.protocols.codec import decode_entry, encode
+from casework.protocols.codec import decode_entry, encode, pack
 from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Arrived
 from casework.runtime.errors import StoreInvalid, StoreUnavailable
@@ -28,7 +28,7 @@ from casework.runtime.staff import Staff
 from casework.runtime.store.accounts import Account, Settlement, parts_of
 from casework.runtime.store.base import CaseRow, CaseStatus, Delivered, Record, Store, Unavailable, Unknown
 from casework.runtime.store.ledger_rules import MICROS_MAX
-from casework.runtime.switches import read_switches, switch_key
+from casework.runtime.switches import Switch, read_switches, switch_key
 from casework.runtime.timers import Timers
 
 #: Seconds until it is looked again who may have the money that somebody was woken for.
@@ -70,7 +70,8 @@ class Waiters:
         self._world = world
         self._timers = timers
         self._accounts: dict[str, None] = {}
-        self._resumed: dict[str, str] = {}
+        self._resumed: dict[str, Switch] = {}
+        self._lifted: dict[str, Switch] = {}
         self._all = staff.spends
         self._looking = False
         self._woken = anyio.Event()
@@ -98,10 +99,12 @@ class Waiters:
         """Hear what was switched so far; what that resumes, and the staff held for paused, goes on."""
         staff = self._staff
         for switch in {switch.target: switch for switch in read_switches(lines)}.values():
+            if not switch.paused:
+                self._lifted[switch.target] = switch
             if switch.paused or not staff.lifted(switch.target):
                 staff.turn(switch)
                 if not switch.paused:
-                    self._resumed[switch.target] = switch.by
+                    self._resumed[switch.target] = switch
         # Whoever was told before, by a process that ended meanwhile, may not have gone on.
         self._all = self._all or (bool(lines) and not self._switched)
         self._switched = self._switched or bool(lines)
@@ -131,8 +134,8 @@ class Waiters:
         try:
             if every:
                 await self._find(accounts, resumed)
-            for target, by in resumed.items():
-                await tell_parked(self._store, target, by=by)
+            for switch in resumed.values():
+                await tell_parked(self._store, switch)
             if accounts:
                 await self._give(list(accounts))
         except StoreUnavailable:
@@ -145,7 +148,7 @@ class Waiters:
         finally:
             self._looking = False
 
-    async def _find(self, accounts: dict[str, None], resumed: dict[str, str]) -> None:
+    async def _find(self, accounts: dict[str, None], resumed: dict[str, Switch]) -> None:
         """Add what parked cases wait for and may have; a store without limits has no money to wait for."""
         if not self._switched and all(each.limit_micros == MICROS_MAX for each in await self._store.accounts()):
             return
@@ -154,7 +157,7 @@ class Waiters:
             if kind == BUDGET:
                 accounts.setdefault(name)
             elif kind == SWITCH and self._staff.lifted(name):
-                resumed.setdefault(name, "recovery")
+                resumed.setdefault(name, self._lifted.get(name) or _never(name))
 
     async def _give(self, accounts: Sequence[str]) -> None:
         """Wake those for whom what is left of some accounts is enough."""
@@ -197,22 +200,28 @@ class Waiters:
         return isinstance(told, Delivered)
 
 
-async def tell_parked(store: Store, target: str, *, by: str) -> int:
-    """Tell the cases that wait for it that something was resumed, and say how many those are.
+async def tell_parked(store: Store, switch: Switch) -> int:
+    """Tell the cases that wait for it that something was resumed, by whom and why, and say how many those are.
 
     However many tell a case, and however often, it hears it once for each time that it waited.
 
     Raises:
         StoreUnavailable: some may not have been told; to tell them again does no harm.
     """
-    key = switch_key(target)
+    key, why = switch_key(switch.target), pack(switch.reason)
     rows = await store.awaiting([key])
     for row in rows:
         item_id = f"{key}:{row.next_seq}"
-        told = await store.deliver(*row.key, item_id, encode(Arrived(key=key, message_id=item_id, by=by)))
+        arrived = Arrived(key=key, message_id=item_id, by=switch.by, value=why)
+        told = await store.deliver(*row.key, item_id, encode(arrived))
         if isinstance(told, Unavailable | Unknown):
             raise StoreUnavailable(store.url, told.why)
     return len(rows)
+
+
+def _never(target: str) -> Switch:
+    """Stand for a switch of which nothing is kept."""
+    return Switch(target=target, paused=False, by="recovery", reason="", at=0)
 
 
 def _keys(row: CaseRow) -> set[str]:

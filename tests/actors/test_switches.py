@@ -5,7 +5,8 @@ import pytest
 
 from casework.actors.testing import CaseBench, FakeTool
 from casework.actors.timeline import timeline
-from casework.protocols.records import Decision, Intent
+from casework.protocols.codec import unpack
+from casework.protocols.records import Arrived, Decision, Intent
 from casework.runtime import Case
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseStatus
@@ -64,6 +65,8 @@ async def test_what_is_paused_is_not_called_and_the_case_parks_until_it_is_resum
             await bench.settle()
             assert bench.value("c1", type(value)) == value
             assert len(bench.calls(tool)) == 1
+            (heard,) = [each for each in bench.log("c1").entries if isinstance(each, Arrived)]
+            assert (heard.by, unpack(heard.value, str)) == ("ben", "it is mended")
 
 
 async def test_a_write_that_was_held_is_made_once_under_the_key_of_its_step() -> None:
