@@ -133,6 +133,9 @@ class Calls:
             return True
         if work.intent is not None:
             self._settled_by_person(work, decided)
+        elif self._holder is not None and self._holder.rest(step_id):
+            # As if it were taken up from the log: its task goes on with more time than it was asked for with.
+            del self._works[step_id]
         else:
             self._approved(work, decided)
         return True

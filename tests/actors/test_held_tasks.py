@@ -14,7 +14,7 @@ from casework.actors.timeline import timeline
 from casework.actors.timing import timing
 from casework.protocols.codec import unpack
 from casework.protocols.wire import Budget, Failed, Mandate, OnStop, RiskTier, Task
-from casework.runtime import Case
+from casework.runtime import Case, Result
 from casework.runtime.errors import TaskFailed
 from casework.runtime.limits import set_limit
 from casework.runtime.seams import MICROS, World
@@ -120,6 +120,16 @@ async def pays_below(case: Case, inputs: Refund) -> str:
 
 async def judges(case: Case, inputs: Refund) -> bool:
     return (await case.delegate("judge", inputs, returns=bool, goal="Is it fine?", tools=["limit"])).value
+
+
+async def judges_beside(case: Case, inputs: Refund) -> bool:
+    watching = case.delegate("watch", inputs, returns=bool, goal="Look on", deadline_seconds=9 * HOUR)
+    judged, _ = await case.gather(_judged_in_a_minute(case, inputs), watching)
+    return bool(judged.value)
+
+
+async def _judged_in_a_minute(case: Case, inputs: Refund) -> Result[bool]:
+    return await case.delegate("judge", inputs, returns=bool, goal="Fine?", tools=["limit"], deadline_seconds=60.0)
 
 
 async def cashes(case: Case, inputs: Refund) -> str:
@@ -262,6 +272,26 @@ async def test_calls_that_a_person_approves_after_their_tasks_first_deadline_wai
             for _ in range(2):
                 await bench.decide("approve")
             await bench.forward(seconds=30)
+            assert [bench.value(case_id, bool) for case_id in ("c1", "c2")] == [True, True]
+
+
+async def test_a_call_approved_while_its_case_is_at_work_beside_it_has_the_time_of_the_task_that_goes_on() -> None:
+    @skill
+    async def watch(inputs: Refund, work: Work) -> bool:
+        await bench.clock.sleep(6.0 * HOUR)
+        return True
+
+    rule = Approval(rule="look", title="May it look?", tool="limit", tier=RiskTier.READ_ONLY)
+    rates, hours = Rates(limits={"tool:limit": Rate(per_second=0.1)}), Timeouts(default_seconds=9.0 * HOUR)
+    made = crew(judges_beside, skills={"watch": watch}, approvals=(rule,), rates=rates, timeouts=hours)
+    with anyio.fail_after(20):
+        async with CaseBench(made, tools={"limit": FakeTool(50)}) as bench:
+            for case_id in ("c1", "c2"):
+                await bench.open("judges_beside", case_id, Refund("c", 40))
+            await bench.forward(hours=5)
+            for _ in range(2):
+                await bench.decide("approve")
+            await bench.forward(hours=2)
             assert [bench.value(case_id, bool) for case_id in ("c1", "c2")] == [True, True]
 
 
