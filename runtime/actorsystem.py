@@ -6,7 +6,6 @@ unless somebody asked to hear of that (`on_escalation`), the whole system ends w
 It does not know what is durable, nor what arrives from other processes.
 """
 
-import contextvars
 import math
 from collections.abc import Callable, Coroutine
 from types import TracebackType
@@ -65,7 +64,6 @@ class ActorSystem:
         self._root = ChildGroup(supervision, limit_each=True)
         self._kernel_made: Kernel | None = None
         self._group: TaskGroup | None = None
-        self._jobs_context: contextvars.Context | None = None
         self._stopping = False
         self._escalated: Escalated | None = None
         self._homes: Homes | None = None
@@ -105,11 +103,9 @@ class ActorSystem:
         """Begin; nothing runs yet but the sweep of deadlines."""
         assert self._group is None, "a system is entered once"
         self._group = await anyio.create_task_group().__aenter__()
-        # A job serves many cells: it must not carry the trace or the settings of whoever sent the first message.
-        self._jobs_context = contextvars.copy_context()
         self._kernel_made = Kernel(self._world, self._start_soon, hooks=self._hooks, messages=self._messages)
-        self._jobs_context.run(INSIDE.set, self._kernel_made)
-        self._jobs_context.run(name_library)
+        self._kernel_made.context.run(INSIDE.set, self._kernel_made)
+        self._kernel_made.context.run(name_library)
         self._start_soon(self._kernel.sweep.run, name="casework deadlines")
         return self
 
@@ -347,5 +343,4 @@ class ActorSystem:
         self, function: Callable[..., Coroutine[object, object, None]], *args: object, name: object = None
     ) -> None:
         assert self._group is not None
-        assert self._jobs_context is not None
-        self._jobs_context.run(lambda: self._group and self._group.start_soon(function, *args, name=name))
+        self._kernel.context.run(lambda: self._group and self._group.start_soon(function, *args, name=name))

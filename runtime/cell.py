@@ -74,14 +74,15 @@ class Cell(Life, eq=False, gc=False):
     def step_in(self, act: Callable[[], None]) -> bool:
         """Let somebody act in the actor's name at once, if nothing is to be done before that; False if there is.
 
-        What it raises is the failure of the actor; if cancelled, whoever acts was.
+        It is done without the context variables of whoever that is. What it raises is the failure of the actor; if
+        cancelled, whoever acts was.
         """
         if self._scheduled or self._urgent or self._ending or self.phase is not Phase.RUNNING or self.mailbox:
             return False
         # What it sends to itself waits for a turn.
         self._scheduled = True
         try:
-            act()
+            self.kernel.context.copy().run(act)
         except BaseException as error:  # noqa: BLE001 - the boundary: to supervision; a cancellation goes on
             failure, cancelled = blame(error)
             if failure is not None:

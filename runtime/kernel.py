@@ -9,7 +9,7 @@ It does not know how a cell works, nor how a system begins and ends.
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol, final
@@ -158,6 +158,8 @@ class Kernel:
         self.hooks = hooks
         self.messages = messages
         self.start_soon = start_soon
+        # A job serves many cells: it must not carry the trace or the settings of whoever sent the first message.
+        self.context = copy_context()
         # `anyio.Event()` asks which backend runs each time, 1 us; the answer does not change within a system.
         self.new_event: Callable[[], anyio.Event] = type(anyio.Event())
         self.new_parked = parking()
