@@ -126,7 +126,7 @@ class Alternative:
                 of what it wrote stands.
             ReviewRejected: a person was asked what to do, and gave it up.
         """
-        share, *_ = terms.shares([1.0] * self.tries)
+        share, *_ = terms.shares([1.0] * self.tries, heard=True)
         part, taken = self.first, dict[FailureKind, int]()
         while True:
             came = await _try(case, part, given, share)

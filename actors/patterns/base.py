@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from casework.actors.patterns.terms import Terms
+from casework.actors.retry import PASSING
 from casework.protocols.errors import REMEDIES
 from casework.protocols.wire import OnStop, RiskTier
+from casework.runtime.errors import CallFailed
 from casework.runtime.flow.case import Case, Result
 
 
@@ -175,9 +177,20 @@ class Use:
     async def __call__(self, case: Case, given: Any, terms: Terms, /) -> Result[Any]:
         """Call it; what it returned counts as sure.
 
+        One that did not answer, or could not be called, is waited for unless the terms say that this is heard of: the
+        case parks under `go_on:CASE:TOOL`, and calls it again when that arrives.
+
         Raises:
             Widened: the terms do not allow the tool or its tier, or leave no call.
             CallFailed, ReviewRejected: it has no value, as `Case.call` says.
         """
         terms.narrowed(self.name, calls=1, tools=self.tools, tier=self.tier)
-        return Result(await case.call(self.name, given, returns=self.gives), 1.0, (), "")
+        while True:
+            try:
+                return Result(await case.call(self.name, given, returns=self.gives), 1.0, (), "")
+            except CallFailed as failed:
+                if terms.heard or failed.kind not in PASSING:
+                    raise
+                kind, why = failed.kind, str(failed)
+            await case.decide(self.name, ("park",), "park", rule=f"use.{kind}", why=why)
+            await case.park(f"go_on:{case.id}:{self.name}", reason=why)

@@ -11,6 +11,8 @@ from functools import partial
 from types import GenericAlias
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from casework.actors.patterns.base import Edge, Pattern
 from casework.actors.patterns.description import type_name
 from casework.actors.patterns.errors import Failure, PatternFailed, kind_of
@@ -66,7 +68,8 @@ class FanOut:
         Raises:
             PatternFailed: too few of them succeeded; those that still ran are closed, what they wrote in sagas undone.
         """
-        shares = _shares(terms, self.weights or (1.0,) * len(self.branches), self.merge)
+        weights = self.weights or (1.0,) * len(self.branches)
+        shares = _shares(terms, weights, self.merge, heard=self.at_least is not None)
         names = _apart([branch.name for branch in self.branches])
         branches = [
             Branch(name, part, given, share)
@@ -138,7 +141,7 @@ class ForEach:
         if len(given) > self.items_max:
             message = f"{len(given)} items, where it takes {self.items_max}: split the list, or raise items_max"
             raise PatternFailed(self.name, FailureKind.INVALID, message)
-        shares = _shares(terms, (1.0,) * len(given), self.merge)
+        shares = _shares(terms, (1.0,) * len(given), self.merge, heard=self.at_least is not None)
         branches = [
             Branch(f"{self.pattern.name}[{number}]", self.pattern, item, share)
             for number, (item, share) in enumerate(zip(given, shares[:-1], strict=True))
@@ -196,13 +199,14 @@ def _apart(names: Sequence[str]) -> list[str]:
     return [f"{name}#{count}" if count else name for name, count in zip(names, counted, strict=True)]
 
 
-def _shares(terms: Terms, weights: Sequence[float], merge: Merge) -> tuple[Terms, ...]:
+def _shares(terms: Terms, weights: Sequence[float], merge: Merge, *, heard: bool) -> tuple[Terms, ...]:
     """Divide the terms among the branches, and the merge last, which gets as much as a branch if it runs anything."""
     if not weights:
         return (terms,)
     if not merge.parts:
-        return (*terms.shares(weights), terms.narrowed("merge", calls=0, micros=0))
-    return terms.shares((*weights, sum(weights) / len(weights)))
+        return (*terms.shares(weights, heard=heard), terms.narrowed("merge", calls=0, micros=0))
+    *shares, merging = terms.shares((*weights, sum(weights) / len(weights)), heard=heard)
+    return (*shares, replace(merging, heard=terms.heard))
 
 
 def _flaws(who: str, branches: Sequence[Pattern], at_least: int | None, together: int) -> Iterator[str]:

@@ -166,7 +166,7 @@ async def _ruled(
             whys[field] = "there is no rule for it" if rule is None else f"rule {rule.name}"
     tested = [(field, rule) for field, rule in rules.items() if isinstance(rule, Checked)]
     if tested:
-        shares = terms.shares([1.0] * len(tested))
+        shares = terms.shares([1.0] * len(tested), heard=True)
         await case.gather(*(find_out(*each, share) for each, share in zip(tested, shares, strict=True)))
     return picks, whys
 

@@ -2,7 +2,7 @@
 
 A pattern gives each part of its work terms that it made with `narrowed`; asking for more than one has is refused
 there, before anything is sent. Money and calls that several parts share are divided by `shares`, not handed to each
-of them whole.
+of them whole. With them goes whether anybody above hears of a failure.
 It does not know what the work is, nor what of it was used.
 """
 
@@ -31,6 +31,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     tools: tuple[str, ...] = ()
     """Tools that everything below may ask for."""
     tier: RiskTier = RiskTier.READ_ONLY
+    heard: bool = False
+    """Somebody above hears of a failure and says what then; without, the case waits for a tool that does not answer."""
 
     def narrowed(
         self,
@@ -89,11 +91,19 @@ class Terms(Struct, frozen=True, kw_only=True):
             budget=Budget(calls=self.calls, micros=self.micros),
         )
 
-    def shares(self, weights: Sequence[float]) -> tuple["Terms", ...]:
-        """Divide calls and money by weight, each rounded down; together they are never more than the whole."""
+    def shares(self, weights: Sequence[float], *, heard: bool = False) -> tuple["Terms", ...]:
+        """Divide calls and money by weight, each rounded down; together they are never more than the whole.
+
+        `heard`: whoever divides them hears of what fails, and says what then.
+        """
         total = sum(weights)
         assert total > 0, "somebody gets something"
         return tuple(
-            replace(self, calls=int(self.calls * weight / total), micros=int(self.micros * weight / total))
+            replace(
+                self,
+                calls=int(self.calls * weight / total),
+                micros=int(self.micros * weight / total),
+                heard=heard or self.heard,
+            )
             for weight in weights
         )

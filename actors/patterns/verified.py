@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec.structs import replace
+
 from casework.actors.patterns.base import Edge, Pattern
 from casework.actors.patterns.errors import FAILURES, PatternFailed
 from casework.actors.patterns.fitting import misfits
@@ -70,7 +72,8 @@ class Verified:
             TaskFailed, CallFailed, ReviewRejected, PatternFailed: it failed, everything is undone, and nobody is
                 declared to take over; an invariant that does not hold is a PatternFailed (CRITERION).
         """
-        planning, doing, reading, instead = terms.shares([1.0] * 4)
+        planning, *rest, instead = terms.shares([1.0] * 4)
+        doing, reading = [replace(each, heard=each.heard or self.otherwise is not None) for each in rest]
         planned = await self.plan(case, given, planning.narrowed(self.name, tier=RiskTier.READ_ONLY))
         try:
             async with case.saga():

@@ -77,7 +77,7 @@ class Vote:
             PatternFailed: nobody voted.
             ReviewRejected: a person had to decide, and wanted none of it.
         """
-        shares = terms.shares([1.0] * len(self.voters))
+        shares = terms.shares([1.0] * len(self.voters), heard=True)
         branches = [
             Branch(each.pattern.name, each.pattern, given, share)
             for each, share in zip(self.voters, shares, strict=True)
