@@ -50,7 +50,7 @@ class Letter(Struct, frozen=True, kw_only=True):
     tries: int
     """Attempts at a task in all; of others, how often it was set aside."""
     error: str
-    """What the last one ended with: kind and one line, never contents."""
+    """What the last one ended with: kind and one line, without contents but those that a flow raises."""
     at: int
     """When it was set aside last, in microseconds since the epoch."""
 

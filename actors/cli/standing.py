@@ -5,6 +5,7 @@ It does not know why anything changed.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,7 @@ import msgspec
 from casework.actors.cli.output import say, say_columns
 from casework.protocols.codec import decode_entry
 from casework.protocols.errors import ProtocolError
-from casework.protocols.records import Noted
+from casework.protocols.records import Arrived, Entry, Noted
 from casework.runtime.review import ReviewView, open_reviews
 from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, Record, StoreReader, WaitKind
 
@@ -22,7 +23,7 @@ from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, Record, St
 LINES_MAX: Final = 25
 
 #: Records by which a case begins to wait for somebody.
-_ASKING: Final = frozenset({"parked", "review"})
+_ASKING: Final = frozenset({"parked", "review", "halted"})
 #: What only somebody outside can give.
 _WANTED: Final = frozenset({WaitKind.EVIDENCE, WaitKind.OPERATOR, WaitKind.REVIEW})
 #: Levels of notes that are told when they are written.
@@ -102,7 +103,7 @@ async def news(reader: StoreReader, before: Standing, after: Standing) -> News:
             continue
         records = await reader.records(key, seen)
         then, now = _told(was) if was else "absent", _told(row)
-        if was and _asks(row) and _asks(was) == _asks(row) and any(record.kind in _ASKING for record in records):
+        if was and _asks(row) and _asks(was) == _asks(row) and _asked(row, records):
             now += " again"
         if then != now:
             changed.append(Change(key.case_id, then, now))
@@ -112,15 +113,15 @@ async def news(reader: StoreReader, before: Standing, after: Standing) -> News:
 
 def notes(records: Sequence[Record]) -> Iterator[Noted]:
     """Give the notes among records; what cannot be read is for `verify`."""
+    return (entry for entry in _entries(records, "noted") if isinstance(entry, Noted))
+
+
+def _entries(records: Sequence[Record], kind: str) -> Iterator[Entry]:
+    """Give what the records of a kind say, as far as they can be read."""
     for record in records:
-        if record.kind != "noted":
-            continue
-        try:
-            entry = decode_entry(record.frame)
-        except ProtocolError:
-            continue
-        if isinstance(entry, Noted):
-            yield entry
+        if record.kind == kind:
+            with suppress(ProtocolError):
+                yield decode_entry(record.frame)
 
 
 def _told(row: CaseRow) -> str:
@@ -137,6 +138,13 @@ def _told(row: CaseRow) -> str:
 def _asks(row: CaseRow) -> set[WaitKind]:
     """Give the kinds of things that a parked case wants of somebody."""
     return {wait.kind for wait in row.waits} & _WANTED if row.status is CaseStatus.PARKED else set()
+
+
+def _asked(row: CaseRow, records: Sequence[Record]) -> bool:
+    """Whether a case that wants something has asked for it in these records, or wants anew what came in them."""
+    wanted = {wait.key for wait in row.waits}
+    came = (entry for entry in _entries(records, "arrived") if isinstance(entry, Arrived))
+    return any(record.kind in _ASKING for record in records) or any(each.key in wanted for each in came)
 
 
 def _overview(out: str) -> OverviewFile | None:

@@ -98,6 +98,8 @@ def cancel(
     case
         Id of the case.
     """
+    if not reason.strip():
+        raise Quit(Exit.USAGE, "--reason: say why; it stands in the log of the case")
     item_id = f"cancel:{World().ids.new()}"
     frame = encode(Cancel(message_id=item_id, by=person(by), reason=reason))
 

@@ -41,6 +41,7 @@ class Nothing(Struct, frozen=True):
         (("deliver", "nobody", "/etc/hostname"), 3),
         (("deliver", "nobody", "/no/such/file"), 2),
         (("cancel", "nobody", "--reason", "x"), 3),
+        (("cancel", "nobody", "--reason", " "), 2),
         (("trace", "nobody", "-o", "/dev/null"), 3),
         (("serve", "tiny_crew:crew", "--port", "99999"), 2),
         (("serve", "tiny_crew:crew", "--port", "-1"), 2),
