@@ -312,6 +312,7 @@ class PostgresStore:
         await self._do(Setting(name, text, added=True))
         self._hint_wanted = True
         await self._hint()
+        self.ear.switches.forget()
 
     async def bring_in(self, transfers: Sequence[Transfer]) -> BringInResult:
         """Take in whole cases, all or none. If cancelled, they may be there or not."""

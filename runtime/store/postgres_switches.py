@@ -20,6 +20,10 @@ class SwitchesHeard:
         """Say whether somebody wants to hear more than was heard, where so many bytes stand there."""
         return self.listener is not None and octets != self._octets
 
+    def forget(self) -> None:
+        """Hear all of it again: who switches does so after it was written, when another's may have been heard."""
+        self._octets = -1
+
     def hear(self, lines: str) -> None:
         """Hear all that was switched so far."""
         self._octets = len(lines.encode())

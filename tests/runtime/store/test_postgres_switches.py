@@ -110,3 +110,28 @@ async def test_a_hint_that_was_lost_is_made_up_for_by_the_renewal_of_the_lease(p
         assert heard == ["a line\n"]
         await other.aclose()
         await one.aclose()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_who_pauses_hears_of_a_resume_that_came_in_between(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, world, heard = postgres.url(f"switched_{next(NUMBERS)}"), World(), list[str]()
+    with anyio.fail_after(20):
+        one, other = await open_store(url, world), await open_store(url, world)
+        assert isinstance(one, PostgresStore)
+        one.ear.on_switch(heard.append)
+        until = world.clock.wall_micros() + 60 * MICROS
+
+        async def meanwhile() -> None:
+            await other.extend(SWITCHES, "resumed\n")
+            await one.renew("n1", until=until)
+
+        await one.renew("n1", until=until)
+        monkeypatch.setattr(one, "_hint", meanwhile)
+        await one.extend(SWITCHES, "paused\n")
+        heard.append("paused here")
+        await one.renew("n1", until=until)
+        assert heard == ["paused\nresumed\n", "paused here", "paused\nresumed\n"]
+        await other.aclose()
+        await one.aclose()
