@@ -82,7 +82,7 @@ async def test_a_value_comes_back_as_declared(scene: Scene) -> None:
     assert (unpack(result.value, int), result.failure, result.tries, result.cost.calls) == (42, None, 1, 1)
 
 
-@pytest.mark.promise("GATE-4")
+@pytest.mark.promise("RETRY-1")
 async def test_a_read_is_tried_again_while_its_failure_may_pass(scene: Scene) -> None:
     result = await perform(scene, Script(ConnectionError(), KnownFailure("busy", retryable=True), 42).read())
     assert (unpack(result.value, int), result.tries, result.cost.calls) == (42, 3, 3)

@@ -171,6 +171,7 @@ def bench_of(hold: Hold, look_seconds: float = 0.0) -> CaseBench:
     return bench
 
 
+@pytest.mark.promise("FLOW-36")
 @each_hold
 @pytest.mark.parametrize("crashes", [False, True], ids=["lives on", "is killed"])
 async def test_a_task_that_was_held_for_longer_than_it_has_goes_on_when_it_is_let(hold: Hold, crashes: bool) -> None:
@@ -221,6 +222,7 @@ async def test_the_log_gives_a_held_task_anew_with_a_deadline_that_is_later_by_j
             assert step.held == 5 * HOUR * MICROS
 
 
+@pytest.mark.promise("FLOW-36")
 @each_hold
 @pytest.mark.parametrize("crashes", [False, True], ids=["lives on", "is killed"])
 @pytest.mark.parametrize(("flow", "case_id"), [("pays_by_noon", "c1"), ("pays_below", "c1/below")])

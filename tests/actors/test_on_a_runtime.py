@@ -181,7 +181,7 @@ async def test_a_tool_that_the_task_does_not_allow_is_refused_although_agent_and
     assert value_of(log) == -1
 
 
-@pytest.mark.promise("GATE-10")
+@pytest.mark.promise("FLOW-15")
 @pytest.mark.parametrize(("action", "value"), [(ReviewAction.APPROVE, 101), (ReviewAction.REJECT, -1)])
 async def test_a_write_that_a_rule_wants_approved_waits_for_a_person(action: ReviewAction, value: int) -> None:
     async def flow(case: Case, inputs: Amount) -> int:

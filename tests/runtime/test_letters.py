@@ -78,6 +78,7 @@ def scene() -> tuple[MemoryStore, ManualClock, Poison, SmallStaff]:
     return MemoryStore(), ManualClock(), poison, crew(beside, waits, doers={"work": poison})
 
 
+@pytest.mark.promise("LETTER-1")
 @pytest.mark.promise("FLOW-18")
 async def test_a_task_that_broke_its_agent_as_often_as_it_may_is_a_dead_letter_with_who_how_often_and_why() -> None:
     store, clock, _, staff = scene()
@@ -98,6 +99,7 @@ async def test_a_task_that_broke_its_agent_as_often_as_it_may_is_a_dead_letter_w
     assert [record.at for record in stops] == [letter.at]
 
 
+@pytest.mark.promise("LETTER-1")
 @pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize("dropped", [False, True])
 async def test_a_dead_letter_is_redriven_or_dropped_with_who_and_why_in_the_log_and_the_flow_goes_on(
@@ -152,6 +154,7 @@ async def with_odd_message(machine: Runtime) -> Letter:
     return letter
 
 
+@pytest.mark.promise("LETTER-1")
 async def test_a_message_that_nobody_can_read_is_a_dead_letter_and_its_case_goes_on_once_it_is_dropped() -> None:
     store, _, _, staff = scene()
     with anyio.fail_after(5):
@@ -171,6 +174,7 @@ async def test_a_message_that_nobody_can_read_is_a_dead_letter_and_its_case_goes
     assert {"ann"} == {each.by for each in await entries(store, Arrived) if each.key == letter.key}
 
 
+@pytest.mark.promise("LETTER-1")
 async def test_a_case_that_cannot_go_on_is_redriven_and_never_dropped() -> None:
     async def breaks(case: Case, inputs: Ask) -> None:
         raise ValueError("a bug of the flow")

@@ -15,6 +15,7 @@ from tests.support.flow_scene import Ask, crew, runtime
 from tests.support.tiny_crew import MENDED
 
 
+@pytest.mark.promise("LETTER-1")
 def test_a_task_that_broke_its_agent_is_listed_redriven_once_its_agent_is_mended_and_gone_from_the_list(
     desk: Desk,
 ) -> None:

@@ -38,7 +38,7 @@ async def careful(case: Case, inputs: Ask) -> list[str]:
 FLOWS = (child, careless, careful)
 
 
-@pytest.mark.promise("FLOW-33")
+@pytest.mark.promise("STORE-1")
 @pytest.mark.parametrize("owner", ["a person", "another case"])
 async def test_a_case_that_opens_one_of_somebody_else_fails_and_says_of_which(owner: str) -> None:
     with anyio.fail_after(5):
@@ -58,7 +58,7 @@ async def test_a_case_that_opens_one_of_somebody_else_fails_and_says_of_which(ow
             assert await verify(machine.store) == []
 
 
-@pytest.mark.promise("FLOW-33")
+@pytest.mark.promise("STORE-1")
 async def test_a_flow_takes_another_id_when_one_is_somebody_elses_and_a_replay_does_the_same() -> None:
     store = MemoryStore()
     with anyio.fail_after(10):

@@ -303,7 +303,7 @@ async def test_a_task_that_wrote_and_then_failed_is_not_tried_again_by_itself() 
     assert "it has written" in (await entries(store, Decision))[0].why
 
 
-@pytest.mark.promise("FLOW-23")
+@pytest.mark.promise("FRAME-1")
 async def test_the_frame_that_an_agent_gets_is_byte_for_byte_the_one_in_the_log() -> None:
     store, staff = MemoryStore(), crew(work, doers={"work": Flaky(0)})
     await run(staff, "work", store)

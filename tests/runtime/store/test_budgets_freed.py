@@ -54,7 +54,7 @@ async def goes_on(desk: Desk, store: Store) -> None:
     assert spent[1:] == [("draw", DEAR), ("settle", HELD), *([("draw", DEAR), ("settle", 100)] * 2)]
 
 
-@pytest.mark.promise("BUDGET-1")
+@pytest.mark.promise("BUDGET-2")
 @pytest.mark.parametrize("kind", ["memory", "file"])
 async def test_a_case_that_waits_for_money_goes_on_when_another_call_gives_some_back(kind: str, tmp_path: Path) -> None:
     url = "memory:" if kind == "memory" else f"sqlite:///{tmp_path / 'cases.db'}"
@@ -80,6 +80,7 @@ class TestInADatabase:
     def anyio_backend(self) -> str:
         return "asyncio"
 
+    @pytest.mark.promise("BUDGET-2")
     async def test_a_case_goes_on_by_what_a_call_on_another_node_gives_back(self, nodes: list[Store]) -> None:
         one, other = nodes
         holding, waiting = Desk(), Desk()
@@ -101,6 +102,7 @@ class TestInADatabase:
             await goes_on(Desk(), nodes[0])
 
 
+@pytest.mark.promise("BUDGET-2")
 async def test_nobody_is_woken_for_whom_it_is_not_enough(tmp_path: Path) -> None:
     desk, store = Desk("[budgets]\nagent = 0.025\n"), MemoryStore()
     with anyio.fail_after(10):
@@ -133,6 +135,7 @@ async def test_a_limit_that_a_person_sets_wakes_as_before() -> None:
     assert await story(store, "waits") == (1, ["ann"])
 
 
+@pytest.mark.promise("BUDGET-2")
 async def test_what_a_woken_case_does_not_take_is_for_the_next_one_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -237,7 +240,7 @@ async def test_what_a_case_needs_stands_in_its_log() -> None:
             assert needs_of(await store.records(CaseKey("default", "waits"))) == {}
 
 
-@pytest.mark.promise("BUDGET-1")
+@pytest.mark.promise("BUDGET-2")
 def test_killed_before_it_looked_who_waits_the_next_process_looks(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'cases.db'}"
     command = [sys.executable, "-m", freeing_crew.__name__, url]

@@ -94,6 +94,7 @@ async def switched(url: str) -> str:
         await reader.aclose()
 
 
+@pytest.mark.promise("GUARD-6")
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_hint_that_was_lost_is_made_up_for_by_the_renewal_of_the_lease(postgres: PostgresServer) -> None:
     url, world, heard = postgres.url(f"switched_{next(NUMBERS)}"), World(), list[str]()

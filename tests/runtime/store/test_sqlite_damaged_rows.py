@@ -127,6 +127,7 @@ PARKS = {
 }  # fmt: skip
 
 
+@pytest.mark.promise("FLOW-6")
 @pytest.mark.parametrize("what", PARKS)
 async def test_a_case_that_a_damaged_row_would_stall_parks_with_the_reason_and_the_others_go_on(
     path: Path, what: str

@@ -191,6 +191,7 @@ async def ended(url: str) -> dict[str, CaseRow]:
     return {**others, "hit": hit}
 
 
+@pytest.mark.promise("FLOW-5")
 @pytest.mark.promise("STORE-8")
 @pytest.mark.promise("FLOW-6")
 @pytest.mark.parametrize(("table", "column"), columns())
