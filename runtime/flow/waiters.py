@@ -36,7 +36,7 @@ PROMISE_SECONDS: Final = 5.0
 #: Seconds until a store that is unavailable is asked again.
 RETRY_SECONDS: Final = 0.5
 #: Cases of which it is known what they need; beyond that all are read anew.
-KNOWN_MAX: Final = 10_000
+KNOWN_MAX: Final = 200_000
 #: Kinds of records that tell of calls that wait.
 _TELLING: Final = frozenset(
     {"call", "intent", "done", "undone", "decision", "arrived", "unparked", "review", "decided"}
@@ -171,6 +171,10 @@ class Waiters:
     async def _hand_out(self, account: Account, rows: Iterable[CaseRow]) -> None:
         left, passed = account.left_micros, False
         for row in rows:
+            if left <= 0:
+                # Whoever is behind is not looked at: that costs the reading of a log each.
+                passed = account.left_micros > 0
+                break
             need = (await self._needs_of(row)).get(account.name, MICROS_MAX)
             if need <= left:
                 left -= need if await self._tell(row, account) else 0

@@ -120,6 +120,23 @@ async def test_nobody_is_woken_for_whom_it_is_not_enough(tmp_path: Path) -> None
     assert [await story(store, f"c{number}") for number in range(5)] == [(1, ["ledger"]), *[(1, [])] * 4]
 
 
+async def test_where_nothing_is_left_no_log_is_read_of_those_who_waited_less_long() -> None:
+    desk, store = Desk(f"[budgets]\nagent = {(DEAR + HELD) / 1e6}\n"), MemoryStore()
+    with anyio.fail_after(10):
+        async with desk.runtime(store) as runtime:
+            await runtime.open("job", "holds", Job(micros=HELD))
+            await desk.began.wait()
+            for number in range(5):
+                await runtime.open("job", f"c{number}", Job(micros=DEAR))
+                await runtime.wait(f"c{number}")
+            desk.go.set()
+            await runtime.wait("holds")
+            await runtime.wait_idle()
+            assert (await runtime.wait("c0")).status is CaseStatus.CLOSED
+            read = [case_id for _, case_id, _ in runtime.node._house.waiters._needs]
+    assert read == ["c0"]
+
+
 async def test_a_limit_that_a_person_sets_wakes_as_before() -> None:
     desk, store = Desk(), MemoryStore()
     with anyio.fail_after(10):
