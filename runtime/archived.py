@@ -5,7 +5,7 @@ stands in the store under the same hash. What was dropped there is put back from
 It does not know where the files are kept.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import cast
 
 from msgspec import Struct
@@ -59,6 +59,22 @@ async def verify_archived(
         else:
             found.append(result)
     return found, whole
+
+
+async def without_files(reader: StoreReader, but: Container[CaseKey]) -> list[Joined]:
+    """Give the cases, but some, whose earlier chapters are not in the store any more.
+
+    Raises:
+        StoreUnavailable, StoreInvalid: it cannot be read.
+    """
+    found: list[Joined] = []
+    for row in await reader.cases():
+        if row.chapter < 1 or row.key in but:
+            continue
+        records = await reader.records(row.key)
+        if not all(record.frame for record in records[1 : row.chapter]):
+            found.append(Joined(row.key, len(records), sum(not record.frame for record in records)))
+    return found
 
 
 def _loaded(file: ArchiveFile) -> dict[str, object]:

@@ -15,7 +15,7 @@ from casework.actors.cli.exits import Exit, Quit
 from casework.actors.cli.options import STORE, TENANT, JsonOption, StoreOption, TenantOption
 from casework.actors.cli.output import say, say_columns, say_json, tell
 from casework.actors.trace import jaeger_json
-from casework.runtime.archived import ArchiveFile, Joined, verify_archived
+from casework.runtime.archived import ArchiveFile, Joined, verify_archived, without_files
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, Record, StoreReader, WaitKind
 from casework.runtime.store.urls import open_reader
@@ -53,34 +53,39 @@ def cases(*, store: StoreOption = STORE, status: Status = None, json_: JsonOptio
 def verify(*, store: StoreOption = STORE, archive: ArchiveOption = (), json_: JsonOption = False) -> int:
     """Check every record of every case against the hash chain; exit code 1 if any is not what was written."""
     files = [ArchiveFile(str(path), path.read_bytes()) for path in _files(archive)]
+    whole = any(path.is_dir() for path in archive)  # a folder of all: what is missing there is told
 
-    async def read(reader: StoreReader) -> tuple[int, list[Finding], list[Joined]]:
+    async def read(reader: StoreReader) -> tuple[int, list[Finding], list[Joined], list[Joined]]:
         findings = await verify_store(reader)
         count = len(await reader.cases())
-        if not files:
-            return count, findings, []
         try:
             wrong, joined = await verify_archived(reader, store, files)
         except Unreadable as error:
             raise Quit(Exit.USAGE, str(error)) from error
         known = {finding.key for finding in findings} - {NOBODY}
+        told = {each.key for each in joined} | {each.key for each in (*findings, *wrong)}
+        bare = await without_files(reader, told) if whole else []
         # Of a case that is not as written in the store its files can only say the same again.
-        return count, [*findings, *(each for each in wrong if each.key not in known)], joined
+        return count, [*findings, *(each for each in wrong if each.key not in known)], joined, bare
 
-    count, findings, joined = read_store(store, read)
+    count, findings, joined, bare = read_store(store, read)
     if json_:
-        kept = [{"case": each.key.case_id, "records": each.records, "missing": each.missing} for each in joined]
-        said = {"archived": kept} if files else {}
+        kept = [{"case": each.key.case_id, "records": each.records, "missing": each.missing} for each in joined + bare]
+        said = {"archived": kept} if archive else {}
         say_json({"cases": count, "findings": list(map(_finding_json, findings)), **said})
     else:
         say(*map(_told, findings))
-        for each in joined:
-            gone = f"{each.missing} of them without contents" if each.missing else "all with their contents"
-            say(f"case {each.key.case_id} with its files: {each.records} records, {gone}")
+        say(*(f"case {each.key.case_id} with its files: {_contents(each)}" for each in joined))
+        say(*(f"case {each.key.case_id} without a good file here: {_contents(each)}" for each in bare))
         wrong = len({each.key for each in findings} - {NOBODY})
         beside = ", but not all that is kept beside them" if findings else ""
         say(f"{count} cases, {wrong} of them not as written" if wrong else f"{count} cases, all as written{beside}")
     return Exit.WRONG if findings else Exit.OK
+
+
+def _contents(joined: Joined) -> str:
+    gone = f"{joined.missing} of them without contents" if joined.missing else "all with their contents"
+    return f"{joined.records} records, {gone}"
 
 
 def _files(archive: Sequence[Path]) -> list[Path]:

@@ -304,6 +304,23 @@ def test_verify_tells_a_changed_file_one_of_another_store_and_one_of_a_later_log
         assert why in capsys.readouterr().err
 
 
+@pytest.mark.promise("STORE-20")
+def test_verify_tells_of_which_case_a_folder_has_no_file(
+    archived: tuple[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, folder = archived
+    next(path for path in folder.iterdir() if b'"c1"' in path.read_bytes()).unlink()
+    assert main(["verify", "--store", url, "--archive", str(folder)]) == 0
+    told = capsys.readouterr().out
+    assert "case c2 with its files: 91 records, all with their contents\n" in told
+    assert "case c1 without a good file here: 91 records, 68 of them without contents\n" in told
+    for file in folder.iterdir():
+        file.unlink()
+    assert main(["verify", "--store", url, "--archive", str(folder), "--json"]) == 0
+    named = [(each["case"], each["missing"]) for each in json.loads(capsys.readouterr().out)["archived"]]
+    assert named == [("c1", 68), ("c2", 68)]
+
+
 def test_two_compactions_of_the_same_minute_have_an_account_each(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
