@@ -174,7 +174,9 @@ def load_crew(name: str, *, folder: Path | None = None) -> Crew:
         raise CrewInvalid(name, f"module {module_name!r} cannot be imported: {error}") from error
     except Exception as error:  # a crew's module is somebody else's code
         why = " ".join(f"{type(error).__name__}: {error}".split())
-        raise CrewInvalid(name, f"module {module_name!r} cannot be imported: {why} ({describe(error)})") from error
+        absent = isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}.")
+        todo = "it is not here: start in the folder that holds it" if absent else describe(error)
+        raise CrewInvalid(name, f"module {module_name!r} cannot be imported: {why} ({todo})") from error
     for part in attribute.split("."):
         if not hasattr(found, part):
             raise CrewInvalid(name, f"module {module_name!r} has no {attribute!r}; is it spelt right?")

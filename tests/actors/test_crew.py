@@ -119,6 +119,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("books:", "write it as module:attribute"),
         (":crew", "write it as module:attribute"),
         ("absent_of_course:crew", "module 'absent_of_course' cannot be imported: ModuleNotFoundError"),
+        ("absent_of_course.crew:crew", "it is not here: start in the folder that holds it"),
         ("crew_that_breaks:crew", "No module named 'nothing_of_that_name'"),
         ("crew_misspelt:crew", "cannot be imported: SyntaxError"),
         ("crew_misbuilt:crew", "crew 'x': has no flow"),
