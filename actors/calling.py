@@ -215,10 +215,10 @@ class Calling:
         cost = _cost(tool, context, tries, begun=tried.begun)
         if tried.failure is not None:
             last = self._left(tool, tried)
-            if decisions and not last:
+            if decisions and not (last or tried.held):
                 last = (tell_reread(self.policy, tool.name, tried.failure, tries, again=False),)
             result = CallResult(failure=tried.failure, message=tried.message, cost=cost, tries=tries, held=tried.held)
-            return replace(result, decisions=(*decisions, *last)) if last else result
+            return replace(result, decisions=(*decisions, *last)) if decisions or last else result
         try:
             return CallResult(value=_encoded(tool, tried.value), cost=cost, tries=tries, decisions=decisions)
         except ProtocolError as error:

@@ -15,6 +15,8 @@ from casework.protocols.records import Call, Decision
 from casework.protocols.wire import Failed, FailureKind, RiskTier
 from casework.runtime import Case, Flow
 from casework.runtime.errors import CallFailed
+from casework.runtime.seams import World
+from casework.runtime.switchboard import pause, resume
 from tests.support.staff_scene import Scene
 
 READ, UNDO, FINAL = RiskTier.READ_ONLY, RiskTier.REVERSIBLE, RiskTier.IRREVERSIBLE
@@ -88,6 +90,16 @@ async def looks(case: Case, inputs: Asked) -> int:
         return -1
 
 
+def reading(seconds: float) -> Crew:
+    """Make a crew of which a tool is read again after so many seconds."""
+    policy = Policy(
+        name="p",
+        flows={"looks": Limits(tools=("look",))},
+        retry=RetryTable(read_only=Retries(attempts=3, backoff_seconds=seconds)),
+    )
+    return Crew("c", flows=[Flow.of(looks, inputs=Asked, tools=("look",))], tools=[look], policy=policy)
+
+
 @pytest.mark.parametrize(
     ("failing", "told"),
     [
@@ -106,15 +118,9 @@ async def looks(case: Case, inputs: Asked) -> int:
 async def test_each_time_that_a_tool_is_read_again_within_a_call_is_a_decision(
     failing: int, told: list[tuple[str, str, str]]
 ) -> None:
-    policy = Policy(
-        name="p",
-        flows={"looks": Limits(tools=("look",))},
-        retry=RetryTable(read_only=Retries(attempts=3, backoff_seconds=0.1)),
-    )
-    crew = Crew("c", flows=[Flow.of(looks, inputs=Asked, tools=("look",))], tools=[look], policy=policy)
     fake = FakeTool(7, plan=[Fails("down", retryable=True)] * failing)
     with anyio.fail_after(5):
-        async with CaseBench(crew, tools={"look": fake}) as bench:
+        async with CaseBench(reading(0.1), tools={"look": fake}) as bench:
             await bench.open("looks", "c1", Asked(1))
             await bench.forward(seconds=60)
             assert bench.value("c1", int) == (-1 if failing == 9 else 7)
@@ -127,3 +133,17 @@ async def test_each_time_that_a_tool_is_read_again_within_a_call_is_a_decision(
             assert len(set(log.steps)) == len(log.steps)
             await bench.crash()
             assert bench.value("c1", int) == (-1 if failing == 9 else 7)
+
+
+async def test_a_tool_that_is_paused_before_it_is_read_again_is_held_and_nobody_says_that_it_stops() -> None:
+    fake, world = FakeTool(7, plan=[Fails("down", retryable=True)]), World()
+    with anyio.fail_after(5):
+        async with CaseBench(reading(60.0), tools={"look": fake}) as bench:
+            await bench.open("looks", "c1", Asked(1))
+            await pause(bench.runtime, "tool:look", by="ann", reason="it is mended", world=world)
+            await bench.forward(hours=1)
+            await resume(bench.runtime, "tool:look", by="ann", reason="mended", world=world)
+            await bench.settle()
+            assert bench.value("c1", int) == 7
+            made = [each for each in bench.log("c1").entries if isinstance(each, Decision)]
+            assert [(each.chosen, each.rule) for each in made] == [("retry", "retry.read_only"), ("park", "switch")]
