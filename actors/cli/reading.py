@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from casework.actors.cli.exits import Exit, Quit
 from casework.actors.cli.options import STORE, TENANT, JsonOption, StoreOption, TenantOption
-from casework.actors.cli.output import say, say_columns, say_json, tell
+from casework.actors.cli.output import moment, say, say_columns, say_json, tell
 from casework.actors.trace import jaeger_json
 from casework.runtime.archived import ArchiveFile, Joined, verify_archived, without_files
 from casework.runtime.seams import World
@@ -44,7 +44,7 @@ def cases(*, store: StoreOption = STORE, status: Status = None, json_: JsonOptio
     if json_:
         say_json([case_json(row) for row in rows])
     elif rows:
-        say_columns([(row.key.case_id, row.flow, standing_of(row), _waits(row)) for row in rows])
+        say_columns([(row.key.case_id, row.flow, standing_of(row), waits_told(row)) for row in rows])
     else:
         tell("note", f"{store} has no such case")
     return Exit.OK
@@ -185,11 +185,18 @@ def standing_of(row: CaseRow) -> str:
     return f"{row.status} ({row.result})" if row.result else row.status.value
 
 
-def _waits(row: CaseRow) -> str:
+def waits_told(row: CaseRow) -> str:
+    """Say what a case waits for but its children: what somebody is to give, then moments, several as one."""
     if row.status is CaseStatus.PARKED and not row.waits:
         return "what it waits for is not kept any more: see `casework verify`"
-    told = [wait for wait in row.waits if wait.kind is not WaitKind.CHILD]
-    return "; ".join(f"{wait.key}: {wait.reason}" if wait.reason else wait.key for wait in told)
+    given = [wait for wait in row.waits if wait.kind not in {WaitKind.CHILD, WaitKind.TIMER}]
+    moments = [wait for wait in row.waits if wait.kind is WaitKind.TIMER]
+    told = [f"{wait.key}: {wait.reason}" if wait.reason else wait.key for wait in given]
+    if moments:
+        first = moment(min(wait.due for wait in moments))
+        alone = len(moments) == 1
+        told.append(f"{moments[0].key} until {first}" if alone else f"{len(moments)} moments from {first} on")
+    return "; ".join(told)
 
 
 def read_store(url: str, look: Callable[[StoreReader], Awaitable[T]]) -> T:

@@ -127,11 +127,10 @@ def _entries(records: Sequence[Record], kind: str) -> Iterator[Entry]:
 def _told(row: CaseRow) -> str:
     if row.status is CaseStatus.CLOSED:
         return f"closed ({row.result})"
-    waits = ", ".join(
-        f"review {wait.key[:12]}" if wait.kind is WaitKind.REVIEW else wait.key
-        for wait in row.waits
-        if wait.kind is not WaitKind.CHILD
-    )
+    others = [wait for wait in row.waits if wait.kind is not WaitKind.CHILD]
+    # Moments are told only where nothing else is waited for: the others are limits of that.
+    given = [wait for wait in others if wait.kind is not WaitKind.TIMER] or others
+    waits = ", ".join(f"review {wait.key[:12]}" if wait.kind is WaitKind.REVIEW else wait.key for wait in given)
     return f"{row.status}, waits for {waits}" if waits else row.status.value
 
 
