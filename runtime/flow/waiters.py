@@ -22,11 +22,11 @@ from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Arrived
 from casework.runtime.errors import StoreInvalid, StoreUnavailable
 from casework.runtime.flow.callhistory import CallHistory
-from casework.runtime.flow.reserving import BUDGET, SWITCH, budget_key
+from casework.runtime.flow.reserving import BUDGET, budget_key
 from casework.runtime.seams import World
 from casework.runtime.staff import Staff
 from casework.runtime.store.accounts import Account, Settlement, parts_of
-from casework.runtime.store.base import CaseRow, CaseStatus, Delivered, Record, Store, Unavailable, Unknown
+from casework.runtime.store.base import CaseRow, Delivered, Record, Store, Unavailable, Unknown
 from casework.runtime.store.ledger_rules import MICROS_MAX
 from casework.runtime.switches import Switch, read_switches, switch_key
 from casework.runtime.timers import Timers
@@ -149,24 +149,27 @@ class Waiters:
             self._looking = False
 
     async def _find(self, accounts: dict[str, None], resumed: dict[str, Switch]) -> None:
-        """Add what parked cases wait for and may have; a store without limits has no money to wait for."""
-        if not self._switched and all(each.limit_micros == MICROS_MAX for each in await self._store.accounts()):
-            return
-        for key in {wait.key: None for row in await self._store.cases(status=CaseStatus.PARKED) for wait in row.waits}:
-            kind, _, name = key.partition(":")
-            if kind == BUDGET:
-                accounts.setdefault(name)
-            elif kind == SWITCH and self._staff.lifted(name):
-                resumed.setdefault(name, self._lifted.get(name) or _never(name))
+        """Add all that parked cases may wait for and have; a store without limits has no money to wait for.
+
+        Those who wait are then looked for by what they wait for: to read all that are parked takes seconds.
+        """
+        there = await self._store.accounts()
+        if any(each.limit_micros != MICROS_MAX for each in there):
+            accounts.update(dict.fromkeys(each.name for each in there if each.left_micros > 0))
+        resumed.update({name: switch for name, switch in self._lifted.items() if self._staff.lifted(name)})
 
     async def _give(self, accounts: Sequence[str]) -> None:
         """Wake those for whom what is left of some accounts is enough."""
-        rows = await self._store.awaiting([budget_key(account) for account in accounts])
-        for name in accounts if rows else ():
-            waiting = [row for row in rows if budget_key(name) in _keys(row) and row.key.tenant == parts_of(name)[1]]
-            account = await self._store.account(name) if waiting else None
+        waiting = dict[str, list[CaseRow]]()
+        keys = {budget_key(account): account for account in accounts}
+        for row in await self._store.awaiting(list(keys)):
+            for name in dict.fromkeys(keys[wait.key] for wait in row.waits if wait.key in keys):
+                if row.key.tenant == parts_of(name)[1]:
+                    waiting.setdefault(name, []).append(row)
+        for name, rows in waiting.items():
+            account = await self._store.account(name)
             if account is not None:
-                await self._hand_out(account, sorted(waiting, key=lambda row: (row.changed_at, row.key)))
+                await self._hand_out(account, sorted(rows, key=lambda row: (row.changed_at, row.key)))
 
     async def _hand_out(self, account: Account, rows: Iterable[CaseRow]) -> None:
         left, passed = account.left_micros, False
@@ -221,12 +224,3 @@ async def tell_parked(store: Store, switch: Switch) -> int:
         if isinstance(told, Unavailable | Unknown):
             raise StoreUnavailable(store.url, told.why)
     return len(rows)
-
-
-def _never(target: str) -> Switch:
-    """Stand for a switch of which nothing is kept."""
-    return Switch(target=target, paused=False, by="recovery", reason="", at=0)
-
-
-def _keys(row: CaseRow) -> set[str]:
-    return {wait.key for wait in row.waits if wait.key.startswith(f"{BUDGET}:")}

@@ -242,6 +242,32 @@ async def test_a_call_that_cost_all_that_it_held_has_nobody_looked_for(monkeypat
     assert asked == [[f"budget:{AGENT}"]]
 
 
+async def test_who_waits_is_found_without_reading_every_case_that_is_parked(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, desk, store = list[object](), Desk(), MemoryStore()
+    cases = store.cases
+
+    async def counted(*_: object, status: CaseStatus | None = None, **__: object) -> object:
+        read.append(status)
+        return await cases(status=status)
+
+    with anyio.fail_after(10):
+        async with desk.runtime(store) as runtime:
+            await runtime.open("job", "holds", Job(micros=HELD))
+            await desk.began.wait()
+            await runtime.open("job", "waits", Job(micros=100))
+            await runtime.wait("waits")
+            waiters = runtime.node._house.waiters
+            monkeypatch.setattr(Waiters, "settled", lambda *_: None)
+            desk.go.set()
+            await runtime.wait("holds")
+            monkeypatch.setattr(store, "cases", counted)
+            waiters.look_at_all()
+            await runtime.wait_idle()
+            monkeypatch.setattr(store, "cases", cases)
+            assert (await runtime.wait("waits")).result == "completed"
+    assert CaseStatus.PARKED not in read
+
+
 async def test_what_a_case_needs_stands_in_its_log() -> None:
     desk, store = Desk(), MemoryStore()
     with anyio.fail_after(10):
