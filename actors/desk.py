@@ -73,7 +73,7 @@ class Desk:
     def __init__(self, circuits: Circuits) -> None:
         self._circuits = circuits
         self._in_hand: dict[tuple[bytes, int], InHand] = {}
-        self._by_task: dict[str, list[InHand]] = {}
+        self._by_task: dict[str, InHand] = {}
         self._busy: dict[str, InHand] = {}
         self._routes: OrderedDict[str, Routed] = OrderedDict()
         self._done = self._failed = 0
@@ -84,10 +84,11 @@ class Desk:
 
     def put(self, in_hand: InHand) -> None:
         """Take up an attempt; one of the same frame and attempt is replaced."""
-        self.recall(in_hand.task.id)
-        self._routes.pop(in_hand.task.id, None)
+        task_id = in_hand.task.id
+        self.recall(task_id)
+        self._routes.pop(task_id, None)
         self._in_hand[in_hand.frame, in_hand.attempt] = in_hand
-        self._by_task.setdefault(in_hand.task.id, []).append(in_hand)
+        self._by_task[task_id] = in_hand
 
     def waiting(self, frame: bytes, attempt: int) -> InHand | None:
         """Give the attempt of that frame that nobody has yet, if it is still wanted."""
@@ -145,15 +146,17 @@ class Desk:
 
     def recall(self, task_id: str) -> None:
         """Stop work on a task; what was not begun is dropped, what was is cancelled where it waits."""
-        for in_hand in list(self._by_task.get(task_id, ())):
-            self.drop(in_hand)
-            if not in_hand.worker:
-                continue
-            self._circuits.of(in_hand.agent).dropped()
-            if in_hand.abandon is not None:
-                in_hand.abandon()
-            else:
-                self._free(in_hand)
+        in_hand = self._by_task.get(task_id)
+        if in_hand is None:
+            return
+        self.drop(in_hand)
+        if not in_hand.worker:
+            return
+        self._circuits.of(in_hand.agent).dropped()
+        if in_hand.abandon is not None:
+            in_hand.abandon()
+        else:
+            self._free(in_hand)
 
     def recall_all(self) -> None:
         """Stop work on everything."""
@@ -195,13 +198,11 @@ class Desk:
             self._routes.popitem(last=False)
 
     def _forget(self, in_hand: InHand) -> None:
-        if self._in_hand.get((in_hand.frame, in_hand.attempt)) is in_hand:
-            del self._in_hand[in_hand.frame, in_hand.attempt]
-        mine = self._by_task.get(in_hand.task.id, [])
-        if in_hand in mine:
-            mine.remove(in_hand)
-        if not mine:
-            self._by_task.pop(in_hand.task.id, None)
+        key, task_id = (in_hand.frame, in_hand.attempt), in_hand.task.id
+        if self._in_hand.get(key) is in_hand:
+            del self._in_hand[key]
+        if self._by_task.get(task_id) is in_hand:
+            del self._by_task[task_id]
 
     def _free(self, in_hand: InHand) -> None:
         if self._busy.get(in_hand.worker) is in_hand:
