@@ -277,6 +277,8 @@ class PostgresStore:
         if node not in self._nodes:
             self._nodes.append(node)
         await self._do(Renewal(node, until))
+        if self._writer.others:
+            self.ear.met()
         await self._learn_switches()
         if until == 0:
             self._hint_wanted = True

@@ -3,10 +3,14 @@
 Each process that gave a case something says so by NOTIFY, without saying what: a hint, which may be lost. So the
 store is looked at after each hint, after each new connection, when the lease of another node ends, and every
 `POLL_SECONDS` at least. The hints of our own process are passed over, for it told its listener itself.
+
+Nobody says that a node has come, and when one goes its lease ends in silence: our own renewals tell of others that
+live, and a look finds out until when. A case that is free may not be there to be taken just then: whoever stands still
+amid a transaction has it locked, or a clock is a little behind. As long as a look finds such, the next comes soon.
 It does not know what the listener does.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from typing import Final, final
 
 import anyio
@@ -25,6 +29,8 @@ from casework.runtime.store.settings import SWITCHES
 
 #: Seconds between two looks when nothing is heard.
 POLL_SECONDS: Final = 20.0
+#: Seconds until the next look for cases that are free; twice as many each time that it finds no others.
+AGAIN_SECONDS: Final = 0.5
 #: Seconds until a server that is away is tried again, at first and at most.
 RETRY_SECONDS_MIN: Final = 0.1
 RETRY_SECONDS_MAX: Final = 2.0
@@ -33,7 +39,10 @@ NEWS_MAX: Final = 1_000
 
 _NEWS: Final = """
     WITH clock AS MATERIALIZED (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now)
-    SELECT c.tenant, c.case_id FROM "case" c WHERE c.no IN (
+    SELECT c.tenant, c.case_id, NOT EXISTS (
+        SELECT FROM node n WHERE n.name = c.node AND n.until > (SELECT now FROM clock)
+    ) AS free
+    FROM "case" c WHERE c.no IN (
         SELECT i.case_no FROM inbox i JOIN "case" p ON p.no = i.case_no
         WHERE NOT i.consumed AND p.status <> 'closed' AND i.position > p.seen
         UNION ALL
@@ -54,6 +63,21 @@ _LEASES: Final = """
            (SELECT octet_length(value) FROM setting WHERE name = $2) AS switches
     FROM node n, clock WHERE n.name <> ALL($1::text[])
 """
+
+
+@final
+class Again:
+    """Says when to look again for what is free: soon, and ever more rarely for what nobody takes."""
+
+    def __init__(self) -> None:
+        self._left: Set[CaseKey] = frozenset()
+        self._seconds = POLL_SECONDS
+
+    def seconds(self, free: Set[CaseKey]) -> float:
+        """Hear what a look found free, and give the seconds until the next."""
+        known, self._left = free <= self._left, free
+        self._seconds = min(self._seconds * 2, POLL_SECONDS) if known else AGAIN_SECONDS
+        return self._seconds if free else POLL_SECONDS
 
 
 @final
@@ -82,10 +106,17 @@ class PostgresEar:
         """The same."""
         self.switches = SwitchesHeard()
         self._woken = anyio.Event()
+        self._again = Again()
+        self._alone = False  # the last look found no living node of others
 
     def on_switch(self, heard: Callable[[str], None]) -> None:
         """Call `heard` with all that was switched so far, each time that another process has switched something."""
         self.switches.listener = heard
+
+    def met(self) -> None:
+        """Hear that a node of another process lives; it is looked at until when, unless a look is due then anyway."""
+        if self._alone:
+            self._woken.set()
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Listen until cancelled, over as many connections as it takes."""
@@ -119,19 +150,22 @@ class PostgresEar:
 
     async def _look(self, link: Link) -> float:
         """Tell the listener what there is, and say for how many seconds nothing is due."""
-        keys = [CaseKey(*row) for row in await link.fetch(_NEWS, NEWS_MAX)]
+        news = await link.fetch(_NEWS, NEWS_MAX)
+        keys = [CaseKey(tenant, case_id) for tenant, case_id, _ in news]
+        free = {CaseKey(tenant, case_id) for tenant, case_id, free in news if free}
         leases = await link.fetchrow(_LEASES, list(self._own), SWITCHES)
         assert leases is not None, "an aggregate has a row"
         if self.switches.missed(leases["switches"] or 0):
             self.switches.hear(await queries.setting(link, SWITCHES) or "")
         if leases["over"]:
             keys.append(NOBODY)
+            free.add(NOBODY)
         if keys:
             self._heard(keys)
-        if leases["next"] is None:
-            return POLL_SECONDS
+        seconds = self._again.seconds(free)
+        self._alone = leases["next"] is None
         # A little later, so that the lease is really over when it is looked at again.
-        return min(POLL_SECONDS, float(leases["next"]) / MICROS + RETRY_SECONDS_MIN)
+        return seconds if self._alone else min(seconds, float(leases["next"]) / MICROS + RETRY_SECONDS_MIN)
 
     async def _alarm(self, seconds: float) -> None:
         await self._world.clock.sleep(seconds)

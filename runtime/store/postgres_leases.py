@@ -110,9 +110,16 @@ _GIVE_AGAIN: Final = """
     SELECT c.*, log.*, unread.* FROM claimed c
 """
 _RECLAIM: Final = " ".join((_TAKE_AGAIN, RETURNING_CASE, _GIVE_AGAIN, BEGINNING.format(bytes_max="$4")))
+#: Also says whether nodes of other processes live.
 _RENEW: Final = """
-    INSERT INTO node SELECT * FROM unnest($1::text[], $2::bigint[])
-    ON CONFLICT (name) DO UPDATE SET until = excluded.until
+    WITH renewed AS (
+        INSERT INTO node SELECT * FROM unnest($1::text[], $2::bigint[])
+        ON CONFLICT (name) DO UPDATE SET until = excluded.until
+    )
+    SELECT EXISTS (
+        SELECT FROM node WHERE until > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+            AND name <> ALL($3::text[])
+    )
 """
 #: The clean end of nodes: what they claimed was not in vain.
 _CLEAR: Final = """
@@ -143,7 +150,7 @@ class Leases:
         self._mark = mark
         self.older = False  #: whether it is below
         self.standings: list[Standing] = []  #: how the cases stand that were claimed
-        self.others: bool | None = None  #: whether nodes of other processes live, if a claim has found out
+        self.others: bool | None = None  #: whether nodes of other processes live, if a claim or a renewal has found out
 
     async def carry_out(self, asked: Sequence[Asked], skew: int) -> dict[int, object]:
         """Do what is asked, and give each call's answer by its place.
@@ -175,9 +182,11 @@ class Leases:
             if isinstance(call, Setting) and call.added:
                 added[call.name] = added.get(call.name, "") + call.value
         nodes = {call.node: call.until + self._skew for call in asked if isinstance(call, Renewal)}
-        for statement, kept in ((_KEEP, artifacts), (_SET, settings), (_ADD, added), (_RENEW, nodes)):
+        for statement, kept in ((_KEEP, artifacts), (_SET, settings), (_ADD, added)):
             if kept:
                 await self._link.execute(statement, *columns(sorted(kept.items()), 2))
+        if nodes:
+            self.others = await self._link.fetchval(_RENEW, *columns(sorted(nodes.items()), 2), list(self._own))
         ended = [call.node for call in asked if isinstance(call, Renewal) and not call.until]
         if ended:
             await self._link.execute(_CLEAR, ended)

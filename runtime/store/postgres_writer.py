@@ -93,7 +93,7 @@ class PostgresWriter:
         self._world = world
         self._ears = ears
         self._own = own
-        self._others = True
+        self.others = True  #: nodes of other processes live, as of the last claim or renewal
         self._quick = Quick()
         self._keeper = Keeper(address, world)
         # A case did not stand as it was known: another has it, or the store is an older one.
@@ -310,7 +310,7 @@ class PostgresWriter:
         for place, call in enumerate(calls):
             call.settle(batch.values.get(place), batch.errors.get(place))
         if batch.leases.others is not None:
-            self._others = batch.leases.others
+            self.others = batch.leases.others
         self._learn(batch.standings(), [call.asked for call in calls])
         self._doubted = self._doubted or batch.leases.older
         self._tell(batch.arrived, foreign=batch.foreign)
@@ -323,7 +323,7 @@ class PostgresWriter:
 
     def _tell(self, arrived: Sequence[CaseKey], *, foreign: bool) -> None:
         if arrived:
-            if self._others or foreign:
+            if self.others or foreign:
                 self._ears.others()
             self._ears.heard(tuple(dict.fromkeys(arrived)))
 

@@ -1,5 +1,7 @@
 """Virtual time for tests: a clock that moves only when a test moves it."""
 
+import math
+
 import anyio
 import anyio.lowlevel
 
@@ -33,6 +35,11 @@ class ManualClock:
     def sleeping(self) -> int:
         """Count those who wait."""
         return len(self._sleepers)
+
+    @property
+    def due_seconds(self) -> float:
+        """Seconds until the first of those who wait is due; infinite if nobody waits."""
+        return min((due for due, _ in self._sleepers), default=math.inf) - self._now
 
     def advance(self, seconds: float) -> None:
         """Move time; wakes whoever is due."""

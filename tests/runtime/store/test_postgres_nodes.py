@@ -19,7 +19,9 @@ from casework.runtime.store.base import (
     Fenced,
     Store,
 )
-from casework.runtime.store.postgres_ear import POLL_SECONDS
+from casework.runtime.store.postgres_ear import AGAIN_SECONDS, POLL_SECONDS
+from casework.runtime.store.postgres_link import connect
+from casework.runtime.store.postgres_url import postgres_address
 from casework.runtime.store.urls import door_server, open_door, open_store
 from casework.runtime.store.verify import verify
 from tests.support.manual_clock import ManualClock
@@ -164,6 +166,13 @@ async def asleep(clock: ManualClock) -> None:
         await anyio.lowlevel.checkpoint()
 
 
+async def wait_taken(store: Store) -> None:
+    """Take a case as soon as the server has seen that whoever had it locked is gone."""
+    with anyio.fail_after(5):
+        while not await take(store, NODE, limit=1, now=NOW):
+            await anyio.lowlevel.checkpoint()
+
+
 async def told(heard: list[Sequence[CaseKey]], key: CaseKey) -> None:
     while not any(key in keys for keys in heard):
         await anyio.lowlevel.checkpoint()
@@ -222,6 +231,87 @@ async def test_a_store_is_looked_at_when_the_lease_of_another_node_is_over(
             while not any(key_of("c") in keys for keys in heard):
                 clock.advance(0.7)
                 await one.cases()
+            group.cancel_scope.cancel()
+
+
+async def test_a_node_that_comes_later_is_watched_from_our_next_renewal_on(
+    one: Store, other: Store, clock: ManualClock
+) -> None:
+    now = World().clock.wall_micros()
+    await one.renew(NODE, until=now + 60 * MICROS)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            await served(one, group)
+            await asleep(clock)
+            assert clock.due_seconds == POLL_SECONDS
+            # It says nothing to others, and may be gone before they look by themselves.
+            await other.renew("node-2", until=now + 9 * MICROS)
+            await one.renew(NODE, until=now + 60 * MICROS)
+            while not clock.due_seconds < 10:
+                await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+
+
+async def test_a_free_case_that_was_locked_when_it_was_claimed_is_told_of_again_soon(
+    url: str, one: Store, other: Store, clock: ManualClock
+) -> None:
+    heard: list[Sequence[CaseKey]] = []
+    await other.open_case(opening(key_of("c")))
+    stopped = await connect(postgres_address(url))
+    await stopped.execute("SET idle_in_transaction_session_timeout = 0")
+    await stopped.execute('BEGIN; SELECT FROM "case" FOR UPDATE')
+    one.on_arrival(heard.append)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            await served(one, group)
+            await asleep(clock)
+            assert heard == [[key_of("c")]]
+            assert await take(one, NODE, limit=1, now=NOW) == []
+            stopped.terminate()
+            clock.advance(AGAIN_SECONDS)
+            while len(heard) < 2:
+                await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+    await wait_taken(one)
+
+
+async def test_a_free_case_that_nobody_takes_is_looked_for_ever_more_rarely_until_another_comes(
+    one: Store, other: Store, clock: ManualClock
+) -> None:
+    heard: list[Sequence[CaseKey]] = []
+    await other.open_case(opening(key_of("c")))
+    one.on_arrival(heard.append)
+    pauses: list[float] = []
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            await served(one, group)
+            for looks in range(1, 10):
+                while len(heard) < looks:
+                    await anyio.lowlevel.checkpoint()
+                await asleep(clock)
+                pauses.append(round(clock.due_seconds, 3))
+                if looks == 8:
+                    await other.open_case(opening(key_of("d")))
+                else:
+                    clock.advance(clock.due_seconds)
+            group.cancel_scope.cancel()
+    assert pauses == [0.5, 1, 2, 4, 8, 16, 20, 20, 0.5]
+
+
+async def test_a_case_that_somebody_holds_is_not_looked_for_again(one: Store, other: Store, clock: ManualClock) -> None:
+    heard: list[Sequence[CaseKey]] = []
+    now = World().clock.wall_micros()
+    await other.renew("node-2", until=now + 60 * MICROS)
+    await other.open_case(opening(key_of("c")))
+    await take(other, "node-2", limit=1, now=now)
+    await other.deliver(TENANT, "c", "m1", arrived())
+    one.on_arrival(heard.append)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            await served(one, group)
+            await asleep(clock)
+            assert heard == [[key_of("c")]]
+            assert clock.due_seconds == POLL_SECONDS
             group.cancel_scope.cancel()
 
 
