@@ -34,6 +34,7 @@ from casework.runtime.flow.operations import (
     is_instant,
     is_operation,
 )
+from casework.runtime.untasked import tried, untasked
 
 #: How often a coroutine that awaits while it is being closed is closed again.
 CLOSINGS_MAX: Final = 16
@@ -152,6 +153,9 @@ class Engine:
             self.error.__traceback__ = None
 
     def _run(self) -> None:
+        untasked(self._run_on)
+
+    def _run_on(self) -> None:
         while self._ready:
             branch, value, error = self._ready.popleft()
             self._drive(branch, value, error)
@@ -238,6 +242,8 @@ class Engine:
         join = branch.join
         if join is None:
             self.finished, self.value, self.error = True, value, error
+            if isinstance(error, RuntimeError | TypeError) and (what := tried(error)):
+                self.error = ForeignAwait(self._setting.flow, f"within {what}")
             return
         if join.closed:
             return

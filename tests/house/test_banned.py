@@ -61,6 +61,7 @@ EXEMPT = {
     ("runtime/telemetry_export.py", "opentelemetry"): "the same place: where spans go",
     ("runtime/telemetry_sdk.py", "opentelemetry"): "the same place: what the SDK is given of ours",
     ("runtime/telemetry_spans.py", "opentelemetry"): "the same place: how spans are made",
+    ("runtime/untasked.py", "asyncio"): "it takes the loop's job of now away from a flow, which has none of its own",
     ("runtime/wakeup.py", "asyncio"): "it wakes a loop from a thread, which anyio cannot do once for many waiters",
     ("runtime/wakeup.py", "trio"): "it wakes a loop from a thread, which anyio cannot do once for many waiters",
 }

@@ -1,5 +1,6 @@
 """Flows that do what no flow should: the one case says what it was, nothing unreadable is recorded, others go on."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
 
 import anyio
@@ -139,3 +140,62 @@ async def test_a_case_that_opens_itself_halts_and_does_not_wait_for_its_own_repo
             await machine.open("opens", "c1", Ask())
             (wait,) = (await machine.wait("c1")).waits
             assert wait.reason == "ValueError: case 'c1' cannot be below itself"
+
+
+async def limits(case: Case, inputs: Ask) -> None:
+    with anyio.fail_after(9):
+        await case.park("go", reason="waits")
+
+
+async def scopes(case: Case, inputs: Ask) -> None:
+    with anyio.CancelScope():
+        await case.gather(case.park("go", reason="waits"))
+
+
+async def groups(case: Case, inputs: Ask) -> None:
+    async with anyio.create_task_group() as jobs:
+        jobs.start_soon(case.note, "beside")
+
+
+async def times(case: Case, inputs: Ask) -> None:
+    async with asyncio.timeout(9):
+        await case.park("go", reason="waits")
+
+
+@pytest.mark.promise("FLOW-8")
+@pytest.mark.parametrize(
+    ("flow", "tried"),
+    [
+        (limits, "anyio.fail_after"),
+        (scopes, "anyio.CancelScope.__enter__"),
+        (groups, "anyio."),
+        (times, "asyncio."),
+    ],
+)
+async def test_what_belongs_to_a_job_of_the_event_loop_cannot_be_entered_and_others_go_on(
+    flow: Callable[[Case, Ask], Coroutine[object, object, object]], tried: str
+) -> None:
+    with anyio.fail_after(5):
+        async with runtime(crew(well, flow)) as machine:
+            await machine.open(flow.__name__, "c1", Ask())
+            await machine.open("well", "other", Ask())
+            (wait,) = (await machine.wait("c1")).waits
+            assert wait.kind is WaitKind.OPERATOR
+            assert wait.reason.startswith(f"ForeignAwait: flow {flow.__name__!r} awaited within {tried}")
+            await machine.deliver("other", key="go", by="test")
+            assert (await machine.wait("other")).status is CaseStatus.CLOSED
+
+
+async def copes(case: Case, inputs: Ask) -> str:
+    try:
+        await limits(case, inputs)
+    except (RuntimeError, TypeError):
+        await case.note("there is no job to limit")
+    return "done"
+
+
+async def test_a_flow_that_gets_over_what_it_cannot_enter_goes_on() -> None:
+    with anyio.fail_after(5):
+        async with runtime(crew(copes)) as machine:
+            await machine.open("copes", "c1", Ask())
+            assert (await machine.wait("c1")).status is CaseStatus.CLOSED
