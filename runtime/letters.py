@@ -1,7 +1,8 @@
 """Dead letters of cases: what was set aside because it broke whoever took it, as often as it may be tried.
 
     task      a task that stopped: its attempts are used up, or trying again cannot help
-    message   a message that no version at work can read; it stays in the inbox of its case
+    message   a message that no version at work can read, or that ended each process that took it; it stays in the
+              inbox of its case
     case      a case that broke its cells or ended its processes, or whose flow, log or row is not what it was
 
 A pure fold of the cases that wait for an operator and of their logs: there is no table of them. One is *redriven*, so
@@ -18,7 +19,8 @@ from casework.protocols.codec import decode_entry, encode, pack
 from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Arrived, Decision, Entry, Halted
 from casework.protocols.wire import Failed, Task
-from casework.runtime.flow.orders import UNREADABLE, Order, operator_key, retry_key
+from casework.runtime.flow.asides import ASIDE_STEP
+from casework.runtime.flow.orders import UNREADABLE, Order, message_key, operator_key, retry_key
 from casework.runtime.flow.replay import split_mark
 from casework.runtime.flow.taskwork import ATTEMPT, ROUTE, STOP
 from casework.runtime.seams import World
@@ -69,8 +71,13 @@ def letters_of(row: CaseRow, records: Sequence[Record]) -> list[Letter]:
     made: list[Letter] = []
     for wait in row.waits if row.status is CaseStatus.PARKED else ():
         if _is_letter(row, wait):
-            halted = wait.key == operator_key(row.key.case_id)
-            made.append(_of_case(row, wait, records) if halted else _of_task(row, wait, records))
+            case_id = row.key.case_id
+            if wait.key == operator_key(case_id):
+                made.append(_of_case(row, wait, records))
+            elif wait.key.startswith(message_key(case_id, "")):
+                made.append(_of_message(row, wait, records))
+            else:
+                made.append(_of_task(row, wait, records))
     return made
 
 
@@ -121,6 +128,22 @@ def _of_task(row: CaseRow, wait: Wait, records: Sequence[Record]) -> Letter:
             case _:
                 continue
     return Letter(key=wait.key, case=row.key, kind="task", what=what, who=who, tries=tries, error=error, at=at)
+
+
+def _of_message(row: CaseRow, wait: Wait, records: Sequence[Record]) -> Letter:
+    item_id = wait.key.removeprefix(message_key(row.key.case_id, ""))
+    told = [(_entry(record), record.at) for record in records if record.step_id == ASIDE_STEP]
+    times = [at for entry, at in told if isinstance(entry, Decision) and entry.subject == item_id]
+    return Letter(
+        key=wait.key,
+        case=row.key,
+        kind="message",
+        what=item_id,
+        who=f"version {row.version}",
+        tries=max(len(times), 1),
+        error=wait.reason,
+        at=max(times, default=row.changed_at),
+    )
 
 
 def _of_case(row: CaseRow, wait: Wait, records: Sequence[Record]) -> Letter:

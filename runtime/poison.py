@@ -53,8 +53,9 @@ class Poison:
         times, _, why = self._failures.get(row.key, Failures())
         if times >= FAILURES_MAX:
             return f"poison: it failed {times} times in a row" + (f", at last with {why}" if why else "")
-        # One claim more is given, for the case to go on without the tasks that may have done it; it reads its log then.
-        if row.claims > CLAIMS_MAX + 1 or (why and row.claims > CLAIMS_MAX):
+        # Two claims more are given, for the case to go on without the message or without the tasks that may have done
+        # it; it reads its log then.
+        if row.claims > CLAIMS_MAX + 2 or (why and row.claims > CLAIMS_MAX):
             told = f"this one saw it fail with {why}" if why else "none of them left a word why"
             return f"{killing(row)}; {told}"
         return ""

@@ -23,7 +23,7 @@ from casework.runtime.flow.logbook import Logbook
 from casework.runtime.flow.messages import report
 from casework.runtime.flow.migration import weigh
 from casework.runtime.flow.opening import About, first_entry, opening
-from casework.runtime.flow.reading import Reader, Reading, next_chapter, unread
+from casework.runtime.flow.reading import CLAIMS_MAX, Reader, Reading, next_chapter, unread
 from casework.runtime.flow.services import Services
 from casework.runtime.mailbox import Envelope
 from casework.runtime.store.base import (
@@ -91,7 +91,7 @@ class CaseCell:
         self._context, claimed = context, self._claimed
         assert claimed is not None, "an actor starts once"
         try:
-            reading = self._reading_of_log(claimed.records)
+            reading = self._reading_of_log(claimed)
         except BaseException as error:
             self.failure = error
             raise
@@ -109,20 +109,21 @@ class CaseCell:
         if reading.reason:
             self._incarnation.halt(reading.reason)
         else:
-            self._guarded(lambda: self._incarnation.begin(reading.inner))
+            self._guarded(lambda: self._incarnation.begin(reading.inner, reading.blamed))
         self._began = True
         # What was given with the claim need not be asked for, unless more came since.
         self._reading = True
         self._incarnation.mail.seen = claimed.seen
+        self._incarnation.mail.spare(careful=self.doubted, held=self._row.claims > CLAIMS_MAX)
         self._guarded(lambda: self._have_read(claimed.inbox))
         self._guarded(self._incarnation.settle)
         self._flush()
 
-    def _reading_of_log(self, records: Sequence[Record]) -> Reading:
+    def _reading_of_log(self, claimed: Claimed) -> Reading:
         if self._poison:
             # Not even replayed: that may be what breaks the cell.
             return Reading(unread(self._row), reason=self._poison)
-        return self._reader().read(self._row, records)
+        return self._reader().read(self._row, claimed.records, claimed.inbox)
 
     def _reader(self) -> Reader:
         house = self._house
@@ -223,14 +224,11 @@ class CaseCell:
             left=self._store.left,
             chapter=lambda state: next_chapter(reading, self._row, state, inputs),
             look=self._read,
-            halt=self._halt,
+            halt=lambda reason: self._incarnation.halt(reason),  # noqa: PLW0108  # it is made with them
         )
 
     def _asked(self, frame: bytes, answer: Callable[[bytes], None]) -> None:
         self._incarnation.asked(frame, answer)
-
-    def _halt(self, reason: str) -> None:
-        self._incarnation.halt(reason)
 
     def _step_in(self, event: Callable[[], None]) -> None:
         """Have something happen at once, or else as the next message."""
@@ -345,6 +343,9 @@ class CaseCell:
         self._logbook.confirm(append)
         if self.doubted and append.records:
             self.suspect = self.doubted = False
+            self._incarnation.mail.spare(careful=False)
+            if self._incarnation.mail:
+                self._read()
             self._house.cleared()
         for record in append.records:
             self._house.telemetry.recorded(record.kind)

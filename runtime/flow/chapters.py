@@ -4,13 +4,13 @@ At 10 us a record a replay takes 20 ms when the warning comes, and 100 ms when t
 megabytes by then. An operator may let a case go on for as many records again. It does not know what they hold.
 """
 
-import enum
 from typing import Final
 
 from casework.protocols.records import Noted
 from casework.runtime.errors import ChapterFull
 from casework.runtime.flow.engine import OUTPUTS_MAX
 from casework.runtime.flow.replay import Logged, marked
+from casework.runtime.flow.services import Services
 
 #: Records of one chapter from which on a person is warned.
 RECORDS_LONG: Final = 2_000
@@ -20,16 +20,6 @@ RECORDS_MAX: Final = OUTPUTS_MAX
 WARNING_STEP: Final = marked("case", "chapter")
 #: Step under which stands what an operator delivered to have a halted case tried again.
 OPERATOR_STEP: Final = marked("case", "operator")
-
-
-class Length(enum.Enum):
-    """What is to be done about a chapter."""
-
-    FINE = "fine"
-    LONG = "long"
-    """Warn, once."""
-    FULL = "full"
-    """Park the case."""
 
 
 class ChapterLength:
@@ -51,23 +41,19 @@ class ChapterLength:
         """Hear that an operator lets the case go on from a record."""
         self._begins = seq
 
-    def judge(self, written: int) -> Length:
-        """Say what is to be done when so many records are written; a warning is asked for once."""
-        length = written - self._begins
+    def measure(self, services: Services) -> str:
+        """Say why the case parks, if its chapter is too long; warn of a long one, once."""
+        length = services.logbook.written - self._begins
         if length >= RECORDS_MAX:
-            return Length.FULL
-        if length < RECORDS_LONG or self._warned:
-            return Length.FINE
-        self._warned = True
-        return Length.LONG
+            return f"ChapterFull: {ChapterFull(RECORDS_MAX)}"
+        if length >= RECORDS_LONG and not self._warned:
+            self._warned = True
+            services.logbook.write(WARNING_STEP, warning())
+            services.telemetry.chapter_long(services.opened.flow)
+        return ""
 
 
 def warning() -> Noted:
     """Make the note that stands in the log of a case whose chapter is long."""
     text = f"{RECORDS_LONG} records in this chapter, and at {RECORDS_MAX} the case parks: call case.next_chapter(state)"
     return Noted(text=text, level="warning")
-
-
-def full() -> str:
-    """Say why a case parks whose chapter is full."""
-    return f"ChapterFull: {ChapterFull(RECORDS_MAX)}"

@@ -16,6 +16,7 @@ from casework.protocols.records import (
     Child,
     Closed,
     Decided,
+    Decision,
     Entry,
     Fired,
     Halted,
@@ -31,9 +32,10 @@ from casework.protocols.records import (
 from casework.protocols.wire import Outcome, Task
 from casework.runtime.errors import FlowError, ForeignAwait
 from casework.runtime.flow.alarms import Alarms
+from casework.runtime.flow.asides import ASIDE_STEP
 from casework.runtime.flow.callhistory import Ended
 from casework.runtime.flow.calls import Calls
-from casework.runtime.flow.chapters import OPERATOR_STEP, WARNING_STEP, ChapterLength, Length, full, warning
+from casework.runtime.flow.chapters import OPERATOR_STEP, ChapterLength
 from casework.runtime.flow.engine import Engine
 from casework.runtime.flow.mail import Mail
 from casework.runtime.flow.messages import expired, message, readable
@@ -72,12 +74,12 @@ class Incarnation:
         self._calls = Calls(services)
         self._alarms = Alarms(services)
         suspending = Suspending(services, self._calls.history, self._alarms, self._past)
-        self._tasks = Tasks(services, self._calls, suspending, self._task_ended)
+        self._tasks = Tasks(services, self._calls, suspending, self._feed)
         self._begun: set[str] = set()
         self._earlier: dict[str, list[Logged]] = {}
         # Reviews past their time, and held tasks: they end once the inbox was read since, for a decision may be in it.
         self._overdue: set[str] = set()
-        self.mail = Mail()  #: what is in its inbox, as far as it was read
+        self.mail = Mail(services.key.case_id)  #: what is in its inbox, as far as it was read
         self._heard = False
         self._chapter = ChapterLength(chapter)
         self.halted = ""  #: why it goes no further, once it does not
@@ -86,11 +88,13 @@ class Incarnation:
         self.anew = False  #: whether it ends when all is durable, for its log to be read anew
         self.closed: Closed | None = None  #: its last record, once there is one
 
-    def begin(self, inner: Sequence[Logged]) -> None:
-        """Take over what earlier incarnations recorded inside steps, and start or resume what waits."""
+    def begin(self, inner: Sequence[Logged], blamed: Decision | None = None) -> None:
+        """Take over what earlier ones recorded inside steps, set the `blamed` message aside, and start what waits."""
         for logged in inner:
             self._chapter.remember(logged)
-            if isinstance(logged.entry, Halted | Noted | Migrated):
+            if logged.record.step_id == ASIDE_STEP:
+                self.mail.asides.hear(logged.entry)
+            if isinstance(logged.entry, Halted | Noted | Migrated) or logged.record.step_id == ASIDE_STEP:
                 continue
             step_id, mark = split_mark(logged.record.step_id)
             outer, within, _ = step_id.partition(INNER)
@@ -98,6 +102,8 @@ class Incarnation:
                 self._earlier.setdefault(outer.partition("@")[0], []).append(logged)
             if mark not in TASK_MARKS:
                 self._calls.history.remember(logged.record.step_id, logged.entry, logged.record.at)
+        if blamed is not None:
+            self.mail.asides.begin(self._services, blamed)
         # Before the flow may end: a write that nobody asks for any more must not stay unknown unseen.
         self._calls.recover()
         self.settle()
@@ -119,25 +125,15 @@ class Incarnation:
                 self._close(engine)
             else:
                 self._turn(engine.turning)
-        self._measure()
+        # An operator may have asked for more: only who has read the inbox knows.
+        if self._heard and self._going() and (why := self._chapter.measure(services)):
+            self.halt(why)
 
     def _turn(self, state: Raw) -> None:
         """Begin the next chapter: this incarnation ends, and the next one starts from there."""
         logbook = self._services.logbook
         logbook.begin_chapter(logbook.write("case", self._services.chapter(state)).seq)
         self.turned = self.anew = True
-
-    def _measure(self) -> None:
-        """Warn of a long chapter, and park the case in one that is too long."""
-        # An operator may have asked for more: only who has read the inbox knows.
-        if not (self._heard and self._going()):
-            return
-        length = self._chapter.judge(self._services.logbook.written)
-        if length is Length.FULL:
-            self.halt(full())
-        elif length is Length.LONG:
-            self._services.logbook.write(WARNING_STEP, warning())
-            self._services.telemetry.chapter_long(self._services.opened.flow)
 
     def _going(self) -> bool:
         return not self.halted and not self.turned and self.closed is None
@@ -155,7 +151,7 @@ class Incarnation:
                 self.wish = item, entry
         self._heard = True
         self.settle()
-        if complete:
+        if complete and not self.mail.held:
             overdue, self._overdue = self._overdue, set()
             for step_id in sorted(overdue):
                 self._expire(step_id)
@@ -216,6 +212,8 @@ class Incarnation:
             return (Wait(self._operator, WaitKind.OPERATOR, self.halted),)
         assert self._engine is not None, "an incarnation without an engine is halted"
         waits = [wait for pending in self._engine.pending.values() for wait in waits_of(pending)]
+        if self.mail.asides.reasons:
+            waits += self.mail.asides.waits()
         return (*waits, *self._calls.history.waits(), *self._tasks.waits())
 
     def _take_outputs(self, engine: Engine) -> None:
@@ -300,9 +298,6 @@ class Incarnation:
             self._services.logbook.withdraw(pending.entry.id)
             self._feed(step_id, expired(pending.entry, self._services.world.clock.wall_micros()))
 
-    def _task_ended(self, step_id: str, outcome: Outcome, frame: bytes) -> None:
-        self._feed(step_id, outcome, frame)
-
     def _call_ended(self, step_id: str, ended: Ended) -> None:
         """Resume the flow with a call's end, which the call itself has written."""
         if self._engine is not None and step_id in self._engine.pending and not self.halted:
@@ -365,6 +360,10 @@ class Incarnation:
         mark = marked(resumed, RESUMED) if resumed else OPERATOR_STEP if key == self._operator else ""
         if mark == OPERATOR_STEP:
             self._chapter.extended(self._services.logbook.written)
+        elif key in self.mail.asides.reasons:
+            mark, dropped = ASIDE_STEP, self.mail.ordered(entry)
+            if dropped is not None:
+                self._consume(dropped)
         if mark:
             self._consume(item)
             self._services.logbook.write(mark, entry, item.frame)

@@ -1,5 +1,6 @@
 """What waits in a case's inbox, as far as one incarnation of it has read it, and what of that it has consumed.
 
+A case that was claimed in vain takes one message at a time, and the next one when that is durable.
 It does not know who waits for a message, nor what becomes of one.
 """
 
@@ -7,6 +8,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from casework.protocols.records import Arrived, Entry
+from casework.runtime.flow.asides import Asides
 from casework.runtime.flow.messages import read_message
 from casework.runtime.flow.orders import order_of
 from casework.runtime.store.base import InboxItem
@@ -18,13 +20,21 @@ Message: TypeAlias = tuple[InboxItem, Entry | None]
 class Mail:
     """The messages of one incarnation of a case."""
 
-    def __init__(self) -> None:
+    def __init__(self, case_id: str) -> None:
+        """Begin with none of a case."""
         self.seen = 0  #: highest inbox position that was read
+        self.asides = Asides(case_id)  #: those that nobody takes
+        self._careful = self._held = False
         self._waiting: dict[str, Message] = {}
         self._consumed: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def held(self) -> bool:
+        """Tell whether messages wait that are not taken yet because another one was."""
+        return self._held and bool(self._waiting)
 
     def take_in(self, items: Sequence[InboxItem]) -> list[Message]:
         """Hear what is in the inbox, and give what is new; what was consumed before is passed over."""
@@ -37,13 +47,27 @@ class Mail:
         return fresh
 
     def waiting(self) -> list[Message]:
-        """Give what nobody has consumed, in order."""
-        return list(self._waiting.values())
+        """Give what may be consumed, in order."""
+        if self._held:
+            return []
+        asides = self.asides
+        return [read for read in self._waiting.values() if read[0].id not in asides]
 
     def consume(self, item: InboxItem) -> None:
         """Take a message out."""
         del self._waiting[item.id]
         self._consumed.add(item.id)
+        self._held = self._careful
+
+    def spare(self, *, careful: bool, held: bool = False) -> None:
+        """Have messages taken one at a time, or any number; `held` says that none is for now."""
+        self._careful, self._held = careful, held
+
+    def ordered(self, order: Arrived) -> InboxItem | None:
+        """Hear what an operator says of a message that is set aside; give it if it is dropped, for it is taken out."""
+        found = next((item for item, _ in self._waiting.values() if self.asides.key(item.id) == order.key), None)
+        self.asides.hear(order)
+        return found if order_of(order.value).drop else None
 
     def dropped(self, item: InboxItem, key: str) -> bool:
         """Say whether an operator had an item dropped, by what arrived under a key after it."""

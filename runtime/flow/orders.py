@@ -12,6 +12,8 @@ from casework.protocols.errors import ProtocolError
 #: How the keys begin under which a case waits for an operator: for a task that stopped, and when it goes no further.
 RETRY = "retry"
 OPERATOR = "operator"
+#: What stands before the id of a message that is set aside, where a task has its step.
+MESSAGE = "message"
 #: How the reason begins why a case goes no further that has a message which cannot be read; its id is at the end.
 UNREADABLE = "a message of kind "
 
@@ -40,6 +42,11 @@ def operator_key(case_id: str) -> str:
 def retry_key(case_id: str, step_id: str) -> str:
     """Name what a case waits for with a task that stopped."""
     return f"{RETRY}:{case_id}:{step_id}"
+
+
+def message_key(case_id: str, item_id: str) -> str:
+    """Name what a case waits for with a message that is set aside; no step is named so."""
+    return retry_key(case_id, f"{MESSAGE}:{item_id}")
 
 
 def unreadable(kind: str, item_id: str) -> str:

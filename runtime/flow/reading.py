@@ -14,8 +14,9 @@ from msgspec.structs import replace
 
 from casework.protocols.codec import digest, unpack
 from casework.protocols.errors import CaseworkError
-from casework.protocols.records import Chapter, Opened
+from casework.protocols.records import Chapter, Decision, Opened
 from casework.runtime.errors import FlowUnknown
+from casework.runtime.flow.asides import set_aside, taken
 from casework.runtime.flow.case import Case, Flow
 from casework.runtime.flow.engine import Engine
 from casework.runtime.flow.entries import Setting
@@ -23,7 +24,7 @@ from casework.runtime.flow.operations import Delegate, Draw
 from casework.runtime.flow.remainder import Remainder
 from casework.runtime.flow.replay import Logged, decode_log, recorded_draws, replay
 from casework.runtime.seams import World
-from casework.runtime.store.base import CaseRow, Record
+from casework.runtime.store.base import CaseRow, InboxItem, Record
 
 #: Claims in a row without a new record after which a case has killed its process often enough: the last two of them
 #: alone on its node. With one alone, somebody who kills processes at random parked a bystander now and then.
@@ -49,6 +50,8 @@ class Reading(Struct, frozen=True, eq=False):
     """What the case may still give out, where the engine stands."""
     doomed: Mapping[str, str] = field(default_factory=dict[str, str])
     """Why tasks that were under way are not given out again, by step: each process that worked on them ended."""
+    blamed: Decision | None = None
+    """Sets the message aside that was being taken when each process ended."""
 
 
 class Reader(Struct, frozen=True, eq=False):
@@ -58,8 +61,8 @@ class Reader(Struct, frozen=True, eq=False):
     world: World
     policy_hash: str
 
-    def read(self, row: CaseRow, records: Sequence[Record]) -> Reading:
-        """Lead a fresh engine through a case's log."""
+    def read(self, row: CaseRow, records: Sequence[Record], inbox: Sequence[InboxItem] = ()) -> Reading:
+        """Lead a fresh engine through a case's log; `inbox` holds what it may take next."""
         opened, chapter, identity = unread(row), 0, b""
         engine: Engine | None = None
         try:
@@ -75,7 +78,8 @@ class Reader(Struct, frozen=True, eq=False):
             setting = self._setting(row, opened, identity, log, remainder)
             case, inputs = Case(*row.key, opened.mandate), unpack(opened.inputs, declared)
             engine = Engine(case.run(flow.function, inputs), setting)
-            return spare(row, Reading(opened, chapter, identity, engine, replay(engine, log), remainder=remainder))
+            reading = Reading(opened, chapter, identity, engine, replay(engine, log), remainder=remainder)
+            return spare(row, reading, inbox, self.policy_hash)
         except (CaseworkError, IndexError) as error:
             if engine is not None:
                 engine.close()
@@ -113,14 +117,18 @@ def killing(row: CaseRow) -> str:
     return f"poison: {killed}" if row.claims > CLAIMS_MAX else ""
 
 
-def spare(row: CaseRow, reading: Reading) -> Reading:
-    """Let a case that has ended its processes go on without the tasks that were under way: one of them did it.
+def spare(row: CaseRow, reading: Reading, inbox: Sequence[InboxItem], policy_hash: str) -> Reading:
+    """Let a case that has ended its processes go on without what may have done it.
 
-    Without such a task it was the case itself, which goes no further.
+    That is the message that it was about to take; if there is none, or not even that could be written, the tasks that
+    were under way. Without any it was the case itself, which goes no further.
     """
     why, engine = killing(row), reading.engine
     if not why or engine is None:
         return reading
+    item_id = taken(engine.pending, reading.inner, row, inbox) if row.claims == CLAIMS_MAX + 1 else ""
+    if item_id:
+        return replace(reading, blamed=set_aside(item_id, why, policy_hash))
     tasks = [each.step_id for each in engine.pending.values() if isinstance(each.operation, Delegate)]
     if tasks:
         return replace(reading, doomed=dict.fromkeys(tasks, why))

@@ -7,20 +7,22 @@ nothing follows.
 It does not know how a store keeps what it gives.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from casework.protocols.codec import decode_entry, kind_of
 from casework.protocols.errors import ProtocolError
-from casework.protocols.records import Arrived, Cancel, Entry, Reported
+from casework.protocols.records import Arrived, Cancel, Decision, Entry, Reported
 from casework.runtime.fold import COLUMNS, Fold, fold
 from casework.runtime.store.archive import InboxEntry, Transfer
-from casework.runtime.store.base import CaseStatus, ReviewRow, WaitKind
+from casework.runtime.store.base import CaseStatus, Record, ReviewRow, WaitKind
 from casework.runtime.store.rules import DECIDED, OPEN, WITHDRAWN, decision_item_id
 from casework.runtime.store.waitcheck import odd_wait
 
 #: Kinds of records that were messages.
 _MESSAGES: Final = frozenset({"arrived", "cancel", "reported"})
+#: The step under which stands that one was set aside.
+_ASIDE: Final = "case:(aside)"
 #: How much later than its record, in microseconds, a review may be in the queue.
 _QUEUED_MICROS_MAX: Final = 60_000_000
 #: Columns of a review that its record says.
@@ -103,9 +105,17 @@ def _of_message(transfer: Transfer, item: InboxEntry) -> str:
     if item.target not in {"", transfer.row.key.case_id, entry.key if isinstance(entry, Arrived) else ""}:
         return f"is for {item.target!r}"
     awaited = {wait.key for wait in transfer.row.waits if wait.kind is WaitKind.EVIDENCE}
+    if item.id in _set_aside(transfer.records):
+        return ""
     if item.seen and isinstance(entry, Arrived) and entry.key in awaited:
         return "is what it waits for, but its row says that it has seen it"
     return ""
+
+
+def _set_aside(records: Sequence[Record]) -> set[str]:
+    """Name the messages that were set aside, for they ended whoever took them."""
+    told = [_entry(record.frame) for record in records if record.step_id == _ASIDE]
+    return {entry.subject for entry in told if isinstance(entry, Decision)}
 
 
 def _of_taken(transfer: Transfer) -> Iterator[tuple[int, str]]:

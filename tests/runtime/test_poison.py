@@ -10,14 +10,16 @@ from pathlib import Path
 import anyio
 import pytest
 
-from casework.protocols.records import Halted
+from casework.protocols.codec import encode, pack, unpack
+from casework.protocols.records import Arrived, Halted
 from casework.runtime.flow.case import Case
 from casework.runtime.letters import dead_letters, redrive
 from casework.runtime.node import Node
 from casework.runtime.seams import World
-from casework.runtime.store.base import CaseKey, CaseStatus, WaitKind
+from casework.runtime.store.base import CaseKey, CaseStatus, Delivered, WaitKind
 from casework.runtime.store.memory import MemoryStore
 from casework.runtime.store.urls import open_store
+from casework.runtime.store.verify import verify
 from tests.support import poison_service
 from tests.support.flow_scene import LEASE_OVER, Ask, crashing, crew, entries, runtime, until, value
 from tests.support.manual_clock import ManualClock
@@ -37,9 +39,9 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/cases.db"
 
 
-async def service(url: str, *flows: str) -> int:
+async def service(url: str, *flows: str, **said: str) -> int:
     """Run cases in a process of their own until it ends, and give its exit code."""
-    environment = {**os.environ, "PYTHONPATH": f"{os.getcwd()}/src:{os.getcwd()}"}
+    environment = {**os.environ, "PYTHONPATH": f"{os.getcwd()}/src:{os.getcwd()}", **said}
     with anyio.fail_after(20):
         command = [sys.executable, str(SERVICE), url, *flows]
         return (await anyio.run_process(command, env=environment, stderr=None, check=False)).returncode
@@ -75,6 +77,42 @@ async def test_a_task_that_ended_its_process_four_times_fails_as_its_contract_sa
     assert "poison: 4 processes that worked on it ended" in died
     assert lived == "lives"
     assert await dead_letters(store) == []
+    await store.aclose()
+
+
+async def deliver(url: str, *papers: str) -> None:
+    store = await open_store(url, World())
+    for number, paper in enumerate(papers):
+        arrived = Arrived(key="paper", message_id=f"{paper}-{number}", by="ben", value=pack(paper))
+        assert isinstance(await store.deliver("default", "paper", arrived.message_id, encode(arrived)), Delivered)
+    await store.aclose()
+
+
+@pytest.mark.promise("LETTER-1")
+@pytest.mark.promise("NODE-3")
+async def test_a_message_that_ended_each_process_that_took_it_is_set_aside_and_the_case_takes_the_others(
+    url: str,
+) -> None:
+    assert await service(url, "hears") == 0
+    await deliver(url, "good", "deadly", "good")
+    exits = [await service(url, "hears")]
+    while exits[-1] and len(exits) < 9:
+        exits.append(await service(url, "hears"))
+    # The first life took it with a good one before it, the second one alone, so that it was durable; then four more.
+    assert exits == [9] * 6 + [0]
+    store, key = await open_store(url, World()), CaseKey("default", "c0")
+    (letter,) = await dead_letters(store)
+    assert (letter.key, letter.kind, letter.what) == ("retry:c0:message:deadly-1", "message", "deadly-1")
+    assert letter.error.startswith("message deadly-1 is set aside: poison: 4 processes")
+    assert [unpack(each.value, str) for each in await entries(store, Arrived, key)] == ["good", "good"]
+    assert await verify(store) == []
+    await redrive(store, letter, by="ann", reason="mended", world=World())
+    await store.aclose()
+    assert await service(url, "hears", MENDED="1") == 0
+    store = await open_store(url, World())
+    assert await value(store, list[str], key) == ["good", "good", "deadly"]
+    assert await dead_letters(store) == []
+    assert await verify(store) == []
     await store.aclose()
 
 

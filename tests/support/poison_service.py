@@ -1,7 +1,8 @@
 """A process that runs cases on a file until they rest, for tests that see it die.
 
 The tool of `deadly` ends the process, and so does an agent of `beside`, which goes on without it; `slow` first waits
-for a while, so it is under way when that happens; `steady` makes one record after another.
+for a while, so it is under way when that happens; `steady` makes one record after another; `hears` takes papers of
+which some end the process, unless it was mended.
 """
 
 import os
@@ -9,6 +10,7 @@ import sys
 
 import anyio
 
+from casework.protocols.codec import unpack
 from casework.protocols.wire import OnStop
 from casework.runtime.errors import TaskFailed
 from casework.runtime.flow.case import Case
@@ -16,6 +18,9 @@ from casework.runtime.runtime import Runtime
 from casework.runtime.telemetry import Telemetry
 from tests.support.flow_scene import Ask, crew
 from tests.support.small_staff import SmallTool
+
+#: Papers that `hears` takes in all.
+PAPERS = 3
 
 
 async def dying(arguments: object) -> int:
@@ -61,9 +66,19 @@ async def steady(case: Case, inputs: Ask) -> None:
         await case.call("wait", {"number": number}, returns=int)
 
 
+async def hears(case: Case, inputs: Ask) -> list[str]:
+    papers: list[str] = []
+    while len(papers) < PAPERS:
+        paper = unpack((await case.park("paper", reason="r")).value, str)
+        if paper.startswith("deadly") and "MENDED" not in os.environ:
+            os._exit(9)
+        papers.append(paper)
+    return papers
+
+
 async def main(url: str, flows: list[str]) -> None:
     tools = {"die": SmallTool(dying), "wait": SmallTool(waiting)}
-    staff = crew(deadly, beside, slow, steady, tools=tools, doers={"die": fatal, "live": living})
+    staff = crew(deadly, beside, slow, steady, hears, tools=tools, doers={"die": fatal, "live": living})
     async with Runtime(staff, url, telemetry=Telemetry.off()) as machine:
         for number, flow in enumerate(flows):
             await machine.open(flow, f"c{number}", Ask(20))
