@@ -25,6 +25,7 @@ from casework.runtime.store.base import Store, StoreDoor, StoreReader
 from casework.runtime.store.door_client import DoorClient
 from casework.runtime.store.door_wire import CircuitsAsked, TurnAsked
 from casework.runtime.store.urls import open_door, open_reader, open_store
+from casework.runtime.store.waiting import paged
 from casework.runtime.switchboard import write_down
 from casework.runtime.switches import Switch, check_target, switch_key
 
@@ -139,7 +140,7 @@ async def _alone(store: Store, asked: TurnAsked, world: World) -> int:
     now = world.clock.wall_micros()
     switch = Switch(target=asked.target, paused=asked.paused, by=asked.by, reason=asked.reason, at=now)
     # Counted first: where nodes are at work they hear of it themselves, and some go on at once.
-    held = 0 if asked.paused else len(await store.awaiting([switch_key(asked.target)]))
+    held = 0 if asked.paused else sum([len(rows) async for rows in paged(store, [switch_key(asked.target)])])
     await write_down(store, switch)
     if held:
         await tell_parked(store, switch)

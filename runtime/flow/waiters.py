@@ -13,6 +13,7 @@ begins, or by those that hear of its end. It does not know who frees money or re
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final, final
 
 import anyio
@@ -28,6 +29,7 @@ from casework.runtime.staff import Staff
 from casework.runtime.store.accounts import Account, Settlement, parts_of
 from casework.runtime.store.base import CaseRow, Delivered, Record, Store, Unavailable, Unknown
 from casework.runtime.store.ledger_rules import MICROS_MAX
+from casework.runtime.store.waiting import paged
 from casework.runtime.switches import Switch, read_switches, switch_key
 from casework.runtime.timers import Timers
 
@@ -56,6 +58,20 @@ def needs_of(records: Iterable[Record]) -> dict[str, int]:
         if kind == BUDGET:
             needs[account] = min(needs.get(account, MICROS_MAX), history.micros(step_id))
     return needs
+
+
+@dataclass(slots=True)
+class _Purse:
+    """What is handed out of an account."""
+
+    account: Account | None
+    """As it was when the first who waits was looked at."""
+    left: int = 0
+    passed: bool = False
+    """Whether somebody got nothing only because another one was before."""
+
+    def __post_init__(self) -> None:
+        self.left = 0 if self.account is None else self.account.left_micros
 
 
 @final
@@ -159,32 +175,36 @@ class Waiters:
         resumed.update({name: switch for name, switch in self._lifted.items() if self._staff.lifted(name)})
 
     async def _give(self, accounts: Sequence[str]) -> None:
-        """Wake those for whom what is left of some accounts is enough."""
-        waiting = dict[str, list[CaseRow]]()
+        """Wake those for whom what is left of some accounts is enough, who waits longest first."""
         keys = {budget_key(account): account for account in accounts}
-        for row in await self._store.awaiting(list(keys)):
-            for name in dict.fromkeys(keys[wait.key] for wait in row.waits if wait.key in keys):
-                if row.key.tenant == parts_of(name)[1]:
-                    waiting.setdefault(name, []).append(row)
-        for name, rows in waiting.items():
-            account = await self._store.account(name)
-            if account is not None:
-                await self._hand_out(account, sorted(rows, key=lambda row: (row.changed_at, row.key)))
+        purses = dict[str, _Purse]()
+        async for rows in paged(self._store, keys):
+            for row in rows:
+                for key in dict.fromkeys(wait.key for wait in row.waits if wait.key in keys):
+                    name = keys[key]
+                    if row.key.tenant != parts_of(name)[1]:
+                        continue
+                    if name not in purses:
+                        purses[name] = _Purse(await self._store.account(name))
+                    if not await self._hand_out(purses[name], row):
+                        # Whoever is behind is not looked at: that costs the reading of a log each.
+                        del keys[key]
+        again = [name for name, purse in purses.items() if purse.passed]
+        if again:
+            self._timers.after(PROMISE_SECONDS, lambda: self._freed(again))
 
-    async def _hand_out(self, account: Account, rows: Iterable[CaseRow]) -> None:
-        left, passed = account.left_micros, False
-        for row in rows:
-            if left <= 0:
-                # Whoever is behind is not looked at: that costs the reading of a log each.
-                passed = account.left_micros > 0
-                break
-            need = (await self._needs_of(row)).get(account.name, MICROS_MAX)
-            if need <= left:
-                left -= need if await self._tell(row, account) else 0
-            else:
-                passed = passed or need <= account.left_micros
-        if passed:
-            self._timers.after(PROMISE_SECONDS, lambda: self._freed((account.name,)))
+    async def _hand_out(self, purse: "_Purse", row: CaseRow) -> bool:
+        """Wake a case if what is left is enough for it; False if nothing is left for anybody."""
+        account = purse.account
+        if account is None or purse.left <= 0:
+            purse.passed = account is not None and account.left_micros > 0
+            return False
+        need = (await self._needs_of(row)).get(account.name, MICROS_MAX)
+        if need <= purse.left:
+            purse.left -= need if await self._tell(row, account) else 0
+        else:
+            purse.passed = purse.passed or need <= account.left_micros
+        return True
 
     async def _needs_of(self, row: CaseRow) -> dict[str, int]:
         known = row.key.tenant, row.key.case_id, row.next_seq
@@ -216,11 +236,24 @@ async def tell_parked(store: Store, switch: Switch) -> int:
         StoreUnavailable: some may not have been told; to tell them again does no harm.
     """
     key, why = switch_key(switch.target), pack(switch.reason)
-    rows = await store.awaiting([key])
-    for row in rows:
+    count, failed = 0, list[StoreUnavailable | StoreInvalid]()
+
+    async def tell(row: CaseRow) -> None:
         item_id = f"{key}:{row.next_seq}"
         arrived = Arrived(key=key, message_id=item_id, by=switch.by, value=why)
-        told = await store.deliver(*row.key, item_id, encode(arrived))
-        if isinstance(told, Unavailable | Unknown):
-            raise StoreUnavailable(store.url, told.why)
-    return len(rows)
+        try:
+            told = await store.deliver(*row.key, item_id, encode(arrived))
+            if isinstance(told, Unavailable | Unknown):
+                failed.append(StoreUnavailable(store.url, told.why))
+        except (StoreUnavailable, StoreInvalid) as error:
+            failed.append(error)
+
+    async for rows in paged(store, [key]):
+        # All of a page at once, for a store commits together what comes together.
+        async with anyio.create_task_group() as jobs:
+            for row in rows:
+                jobs.start_soon(tell, row)
+        if failed:
+            raise failed[0]
+        count += len(rows)
+    return count

@@ -40,6 +40,7 @@ from casework.runtime.store.claims import Claimed, Claims
 from casework.runtime.store.memory_accounts import MemoryAccounts
 from casework.runtime.store.memory_archive import MemoryArchive, MemoryCase
 from casework.runtime.store.taking import Delivery
+from casework.runtime.store.waiting import FIRST, Place
 
 
 @final
@@ -85,9 +86,13 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
             if tenant in {None, row.key.tenant} and status in {None, row.status} and parent in {None, row.parent}
         ]
 
-    async def awaiting(self, keys: Sequence[str]) -> Sequence[CaseRow]:
-        """Give the cases that wait for one of these keys, ordered by tenant and case id."""
-        return [row for row in await self.cases() if any(wait.key in keys for wait in row.waits)]
+    async def awaiting(
+        self, keys: Sequence[str], *, after: Place = FIRST, limit: int | None = None
+    ) -> Sequence[CaseRow]:
+        """Give the cases that wait for one of these keys, who changed longest ago first."""
+        rows = [row for row in await self.cases() if any(wait.key in keys for wait in row.waits)]
+        places = sorted(((row.changed_at, *row.key), row) for row in rows)
+        return [row for place, row in places if place > after][:limit]
 
     async def records(self, key: CaseKey, from_seq: int = 0) -> Sequence[Record]:
         """Give a case's log from `from_seq` on, in order."""

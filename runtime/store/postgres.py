@@ -55,6 +55,7 @@ from casework.runtime.store.postgres_reader import PostgresReader
 from casework.runtime.store.postgres_url import PostgresAddress
 from casework.runtime.store.postgres_writer import Ears, PostgresWriter
 from casework.runtime.store.settings import SWITCHES
+from casework.runtime.store.waiting import FIRST, Place
 
 #: How long a hint to the others may take; they look by themselves if it is not given.
 HINT_SECONDS_MAX: Final = 2.0
@@ -142,9 +143,11 @@ class PostgresStore:
         """Give cases with their waits, ordered by tenant and case id."""
         return await self._reader.cases(tenant, status=status, parent=parent)
 
-    async def awaiting(self, keys: Sequence[str]) -> Sequence[CaseRow]:
-        """Give the cases that wait for one of these keys, ordered by tenant and case id."""
-        return await self._reader.awaiting(keys)
+    async def awaiting(
+        self, keys: Sequence[str], *, after: Place = FIRST, limit: int | None = None
+    ) -> Sequence[CaseRow]:
+        """Give the cases that wait for one of these keys, who changed longest ago first."""
+        return await self._reader.awaiting(keys, after=after, limit=limit)
 
     async def records(self, key: CaseKey, from_seq: int = 0) -> Sequence[Record]:
         """Give a case's log from `from_seq` on, in order."""

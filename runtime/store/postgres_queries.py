@@ -21,6 +21,7 @@ from casework.runtime.store.base import (
     WaitKind,
 )
 from casework.runtime.store.postgres_link import Link
+from casework.runtime.store.waiting import Place
 
 if TYPE_CHECKING:
     import asyncpg
@@ -61,7 +62,10 @@ _CASES: Final = f"""
              AND ($3::text IS NULL OR c.parent = $3) ORDER BY c.tenant, c.case_id
 """
 _AWAITED: Final = "WHERE c.no IN (SELECT w.case_no FROM wait w WHERE w.key = ANY($1::text[]))"
-_AWAITING: Final = " ".join((_ALL, _AWAITED, "ORDER BY c.tenant, c.case_id"))
+_AWAITING: Final = f"""
+    {_ALL} {_AWAITED} AND (c.changed_at, c.tenant, c.case_id) > ($2, $3, $4)
+    ORDER BY c.changed_at, c.tenant, c.case_id LIMIT $5
+"""
 _RECORDS: Final = """
     SELECT r.seq, r.epoch, r.kind, r.step_id, r.at, r.frame, r.hash, r.frame_hash
     FROM record r JOIN "case" c ON c.no = r.case_no
@@ -117,9 +121,10 @@ async def cases(link: Link, tenant: str | None, status: CaseStatus | None, paren
     return [case_row(row) for row in await link.fetch(_CASES, tenant, status, parent)]
 
 
-async def awaiting(link: Link, keys: Sequence[str]) -> Sequence[CaseRow]:
-    """Give the cases that wait for one of these keys, ordered by tenant and case id."""
-    return [case_row(row) for row in await link.fetch(_AWAITING, [key for key in keys if storable(key)])]
+async def awaiting(link: Link, keys: Sequence[str], after: Place, limit: int | None) -> Sequence[CaseRow]:
+    """Give the cases that wait for one of these keys, who changed longest ago first."""
+    wanted = [key for key in keys if storable(key)]
+    return [case_row(row) for row in await link.fetch(_AWAITING, wanted, *after, limit)]
 
 
 async def records(link: Link, key: CaseKey, from_seq: int) -> Sequence[Record]:

@@ -32,6 +32,7 @@ from casework.runtime.store.postgres_link import (
 from casework.runtime.store.postgres_looks import Looks
 from casework.runtime.store.postgres_schema import SCHEMA_VERSION, version_of
 from casework.runtime.store.postgres_url import PostgresAddress
+from casework.runtime.store.waiting import FIRST, Place
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -92,9 +93,11 @@ class PostgresReader:
         """Give cases with their waits, ordered by tenant and case id."""
         return await self.ask(queries.cases, tenant, status, parent)
 
-    async def awaiting(self, keys: Sequence[str]) -> Sequence[CaseRow]:
-        """Give the cases that wait for one of these keys, ordered by tenant and case id."""
-        return await self.ask(queries.awaiting, keys)
+    async def awaiting(
+        self, keys: Sequence[str], *, after: Place = FIRST, limit: int | None = None
+    ) -> Sequence[CaseRow]:
+        """Give the cases that wait for one of these keys, who changed longest ago first."""
+        return await self.ask(queries.awaiting, keys, after, limit)
 
     async def records(self, key: CaseKey, from_seq: int = 0) -> Sequence[Record]:
         """Give a case's log from `from_seq` on, in order."""

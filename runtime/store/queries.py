@@ -24,6 +24,7 @@ from casework.runtime.store.base import (
     WaitKind,
 )
 from casework.runtime.store.rules import storable
+from casework.runtime.store.waiting import Place
 
 _CASE: Final = (
     "SELECT no, tenant, case_id, epoch, next_seq, node, status, result, flow, version, source_hash, crew, parent, "
@@ -50,7 +51,13 @@ _WAITS_OF: Final = """
     SELECT case_no, key, kind, reason, due FROM wait
     WHERE case_no IN (SELECT value FROM json_each(?)) ORDER BY case_no, place
 """
-_AWAITING: Final = "SELECT DISTINCT case_no FROM wait WHERE key IN (SELECT value FROM json_each(?))"
+#: A moment that cannot be read is none, so that whoever reads on after a case never comes to it again.
+_AWAITING: Final = """
+    SELECT no FROM (
+        SELECT no, CASE typeof(changed_at) WHEN 'integer' THEN changed_at ELSE 0 END AS at, tenant, case_id FROM "case"
+        WHERE no IN (SELECT case_no FROM wait WHERE key IN (SELECT value FROM json_each(?)))
+    ) WHERE (at, tenant, case_id) > (?, ?, ?) ORDER BY at, tenant, case_id LIMIT ?
+"""
 _LOGS: Final = """
     SELECT r.case_no, r.seq, r.epoch, r.kind, r.step_id, r.at, r.frame, r.hash
     FROM "case" c JOIN record r ON r.case_no = c.no AND r.seq >= c.chapter
@@ -148,12 +155,12 @@ def cases(
     return [_shown(row, tuple(waits.get(row[0], ()))) for row in rows]
 
 
-def awaiting(connection: sqlite3.Connection, keys: Sequence[str]) -> Sequence[CaseRow]:
-    """Give the cases that wait for one of these keys, ordered by tenant and case id."""
-    wanted = json.dumps([key for key in keys if storable(key)])
-    numbers = [number for (number,) in connection.execute(_AWAITING, (wanted,)).fetchall()]
+def awaiting(connection: sqlite3.Connection, keys: Sequence[str], after: Place, limit: int | None) -> Sequence[CaseRow]:
+    """Give the cases that wait for one of these keys, who changed longest ago first."""
+    asked = (json.dumps([key for key in keys if storable(key)]), *after, -1 if limit is None else limit)
+    numbers = [number for (number,) in connection.execute(_AWAITING, asked).fetchall()]
     rows = cases_by_number(connection, numbers) if numbers else {}
-    return sorted((row for row, _ in rows.values()), key=lambda row: row.key)
+    return [rows[number][0] for number in numbers]
 
 
 def records(connection: sqlite3.Connection, key: CaseKey, from_seq: int) -> Sequence[Record]:

@@ -48,6 +48,7 @@ from casework.runtime.store.sqlite_upkeep import SqliteStatistics
 from casework.runtime.store.sqlite_version import warn_of
 from casework.runtime.store.sqlite_writer import OutcomeUnknown, SqliteWriter
 from casework.runtime.store.taking import Delivery
+from casework.runtime.store.waiting import FIRST, Place
 
 T = TypeVar("T")
 
@@ -125,9 +126,11 @@ class SqliteStore:
         """Give cases with their waits, ordered by tenant and case id."""
         return await self._read(queries.cases, tenant, status, parent)
 
-    async def awaiting(self, keys: Sequence[str]) -> Sequence[CaseRow]:
-        """Give the cases that wait for one of these keys, ordered by tenant and case id."""
-        return await self._read(queries.awaiting, keys)
+    async def awaiting(
+        self, keys: Sequence[str], *, after: Place = FIRST, limit: int | None = None
+    ) -> Sequence[CaseRow]:
+        """Give the cases that wait for one of these keys, who changed longest ago first."""
+        return await self._read(queries.awaiting, keys, after, limit)
 
     async def records(self, key: CaseKey, from_seq: int = 0) -> Sequence[Record]:
         """Give a case's log from `from_seq` on, in order."""

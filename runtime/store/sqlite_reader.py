@@ -22,6 +22,7 @@ from casework.runtime.store.archive import Transfer
 from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, Record, ReviewRow
 from casework.runtime.store.connections import connect_reader, store_error
 from casework.runtime.store.inspection import Oddity
+from casework.runtime.store.waiting import FIRST, Place
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -78,9 +79,11 @@ class SqliteReader:
         """Give cases with their waits, ordered by tenant and case id."""
         return await self._ask(queries.cases, tenant, status, parent)
 
-    async def awaiting(self, keys: Sequence[str]) -> Sequence[CaseRow]:
-        """Give the cases that wait for one of these keys, ordered by tenant and case id."""
-        return await self._ask(queries.awaiting, keys)
+    async def awaiting(
+        self, keys: Sequence[str], *, after: Place = FIRST, limit: int | None = None
+    ) -> Sequence[CaseRow]:
+        """Give the cases that wait for one of these keys, who changed longest ago first."""
+        return await self._ask(queries.awaiting, keys, after, limit)
 
     async def records(self, key: CaseKey, from_seq: int = 0) -> Sequence[Record]:
         """Give a case's log from `from_seq` on, in order."""

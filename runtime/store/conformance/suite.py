@@ -102,12 +102,17 @@ class StoreConformance(
         running = await claimed(store, "c")
         await store.append(Append(running.key, 1, 1, (note(1),), waits=(evidence("receipt"),)))
         found = await store.awaiting(["receipt", "receip"])
-        assert [row.key for row in found] == [key_of("a"), key_of("b"), key_of("c")]
-        assert found[0] == await store.case(key_of("a"))
-        assert [row.key for row in await store.awaiting(["invoice", "receipt"])] == [row.key for row in found]
+        assert {row.key for row in found} == {key_of("a"), key_of("b"), key_of("c")}
+        places = [(row.changed_at, *row.key) for row in found]
+        assert places == sorted(places)
+        assert found[0] == await store.case(found[0].key)
+        assert await store.awaiting(["invoice", "receipt"]) == found
+        assert await store.awaiting(["receipt"], limit=2) == found[:2]
+        assert await store.awaiting(["receipt"], after=places[0], limit=1) == found[1:2]
+        assert await store.awaiting(["receipt"], after=places[2]) == []
         assert [row.key for row in await store.awaiting(["invoice", "no\0key", "\udc80"])] == [key_of("a")]
         await store.append(Append(running.key, 1, 2, (note(2),), waits=()))
-        assert [row.key for row in await store.awaiting(["receipt"])] == [key_of("a"), key_of("b")]
+        assert {row.key for row in await store.awaiting(["receipt"])} == {key_of("a"), key_of("b")}
         assert await store.awaiting([]) == await store.awaiting(["%"]) == []
 
     async def test_a_setting_is_remembered_and_replaced(self, store: Store) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -13,13 +14,16 @@ from postgres_server import PostgresServer
 
 from casework.protocols.codec import decode_entry
 from casework.protocols.records import Arrived, Decision
-from casework.runtime.flow.waiters import PROMISE_SECONDS, Waiters, needs_of
+from casework.runtime.flow.waiters import PROMISE_SECONDS, Waiters, needs_of, tell_parked
 from casework.runtime.limits import set_limit
 from casework.runtime.seams import World
+from casework.runtime.store import waiting as waits
 from casework.runtime.store.accounts import Settlement
-from casework.runtime.store.base import CaseKey, CaseStatus, Delivered, Duplicate, Store
+from casework.runtime.store.base import CaseKey, CaseStatus, Delivered, Duplicate, Store, Wait, WaitKind
+from casework.runtime.store.conformance.support import parked
 from casework.runtime.store.memory import MemoryStore
 from casework.runtime.store.urls import open_reader, open_store
+from casework.runtime.switches import Switch, switch_key
 from tests.support import freeing_crew
 from tests.support.budget_crew import DEAR, Job
 from tests.support.freeing_crew import HELD, Desk
@@ -228,9 +232,9 @@ async def test_a_call_that_cost_all_that_it_held_has_nobody_looked_for(monkeypat
         async with Desk().runtime(store) as runtime:
             await runtime.wait_idle()
 
-            async def counted(keys: list[str]) -> object:
+            async def counted(keys: list[str], **page: Any) -> object:
                 asked.append(keys)
-                return await awaiting(keys)
+                return await awaiting(keys, **page)
 
             monkeypatch.setattr(store, "awaiting", counted)
             await runtime.open("job", "c1", Job())
@@ -240,6 +244,49 @@ async def test_a_call_that_cost_all_that_it_held_has_nobody_looked_for(monkeypat
             runtime.node._house.waiters.settled(Settlement("d", 1, 1), ((AGENT,), 2))
             await runtime.wait_idle()
     assert asked == [[f"budget:{AGENT}"]]
+
+
+async def test_who_waits_is_read_a_page_at_a_time_and_no_further_than_the_money_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(waits, "PAGE", 2)
+    asked = list[int]()
+    desk, store = Desk(f"[budgets]\nagent = {(DEAR + HELD) / 1e6}\n"), MemoryStore()
+    awaiting = store.awaiting
+    with anyio.fail_after(10):
+        async with desk.runtime(store) as runtime:
+            await runtime.open("job", "holds", Job(micros=HELD))
+            await desk.began.wait()
+            for number in range(9):
+                await runtime.open("job", f"c{number}", Job(micros=DEAR))
+                await runtime.wait(f"c{number}")
+
+            async def counted(keys: list[str], *, limit: int, **after: Any) -> object:
+                rows = await awaiting(keys, limit=limit, **after)
+                asked.append(len(rows))
+                return rows
+
+            monkeypatch.setattr(store, "awaiting", counted)
+            desk.go.set()
+            await runtime.wait("holds")
+            await runtime.wait_idle()
+            closed = [number for number in range(9) if (await runtime.wait(f"c{number}")).status is CaseStatus.CLOSED]
+    assert closed == [0]
+    # What the first one got is all that there was.
+    assert sum(asked) == 2
+
+
+@pytest.mark.parametrize("page", [1, 3, 100])
+async def test_all_that_wait_are_told_of_what_was_resumed_whatever_a_page_holds(
+    page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waits, "PAGE", page)
+    store = MemoryStore()
+    switch = Switch(target="tool:t", paused=False, by="ann", reason="r", at=1)
+    for number in range(7):
+        await parked(store, f"c{number}", Wait(switch_key("tool:t"), WaitKind.OPERATOR, "paused"))
+    assert await tell_parked(store, switch) == 7
+    assert [len(await store.inbox(row.key)) for row in await store.cases()] == [1] * 7
 
 
 async def test_who_waits_is_found_without_reading_every_case_that_is_parked(monkeypatch: pytest.MonkeyPatch) -> None:
