@@ -22,18 +22,20 @@ from casework.actors.cli.standing import Standing, notes, say_summary, standing,
 from casework.actors.cli.working import Interrupts, interruptible, refuse_other_crew, remembered
 from casework.actors.crew import Crew, load_crew
 from casework.actors.intake import DeliverKey, Intake
-from casework.protocols.codec import encode, pack
-from casework.protocols.records import Arrived
+from casework.protocols.codec import decode_entry, encode, pack
+from casework.protocols.records import Arrived, Opened
 from casework.runtime.flow.opening import NAME_CHARS_MAX, name_fault
 from casework.runtime.runtime import Runtime
 from casework.runtime.seams import World
-from casework.runtime.store.base import CaseStatus, Store, StoreReader
+from casework.runtime.store.base import CaseKey, CaseStatus, Store, StoreReader
 from casework.runtime.store.urls import open_store, wait_settled
 
 #: Where a crew writes, unless `--out` or the store's memory says otherwise.
 OUT: Final = "out"
 #: Seconds between two looks at the progress, on a terminal.
 LOOK_SECONDS: Final = 0.25
+#: Cases that one warning names.
+CASES_TOLD_MAX: Final = 3
 
 OutOption = Annotated[Path | None, Parameter(name="--out", help="Folder for what the crew writes; `out` if left out.")]
 
@@ -124,6 +126,7 @@ async def _work(errand: Errand, store: Store, interrupts: Interrupts, *, json_: 
         tell("warning", f"the cases in {store.url} were opened on {before['input']}, now they read {settings['input']}")
     for name, value in settings.items():
         await store.remember(name, value)
+    await _warn_of_others(store, errand)
     async with Runtime(crew, store, tenant=settings["tenant"], settings=settings) as runtime:
         with interrupts.scope:
             await _take(runtime, store, errand)
@@ -135,6 +138,24 @@ async def _work(errand: Errand, store: Store, interrupts: Interrupts, *, json_: 
         tell("note", "interrupted: run the same command again to go on")
         return Exit.INTERRUPTED
     return Exit.USAGE if problems else Exit.OK
+
+
+async def _warn_of_others(reader: StoreReader, errand: Errand) -> None:
+    """Tell whose budgets cases draw from that are there already, where another project or user was named now."""
+    there: dict[tuple[str, str], list[str]] = {}
+    for each in errand.intake.openings if errand.project or errand.user else ():
+        key = CaseKey(errand.settings["tenant"], each.case_id)
+        first = (await reader.records(key))[:1]
+        opened = decode_entry(first[0].frame) if first and first[0].frame else None
+        if not isinstance(opened, Opened):
+            continue
+        if opened.project != (errand.project or opened.project) or opened.user != (errand.user or opened.user):
+            there.setdefault((opened.project, opened.user), []).append(each.case_id)
+    for (project, user), cases in there.items():
+        more = len(cases) - CASES_TOLD_MAX
+        told = ", ".join(cases[:CASES_TOLD_MAX]) + (f" and {more} more" if more > 0 else "")
+        whose = f"{f'project {project}' if project else 'no project'} and {f'user {user}' if user else 'no user'}"
+        tell("warning", f"{told}: opened before, for {whose}; they draw from those budgets still")
 
 
 async def _take(runtime: Runtime, store: Store, errand: Errand) -> None:

@@ -82,6 +82,21 @@ def test_the_cases_of_a_run_by_command_draw_from_the_budgets_of_a_project_and_a_
     assert budgets["user/default/ann%20bee"]["spent_micros"] == 1_500
 
 
+def test_a_run_that_names_another_project_or_user_says_of_cases_that_are_there_whose_they_stay(desk: Desk) -> None:
+    desk.put(**dict.fromkeys("abcd", "1000"))
+    run = ("run", "tests.support.budget_command:crew", desk.input, "--out", desk.folder / "out")
+    assert desk(*run, "--project", "q3", cwd=ROOT).stderr == ""
+    assert desk(*run, cwd=ROOT).stderr == desk(*run, "--project", "q3", cwd=ROOT).stderr == ""
+    desk.put(e="1000")
+    ran = desk(*run, "--project", "q4", "--user", "ann", cwd=ROOT)
+    (line,) = ran.stderr.splitlines()
+    assert ran.returncode == 0
+    assert line.startswith("casework: warning: ")
+    assert line.endswith(" and 1 more: opened before, for project q3 and no user; they draw from those budgets still")
+    rows = json.loads(desk("cost", "--by", "project", "--json").stdout)["rows"]
+    assert {row["project"] for row in rows} == {"project/default/q3", "project/default/q4"}
+
+
 @pytest.mark.parametrize("option", ["--tenant", "--project", "--user"])
 def test_a_name_that_is_none_is_refused_before_anything_is_made(desk: Desk, option: str) -> None:
     for name, why in (
