@@ -46,7 +46,7 @@ class Fold(Struct, frozen=True):
     result: str = ""
     chapter: int = 0
     reviews: tuple[ReviewRow, ...] = ()
-    """Oldest first; `opened_at` is the moment of the record, which the store's may follow by microseconds."""
+    """Oldest first; `opened_at` is the moment of the record, which that of an older store may follow a little."""
 
     @property
     def status(self) -> CaseStatus | None:

@@ -231,7 +231,7 @@ class Incarnation:
             if opened is not None:
                 logbook.open(opened)
             elif isinstance(entry, Review):
-                self._services.queue(output.step_id, entry)
+                self._services.queue(output.step_id, entry, record.at)
             elif isinstance(entry, Withdrawn):
                 logbook.withdraw(entry.review_id)
             elif isinstance(entry, Sent | Stopped):

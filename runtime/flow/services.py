@@ -102,11 +102,11 @@ class Services(Struct, frozen=True, eq=False):
             summary=summary,
         )
         record = self.logbook.write(step_id, review)
-        self.queue(step_id, review)
+        self.queue(step_id, review, record.at)
         return review, record.at
 
-    def queue(self, step_id: str, review: Review) -> None:
-        """Show a review in the queue, once its record is durable."""
+    def queue(self, step_id: str, review: Review, at: int) -> None:
+        """Show a review in the queue, once its record is durable, as asked at the moment of that."""
         self.logbook.review(
             ReviewRow(
                 id=review.id,
@@ -114,7 +114,7 @@ class Services(Struct, frozen=True, eq=False):
                 step_id=step_id,
                 title=review.title,
                 state="open",
-                opened_at=self.world.clock.wall_micros(),
+                opened_at=at,
                 expires=review.expires,
                 proposal_hash=review.proposal_hash,
                 frame=encode(review),

@@ -23,7 +23,7 @@ from casework.runtime.store.waitcheck import odd_wait
 _MESSAGES: Final = frozenset({"arrived", "cancel", "reported"})
 #: The step under which stands that one was set aside.
 _ASIDE: Final = "case:(aside)"
-#: How much later than its record, in microseconds, a review may be in the queue.
+#: How much later than its record, in microseconds, a review may be in the queue: once it had a moment of its own.
 _QUEUED_MICROS_MAX: Final = 60_000_000
 #: Columns of a review that its record says.
 _ASKED: Final = ("step_id", "title", "expires", "proposal_hash", "frame")
