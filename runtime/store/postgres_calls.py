@@ -1,15 +1,18 @@
 """What callers ask of a PostgreSQL store to write, as records that wait for their batch.
 
-An append, an opening and a draw stand for themselves; everything else has a record here.
+An append, an opening and a draw stand for themselves; everything else has a record here, and a `Call` takes any of them
+to its batch and its answer back.
 It does not know how any of it is carried out.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, final
 
+from casework.runtime.parking import Parked
 from casework.runtime.store.accounts import Draw
 from casework.runtime.store.archive import Cut, Transfer
-from casework.runtime.store.base import Append, CaseKey, Opening
+from casework.runtime.store.base import Append, CaseKey, Opening, Unavailable, Unknown
 
 
 @dataclass(slots=True, frozen=True)
@@ -125,3 +128,40 @@ Asked: TypeAlias = (
     | Limit
     | Draw
 )
+
+
+@final
+class Call:
+    """One call on its way through a batch."""
+
+    __slots__ = ("answer", "answered", "asked", "error", "leads", "turn")
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.turn: Parked | None = None  #: where its caller waits, if it does
+        self.leads = False
+        self.answered = False
+        self.answer: object = None
+        self.error: Exception | None = None
+
+    def settle(self, answer: object = None, error: Exception | None = None) -> None:
+        """Answer it, once."""
+        if not self.answered:
+            self.answered, self.answer, self.error = True, answer, error
+            self.wake()
+
+    def lead(self) -> None:
+        """Have its caller carry out the next batch."""
+        self.leads = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Let its caller go on; one that was cancelled does so by itself."""
+        if self.turn is not None and not self.turn.done():
+            self.turn.set_result(b"")
+
+
+def refuse(calls: Sequence[Call], answer: Unavailable | Unknown) -> None:
+    """Answer those of them that were not answered yet."""
+    for call in calls:
+        call.settle(answer)

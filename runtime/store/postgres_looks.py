@@ -12,6 +12,7 @@ import anyio
 import anyio.lowlevel
 
 from casework.runtime.errors import StoreInvalid, StoreUnavailable
+from casework.runtime.parking import Parked, parking
 from casework.runtime.store.base import CaseKey
 
 #: Cases in one look at most; there is hardly ever so much as a tenth of it.
@@ -23,11 +24,11 @@ T = TypeVar("T")
 class _Round(Generic[T]):
     """Those who look together."""
 
-    __slots__ = ("ended", "error", "found", "keys")
+    __slots__ = ("error", "found", "keys", "waiting")
 
     def __init__(self) -> None:
         self.keys: dict[CaseKey, None] = {}
-        self.ended = anyio.Event()
+        self.waiting: list[Parked] = []
         self.found: Mapping[CaseKey, T] | None = None
         self.error: StoreInvalid | StoreUnavailable | None = None
 
@@ -40,6 +41,7 @@ class Looks(Generic[T]):
         """Prepare; `look` gives it for those of some cases that have it; raises StoreInvalid or StoreUnavailable."""
         self._look = look
         self._next: _Round[T] | None = None
+        self._new_parked = parking()
         self._turn = anyio.Lock()
 
     async def look(self, key: CaseKey) -> T | None:
@@ -59,7 +61,9 @@ class Looks(Generic[T]):
             if leads:
                 await self._lead(gathering)
             else:
-                await gathering.ended.wait()
+                parked = self._new_parked()
+                gathering.waiting.append(parked)
+                await parked
             if gathering.error is not None:
                 # One error is raised in one place only.
                 raise type(gathering.error)(gathering.error.url, gathering.error.why)
@@ -77,7 +81,9 @@ class Looks(Generic[T]):
             gathering.error = error
         finally:
             self._close(gathering)
-            gathering.ended.set()
+            for parked in gathering.waiting:
+                if not parked.done():
+                    parked.set_result(b"")
 
     def _close(self, gathering: _Round[T]) -> None:
         if self._next is gathering:

@@ -16,11 +16,12 @@ import anyio
 import anyio.lowlevel
 
 from casework.runtime.errors import StoreError, StoreInvalid, StoreUnavailable
+from casework.runtime.parking import parking
 from casework.runtime.seams import MICROS, World
 from casework.runtime.store.base import CaseKey, Unavailable, Unknown
 from casework.runtime.store.batch import BATCH_MAX
 from casework.runtime.store.postgres_batch import Batch
-from casework.runtime.store.postgres_calls import Asked, Claim, Renewal
+from casework.runtime.store.postgres_calls import Asked, Call, Claim, Renewal, refuse
 from casework.runtime.store.postgres_generation import Keeper
 from casework.runtime.store.postgres_link import (
     DRIVER_ERRORS,
@@ -53,27 +54,6 @@ POINT_COMMIT_AFTER: Final = "store.commit.after"
 _CLOCK: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 
-@final
-class _Call:
-    """One call on its way through a batch."""
-
-    __slots__ = ("answer", "answered", "asked", "error", "leads", "turn")
-
-    def __init__(self, asked: Asked) -> None:
-        self.asked = asked
-        self.turn = anyio.Event()
-        self.leads = False
-        self.answered = False
-        self.answer: object = None
-        self.error: Exception | None = None
-
-    def settle(self, answer: object = None, error: Exception | None = None) -> None:
-        """Answer it, once."""
-        if not self.answered:
-            self.answered, self.answer, self.error = True, answer, error
-            self.turn.set()
-
-
 class Ears(NamedTuple):
     """Who is told after a commit."""
 
@@ -99,7 +79,8 @@ class PostgresWriter:
         # A case did not stand as it was known: another has it, or the store is an older one.
         self._doubted = False
         self._link: Link | None = None
-        self._queue: list[_Call] = []
+        self._new_parked = parking()
+        self._queue: list[Call] = []
         self._leading = False
         self._closed = False
         self._rest: anyio.Event | None = None
@@ -134,11 +115,12 @@ class PostgresWriter:
         """
         if self._closed:
             return Unavailable("it was closed")
-        call = _Call(asked)
+        call = Call(asked)
         self._queue.append(call)
         try:
             if self._leading:
-                await call.turn.wait()
+                call.turn = self._new_parked()
+                await call.turn
             else:
                 self._leading = call.leads = True
             if call.leads and not call.answered:
@@ -176,19 +158,18 @@ class PostgresWriter:
     def _hand_on(self) -> None:
         self._leading = bool(self._queue)
         if self._queue:
-            self._queue[0].leads = True
-            self._queue[0].turn.set()
+            self._queue[0].lead()
         elif self._rest is not None:
             self._rest.set()
 
-    def _leave(self, call: _Call) -> None:
+    def _leave(self, call: Call) -> None:
         """Take back a call whose caller was cancelled, unless its batch has begun."""
         if call in self._queue:
             self._queue.remove(call)
             if call.leads:
                 self._hand_on()
 
-    async def _serve(self, calls: Sequence[_Call]) -> None:
+    async def _serve(self, calls: Sequence[Call]) -> None:
         """Answer calls: those that fit by the short way, all others by the long one."""
         fitting = self._quick.fitting([call.asked for call in calls])
         if fitting:
@@ -196,18 +177,18 @@ class PostgresWriter:
                 await self._attempt_quick([calls[place] for place in fitting])
             except BaseException:
                 # Nobody was begun with whom this one interrupts.
-                _refuse(calls, Unavailable("it was interrupted"))
+                refuse(calls, Unavailable("it was interrupted"))
                 raise
         rest = [call for call in calls if not call.answered]
         if rest:
             await self._serve_fully(rest)
 
-    async def _attempt_quick(self, calls: Sequence[_Call]) -> None:
+    async def _attempt_quick(self, calls: Sequence[Call]) -> None:
         """Carry out calls as one statement; those that it leaves without an answer are served as all others."""
         try:
             link = await self._connected()
         except StoreError as error:
-            _refuse(calls, Unavailable(error.why))
+            refuse(calls, Unavailable(error.why))
             return
         asked = [call.asked for call in calls]
         try:
@@ -220,23 +201,23 @@ class PostgresWriter:
             if fault is Fault.LOST:
                 self._drop(link)
                 why = f"the connection was lost ({told(error)})"
-                _refuse(calls, Unavailable(why) if ended_by_server(error) else Unknown(why))
+                refuse(calls, Unavailable(why) if ended_by_server(error) else Unknown(why))
             elif fault is Fault.PASSING:
-                _refuse(calls, Unavailable(told(error)))
+                refuse(calls, Unavailable(told(error)))
             else:
                 self._doubted = True
             return
         except BaseException:
             self._quick.forget(asked)
             self._drop(link)
-            _refuse(calls, Unknown("it was interrupted"))
+            refuse(calls, Unknown("it was interrupted"))
             raise
         self._learn(stand, asked)
         for place, answer in values.items():
             calls[place].settle(answer)
         self._tell(opened, foreign=False)
 
-    async def _serve_fully(self, calls: Sequence[_Call]) -> None:
+    async def _serve_fully(self, calls: Sequence[Call]) -> None:
         error: Exception | None = None
         for _ in range(TRIES_MAX):
             error = await self._attempt(calls)
@@ -256,12 +237,12 @@ class PostgresWriter:
         why = f"it does not take this ({told(error)})"
         calls[0].settle(error=StoreInvalid(self._address.shown, why))
 
-    async def _attempt(self, calls: Sequence[_Call]) -> Exception | None:
+    async def _attempt(self, calls: Sequence[Call]) -> Exception | None:
         """Carry out a batch and answer it; gives the error after which it may be tried again in another way."""
         try:
             link = await self._connected()
         except StoreError as error:
-            _refuse(calls, Unavailable(error.why))
+            refuse(calls, Unavailable(error.why))
             return None
         asked = [call.asked for call in calls]
         batch = Batch(link, asked, self._own, self._keeper.mark)
@@ -289,16 +270,16 @@ class PostgresWriter:
             if fault is Fault.LOST or not await _rolled_back(link):
                 self._drop(link)
                 why = f"the connection was lost ({told(error)})"
-                _refuse(calls, Unknown(why) if committing else Unavailable(why))
+                refuse(calls, Unknown(why) if committing else Unavailable(why))
             elif fault is Fault.PASSING:
-                _refuse(calls, Unavailable(told(error)))
+                refuse(calls, Unavailable(told(error)))
             else:
                 return error
             return None
         except BaseException:
             self._drop(link)
             why = "it was interrupted"
-            _refuse(calls, Unknown(why) if committing else Unavailable(why))
+            refuse(calls, Unknown(why) if committing else Unavailable(why))
             raise
         self._keeper.saw(mark)
         self._answer(calls, batch)
@@ -306,7 +287,7 @@ class PostgresWriter:
             await self._keeper.save()
         return None
 
-    def _answer(self, calls: Sequence[_Call], batch: Batch) -> None:
+    def _answer(self, calls: Sequence[Call], batch: Batch) -> None:
         for place, call in enumerate(calls):
             call.settle(batch.values.get(place), batch.errors.get(place))
         if batch.leases.others is not None:
@@ -391,8 +372,3 @@ async def _rolled_back(link: Link) -> bool:
     except DRIVER_ERRORS:
         return False
     return True
-
-
-def _refuse(calls: Sequence[_Call], answer: Unavailable | Unknown) -> None:
-    for call in calls:
-        call.settle(answer)
