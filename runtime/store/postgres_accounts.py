@@ -13,9 +13,9 @@ from casework.runtime.store import ledger_rules
 from casework.runtime.store.accounts import Account, Draw, Drawn, EntryKind, LedgerEntry, Settlement
 from casework.runtime.store.base import Append, Appended
 from casework.runtime.store.postgres_calls import Asked, Limit
+from casework.runtime.store.postgres_columns import columns
 from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_queries import storable
-from casework.runtime.store.postgres_wave import columns
 
 if TYPE_CHECKING:
     from casework.runtime.store.postgres_queries import Row

@@ -24,9 +24,9 @@ from casework.runtime.store.archive import (
 )
 from casework.runtime.store.base import CaseExists, CaseKey, CaseStatus
 from casework.runtime.store.postgres_calls import Asked, BringIn, Retain, Trim
+from casework.runtime.store.postgres_columns import columns
 from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_standing import Standing
-from casework.runtime.store.postgres_wave import columns
 
 _ENTRIES: Final = """
     SELECT i.id, i.target, i.kind, i.frame, i.position <= c.seen AS seen, i.consumed

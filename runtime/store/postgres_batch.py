@@ -33,10 +33,11 @@ from casework.runtime.store.base import (
 )
 from casework.runtime.store.batch import Group, coalesce
 from casework.runtime.store.postgres_calls import Asked, Decision, Delivery
+from casework.runtime.store.postgres_columns import columns
 from casework.runtime.store.postgres_leases import Leases
 from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_standing import Standing, lock
-from casework.runtime.store.postgres_wave import Item, Wave, columns, put
+from casework.runtime.store.postgres_wave import Item, Wave, put
 
 _WAITING: Final = """
     SELECT DISTINCT case_no, key FROM wait WHERE key = ANY($1::text[]) AND case_no = ANY($2::bigint[]) ORDER BY case_no

@@ -16,10 +16,10 @@ from casework.runtime.store import rules
 from casework.runtime.store.claims import Claimed, Claims
 from casework.runtime.store.generation import HALTED, MARK
 from casework.runtime.store.postgres_calls import Artifact, Asked, Claim, Reclaim, Renewal, Setting
+from casework.runtime.store.postgres_columns import columns
 from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_queries import BEGINNING, RETURNING_CASE, case_row, inbox_of, log_of
 from casework.runtime.store.postgres_standing import Standing, standing_of
-from casework.runtime.store.postgres_wave import columns
 
 if TYPE_CHECKING:
     from casework.runtime.store.postgres_queries import Row

@@ -9,7 +9,6 @@ It does not know what becomes of a statement that failed.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Final, final
 
 from casework.runtime.store import rules
@@ -17,10 +16,11 @@ from casework.runtime.store.base import Append, Appended, CaseKey, CaseOpened, O
 from casework.runtime.store.batch import Group, coalesce
 from casework.runtime.store.chain import GENESIS, chained
 from casework.runtime.store.postgres_calls import Asked
+from casework.runtime.store.postgres_columns import written
 from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_queries import storable
 from casework.runtime.store.postgres_standing import Standing, begun
-from casework.runtime.store.postgres_wave import CHANGES, Wave, columns
+from casework.runtime.store.postgres_wave import CHANGES, Wave
 
 #: Cases remembered at most, some hundred bytes each; the oldest is forgotten first and costs one long way.
 KNOWN_MAX: Final = 10_000
@@ -33,8 +33,8 @@ _OPEN: Final = """
                             parent, head, opened_at, changed_at, node, claims)
         SELECT g.tenant, g.case_id, (g.node <> '')::integer, 1, 'open', '', g.flow, g.version, g.source_hash, g.crew,
                g.parent, g.head, g.at, g.at, g.node, (g.node <> '')::integer
-        FROM unnest($35::text[], $36::text[], $37::text[], $38::text[], $39::text[], $40::text[], $41::text[],
-                    $42::bytea[], $43::bigint[], $47::text[])
+        FROM unnest($35::text::text[], $36::text::text[], $37::text::text[], $38::text::text[], $39::text::text[],
+                    $40::text::text[], $41::text::text[], $42::bytea[], $43::text::bigint[], $47::text::text[])
             AS g (tenant, case_id, flow, version, source_hash, crew, parent, head, at, node)
         ON CONFLICT (tenant, case_id) DO NOTHING RETURNING no, head, opened_at
     ), begun AS (
@@ -93,11 +93,8 @@ class Quick:
         nothing happened then.
         """
         wave = Wave({})
-        after: list[Standing] = []
-        for group in coalesce([call if isinstance(call, Append) else None for call in asked]):
-            if isinstance(group, Group):
-                after.append(replace(self._known[group.append.key]))
-                wave.append(group.append, after[-1])
+        groups = coalesce([call if isinstance(call, Append) else None for call in asked])
+        after = [wave.append(g.append, self._known[g.append.key]) for g in groups if isinstance(g, Group)]
         openings = sorted((call for call in asked if isinstance(call, Opening)), key=lambda opening: opening.key)
         heads = [chained(GENESIS, opening.key, opening.record) for opening in openings]
         rows = [
@@ -105,7 +102,7 @@ class Quick:
              o.record.step_id, o.record.frame, o.node)
             for o, head in zip(openings, heads, strict=True)
         ]  # fmt: skip
-        found = await link.fetchrow(_WRITE, *wave.changes(), len(after), *columns(rows, 13))
+        found = await link.fetchrow(_WRITE, *wave.changes(), len(after), *written(rows, "tttttttdndddt"))
         assert found is not None, "a query without a table has a row"
         fresh: dict[bytes, int] = dict(zip(found["opened"] or (), found["numbers"] or (), strict=True))
         opened = [(opening, head) for opening, head in zip(openings, heads, strict=True) if head in fresh]

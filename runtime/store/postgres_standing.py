@@ -38,7 +38,7 @@ _LOCK_WANTED: Final = f"{_ALL} WHERE c.no IN ({_WANTED}) ORDER BY c.no FOR NO KE
 
 @dataclass(slots=True)
 class Standing:
-    """A locked case, kept up to date while the batch goes on."""
+    """How a locked case stands; with each append to it another takes its place."""
 
     number: int
     key: CaseKey

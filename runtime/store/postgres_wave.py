@@ -10,10 +10,12 @@ from typing import Final, final
 from casework.runtime.store import rules
 from casework.runtime.store.base import Append, CaseKey, CaseStatus, InboxItem, Opening, Record, ReviewRow, Wait
 from casework.runtime.store.chain import GENESIS, chained
+from casework.runtime.store.postgres_columns import columns, numbers, written
 from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_standing import Standing, begun, lock_keys
 
-#: Whatever changes of cases that are there, each held to what it was, and the records of all.
+#: Whatever changes of cases that are there, each held to what it was, and the records of all. Numbers and texts come
+#: as text, see `written`.
 CHANGES: Final = """
     moved AS (
         UPDATE "case" c SET next_seq = g.next_seq, node = g.node, status = g.status, result = g.result, head = g.head,
@@ -21,9 +23,10 @@ CHANGES: Final = """
                             claims = CASE WHEN g.counts THEN c.claims ELSE 0 END, suspect = g.counts AND c.suspect,
                             chapter = coalesce(g.chapter, c.chapter), version = coalesce(g.version, c.version),
                             source_hash = coalesce(g.source_hash, c.source_hash)
-        FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[], $6::bigint[], $7::text[],
-                    $8::text[], $9::text[], $10::bytea[], $11::bigint[], $12::bigint[], $13::boolean[], $14::bigint[],
-                    $15::text[], $16::text[])
+        FROM unnest($1::text::bigint[], $2::text::bigint[], $3::text::bigint[], $4::text::text[], $5::bytea[],
+                    $6::text::bigint[], $7::text::text[], $8::text::text[], $9::text::text[], $10::bytea[],
+                    $11::text::bigint[], $12::text::bigint[], $13::text::boolean[], $14::text::bigint[],
+                    $15::text::text[], $16::text::text[])
             AS g (no, epoch, old_seq, old_node, old_head, next_seq, node, status, result, head, changed_at, seen,
                   counts, chapter, version, source_hash)
         WHERE c.no = g.no AND c.epoch = g.epoch AND c.next_seq = g.old_seq AND c.node = g.old_node
@@ -31,16 +34,17 @@ CHANGES: Final = """
         RETURNING c.no
     ), consumed AS (
         UPDATE inbox i SET consumed = true, frame = ''
-        FROM unnest($17::bigint[], $18::text[]) AS g (case_no, id) WHERE i.case_no = g.case_no AND i.id = g.id
+        FROM unnest($17::text::bigint[], $18::text::text[]) AS g (case_no, id)
+        WHERE i.case_no = g.case_no AND i.id = g.id
     ), forgotten AS (
-        DELETE FROM wait WHERE case_no = ANY($19::bigint[])
+        DELETE FROM wait WHERE case_no = ANY($19::text::bigint[])
     ), awaited AS (
-        INSERT INTO wait SELECT * FROM unnest($20::bigint[], $21::bigint[], $22::text[], $23::text[], $24::text[],
-                                              $25::bigint[])
+        INSERT INTO wait SELECT * FROM unnest($20::text::bigint[], $21::text::bigint[], $22::text::text[],
+                                              $23::text::text[], $24::text::text[], $25::text::bigint[])
     ), logged AS (
         INSERT INTO record (case_no, seq, epoch, kind, step_id, at, frame, hash)
-        SELECT * FROM unnest($26::bigint[], $27::bigint[], $28::bigint[], $29::text[], $30::text[],
-                             $31::bigint[], $32::bytea[], $33::bytea[])
+        SELECT * FROM unnest($26::text::bigint[], $27::text::bigint[], $28::text::bigint[], $29::text::text[],
+                             $30::text::text[], $31::text::bigint[], $32::bytea[], $33::bytea[])
     )
 """
 _WRITE: Final = " ".join(("WITH", CHANGES, "SELECT count(*) FROM moved"))
@@ -97,38 +101,44 @@ class Wave:
         self._asked: list[tuple[object, ...]] = []
         self._withdrawn: list[tuple[object, ...]] = []
 
-    def append(self, append: Append, standing: Standing) -> None:
-        """Add an append that stands."""
-        before = (standing.number, standing.epoch, standing.next_seq, standing.node, standing.head)
-        head = self._log(standing.number, append.key, append.records, standing.head)
-        ended = append.status is CaseStatus.CLOSED
-        standing.next_seq += len(append.records)
-        standing.node = "" if append.release or ended else standing.node
-        standing.status = append.status
-        standing.head = head
-        standing.changed_at = append.records[-1].at if append.records else standing.changed_at
-        self._cases[standing.number] = (
-            *before,
-            standing.next_seq,
-            standing.node,
+    def append(self, append: Append, before: Standing) -> Standing:
+        """Add an append that stands, and give how its case stands afterwards."""
+        number, ended = before.number, append.status is CaseStatus.CLOSED
+        after = self._known[append.key] = Standing(
+            number,
+            append.key,
+            before.epoch,
+            before.next_seq + len(append.records),
+            "" if append.release or ended else before.node,
             append.status,
+            self._log(number, append.key, append.records, before.head),
+            append.records[-1].at if append.records else before.changed_at,
+        )
+        self._cases[number] = (
+            number,
+            before.epoch,
+            before.next_seq,
+            before.node,
+            before.head,
+            after.next_seq,
+            after.node,
+            after.status,
             append.result,
-            head,
-            standing.changed_at,
+            after.head,
+            after.changed_at,
             append.inbox_seen if append.release else None,
             not (append.records or append.release),
             append.chapter,
             *(append.pinned or (None, None)),
         )
-        self._await(standing.number, () if ended else append.waits)
-        self._consumed += [(standing.number, item_id) for item_id in append.consumed]
+        self._await(number, () if ended else append.waits)
+        self._consumed += [(number, item_id) for item_id in append.consumed]
         self._sends += append.sends
         for opening in append.opens:
             self.open(opening)
-        self._asked += [_review_values(standing.number, review) for review in append.reviews_opened]
-        self._withdrawn += [
-            (review_id, standing.number, rules.decision_item_id(review_id)) for review_id in append.reviews_withdrawn
-        ]
+        self._asked += [_review_values(number, review) for review in append.reviews_opened]
+        self._withdrawn += [(each, number, rules.decision_item_id(each)) for each in append.reviews_withdrawn]
+        return after
 
     def open(self, opening: Opening) -> None:
         """Add a case to be opened, unless one of its key is."""
@@ -146,14 +156,14 @@ class Wave:
             await link.execute(_WRITE, *self.changes())
         return opened, await self._send(link) if self._sends else []
 
-    def changes(self) -> list[Sequence[object]]:
+    def changes(self) -> list[object]:
         """Give the arguments of `CHANGES`."""
         return [
-            *columns([self._cases[number] for number in sorted(self._cases)], 16),
-            *columns(self._consumed, 2),
-            self._waiters,
-            *columns(self._waits, 6),
-            *columns(self._records, 8),
+            *written([self._cases[number] for number in sorted(self._cases)], "nnntdntttdnnnntt"),
+            *written(self._consumed, "nt"),
+            numbers(self._waiters),
+            *written(self._waits, "nntttn"),
+            *written(self._records, "nnnttndd"),
         ]
 
     async def _open(self, link: Link) -> dict[CaseKey, Opening]:
@@ -216,11 +226,6 @@ async def put(link: Link, items: Sequence[Item]) -> list[tuple[int, str]]:
     if not items:
         return []
     return [(number, item_id) for number, item_id in await link.fetch(_PUT, *columns(items, 5))]
-
-
-def columns(rows: Sequence[Sequence[object]], width: int) -> Sequence[Sequence[object]]:
-    """Turn rows into columns, for `unnest`."""
-    return list(zip(*rows, strict=True)) if rows else [()] * width
 
 
 def _review_values(number: int, review: ReviewRow) -> tuple[object, ...]:
