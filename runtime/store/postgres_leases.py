@@ -40,16 +40,17 @@ _BURY: Final = """
            (SELECT value FROM setting WHERE name = $6) AS halted,
            (SELECT value FROM setting WHERE name = $7)::bigint AS mark
 """
-#: Three ways to be wanted, each found by its own index, so that parked cases cost nothing.
+#: Three ways to be wanted, each found by its own index, so that parked cases cost nothing. Whether suspects are asked
+#: for stands in the statement, for a plan that is kept must use their index for them alone.
 _CHOOSE: Final = """
     WITH free AS MATERIALIZED (
         (SELECT c.no, c.epoch, c.next_seq, c.node, c.status, c.opened_at, c.claims FROM "case" c
-         WHERE c.status = 'open' AND c.suspect = $5 AND c.node <> $1
+         WHERE c.status = 'open' AND {suspect} AND c.node <> $1
            AND NOT EXISTS (SELECT 1 FROM node n WHERE n.name = c.node AND n.until > $3)
          ORDER BY c.opened_at, c.no LIMIT $2::bigint + $6::bigint)
         UNION ALL
         SELECT c.no, c.epoch, c.next_seq, c.node, c.status, c.opened_at, c.claims FROM "case" c
-        WHERE c.status = 'parked' AND c.suspect = $5 AND c.node <> $1
+        WHERE c.status = 'parked' AND {suspect} AND c.node <> $1
           AND NOT EXISTS (SELECT 1 FROM node n WHERE n.name = c.node AND n.until > $3)
           AND c.no IN (
               SELECT i.case_no FROM inbox i JOIN "case" p ON p.no = i.case_no
@@ -73,7 +74,7 @@ _CHOOSE: Final = """
             FROM record r WHERE r.case_no = t.no AND r.seq >= t.chapter
         ) s
     ), fitting AS MATERIALIZED (
-        SELECT no, bytes, found FROM sized WHERE before <= $9
+        SELECT no, bytes, found FROM sized WHERE before <= $5
     ), claimed AS (
         UPDATE "case" c SET epoch = c.epoch + 1, node = $1, changed_at = $4,
                             claims = c.claims + 1, suspect = c.claims + 1 >= $7
@@ -96,7 +97,9 @@ _GIVE: Final = """
     FROM (SELECT 1) AS always LEFT JOIN claimed c ON true
 """
 _IN_ORDER: Final = "ORDER BY c.opened_at, c.no"
-_CLAIM: Final = " ".join((_CHOOSE, RETURNING_CASE, _GIVE, BEGINNING.format(bytes_max="$9"), _IN_ORDER))
+_CLAIM: Final = " ".join((_CHOOSE, RETURNING_CASE, _GIVE, BEGINNING.format(bytes_max="$5"), _IN_ORDER))
+_CLAIM_SUSPECTS: Final = _CLAIM.replace("{suspect}", "c.suspect")
+_CLAIM_OTHERS: Final = _CLAIM.replace("{suspect}", "NOT c.suspect")
 _TAKE_AGAIN: Final = """
     WITH claimed AS (
         UPDATE "case" c SET epoch = c.epoch + 1 WHERE c.tenant = $2 AND c.case_id = $3 AND c.node = $1
@@ -216,8 +219,8 @@ class Leases:
 
     async def _take(self, call: Claim, limit: int, *, suspects: bool, doubts: int = 0) -> Claims:
         moments = (call.now + self._skew, call.now)
-        taking = (call.node, limit, *moments, suspects, _SPARE, rules.SUSPECT_CLAIMS, doubts, rules.CLAIM_BYTES_MAX)
-        rows = await self._link.fetch(_CLAIM, *taking)
+        taking = (call.node, limit, *moments, rules.CLAIM_BYTES_MAX, _SPARE, rules.SUSPECT_CLAIMS, doubts)
+        rows = await self._link.fetch(_CLAIM_SUSPECTS if suspects else _CLAIM_OTHERS, *taking)
         due: int | None = rows[0]["next_due"]
         cases = [await self._claimed(row) for row in rows if row["no"] is not None]
         found = rows[0]["found"] or 0

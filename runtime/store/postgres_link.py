@@ -67,6 +67,10 @@ _PLANS: Final = {
     "max_parallel_workers_per_gather": "0",
     "jit": "off",
 }
+#: What is written is planned once for each connection: with the values of each call at hand the server would expect a
+#: few rows less of a plan, and think that worth to plan anew each time, which takes longer than the statement itself.
+#: What is read may leave conditions out, and is planned for those that it has.
+_KEPT_PLANS: Final = {"plan_cache_mode": "force_generic_plan"}
 #: Classes and codes of errors after which nothing happened and a later try may succeed.
 _PASSING: Final = ("53", "58", "55P03", "57014", "25006")
 _AGAIN: Final = ("40001", "40P01")
@@ -77,8 +81,12 @@ _ENDED: Final = "57P01"
 _REFUSED: Final = ("28", "3D000", "42501")
 
 
-async def connect(address: PostgresAddress) -> Link:
+async def connect(address: PostgresAddress, *, writes: bool = False) -> Link:
     """Open a connection whose statements find the schema's tables by their bare names.
+
+    Args:
+        address: where the store is.
+        writes: it is the one that writes, by few statements over and over.
 
     Raises:
         StoreInvalid: the URL is wrong, the server refuses the login, or the event loop is not asyncio's.
@@ -94,6 +102,7 @@ async def connect(address: PostgresAddress) -> Link:
         "idle_in_transaction_session_timeout": f"{STANDSTILL_SECONDS_MAX:.0f}s",
         "synchronous_commit": "on",
         **_PLANS,
+        **(_KEPT_PLANS if writes else {}),
     }
     try:
         return await asyncpg.connect(

@@ -184,7 +184,7 @@ async def connected(address: PostgresAddress) -> Link:
     Raises:
         StoreInvalid, StoreNewer, StoreUnavailable: it cannot be had; nothing is held.
     """
-    link = await connect(address)
+    link = await connect(address, writes=True)
     try:
         await migrate(link, address)
     except DRIVER_ERRORS as error:
