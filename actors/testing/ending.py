@@ -118,7 +118,7 @@ def difference(whole: Ending, other: Ending, *, may_stop: bool = False) -> str:
     if other.standing != whole.standing and not other.result:
         return f"the case did not end: {other.standing}"
     return (
-        _effects_differ(whole.effects, other.effects)
+        _effects_differ(whole.effects, other.effects, unsaid=other.unsettled > whole.unsettled)
         or _differ("what `watch` saw", whole.watched, other.watched, OUTSIDE)
         or _differ("how the case closed", [whole.result, whole.standing], [other.result, other.standing])
         or _differ("what the flow returned", whole.value, other.value, DRAW)
@@ -132,6 +132,10 @@ OUTSIDE: Final = "An effect made outside of a tool is made again whenever its co
 TWICE: Final = (
     "A write that is repeated although it may have happened is made twice: declare it `keyed`, or give it a `lookup` "
     "that tells the truth, and repeat it only after a failure that says it did not happen."
+)
+UNSAID: Final = (
+    "Nobody saw the write end, so a person was asked whether it happened: declare it `keyed`, or give it a `lookup`; "
+    "or have the flow go on from there, or say `may_stop=True`."
 )
 
 
@@ -226,12 +230,12 @@ def _effects(crew: Crew, calls: Iterable[ToolCall], drawn: Mapping[object, str])
     return Effects(dict(times), keys)
 
 
-def _effects_differ(whole: Effects, other: Effects, *, fewer: bool = True) -> str:
+def _effects_differ(whole: Effects, other: Effects, *, fewer: bool = True, unsaid: bool = False) -> str:
     for effect in dict.fromkeys((*whole.times, *other.times)):
         before, now = whole.times.get(effect, 0), other.times.get(effect, 0)
         if now > before or (fewer and now < before):
             keys = ", ".join(other.keys.get(effect, ())) or "none"
-            advice = f" {TWICE}" if now > before else ""
+            advice = f" {TWICE}" if now > before else f" {UNSAID}" if unsaid else ""
             return f"effect {effect} was made {_often(now)} (keys: {keys}) instead of {_often(before)}.{advice}"
     return ""
 

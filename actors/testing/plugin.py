@@ -36,6 +36,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _PROMISE)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse a test that bears the marker and does not take the fixture: it would pass, and nothing would be killed."""
+    marked = any(marker.name == "crash_anywhere" for marker in item.own_markers)
+    if marked and "crashes" not in getattr(item, "fixturenames", ()):
+        pytest.fail("crash_anywhere kills nothing by itself: take the fixture `crashes` and await it", pytrace=False)
+
+
 @pytest.fixture
 async def case_bench() -> "AsyncGenerator[Callable[..., Awaitable[CaseBench]]]":
     """Make benches: `bench = await case_bench(crew, tools=...)`, as `CaseBench`; each ends with the test."""

@@ -52,6 +52,12 @@ def test_a_run_with_a_write_that_nobody_saw_end_may_stop_but_may_make_nothing_tw
     assert "twice" in difference(WHOLE, twice, may_stop=True)
 
 
+def test_a_write_that_is_missing_because_nobody_saw_it_end_is_told_with_what_to_do() -> None:
+    missing = replace(WHOLE, effects=Effects({}, {}))
+    assert "`lookup`" in difference(WHOLE, replace(missing, unsettled=1))
+    assert "`lookup`" not in difference(WHOLE, missing)
+
+
 def test_a_long_value_is_cut_where_it_is_shown() -> None:
     found = difference(WHOLE, replace(WHOLE, value="x" * 10_000))
     assert len(found) < 1_000

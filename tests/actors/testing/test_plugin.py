@@ -137,6 +137,17 @@ def test_a_failure_says_how_one_crash_alone_is_run_and_that_does_so(project: Pat
     assert "killed at append 1 of 2, after it was durable" in other.stdout, other.stdout
 
 
+def test_a_test_that_bears_the_marker_without_the_fixture_fails_and_says_what_is_missing(project: Path) -> None:
+    alone = '@pytest.mark.crash_anywhere(crew, flow="resolve", inputs=Refund(40))\nclass TestAll:\n'
+    alone += "    async def test_other(self):\n        pass\n\n"
+    alone += "    @pytest.mark.crash_anywhere(every=2)\n    async def test_alone(self):\n        pass\n"
+    (project / "test_refunds.py").write_text(f"{TESTS}\n\n{alone}", encoding="utf-8")
+    run = pytest_there(project, "-k", "TestAll and asyncio")
+    assert run.returncode == 1
+    assert "take the fixture `crashes` and await it" in run.stdout
+    assert "1 passed" in run.stdout, "what is declared for a whole class is for those of its tests that use it"
+
+
 def test_a_failed_assertion_is_shown_as_it_is_and_in_no_group(project: Path) -> None:
     (project / "test_hasty.py").write_text(FAILING, encoding="utf-8")
     run = pytest_there(project, "-k", "test_wrong")
