@@ -16,6 +16,7 @@ from typing import Final, Protocol, final
 import anyio
 
 from casework.runtime.blame import blame
+from casework.runtime.misnested import leave_within
 from casework.runtime.parking import Parked
 
 #: Idle jobs kept for the next burst; about 3 kB each.
@@ -93,7 +94,14 @@ class JobPool:
         try:
             while not over:
                 with anyio.CancelScope() as job.scope:
-                    over = await self._turns(job)
+                    try:
+                        over = await self._turns(job)
+                    except anyio.get_cancelled_exc_class():
+                        # What somebody never left is cancelled in his stead; who is at his turn goes on in a new scope.
+                        if not leave_within(job.scope):
+                            raise
+                    else:
+                        leave_within(job.scope)
         finally:
             self._jobs -= 1
             if self._jobs == len(self._idle):
