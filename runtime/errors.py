@@ -344,7 +344,7 @@ class FlowUnknown(FlowError):
     """The crew has no flow of that name, version and source."""
 
     def __init__(self, flow: str, version: str, why: str) -> None:
-        super().__init__(f"flow {flow} version {version}: {why}")
+        super().__init__(f"flow {flow}{f' version {version}' if version else ''}: {why}")
         self.flow = flow
         self.version = version
 
