@@ -58,7 +58,7 @@ UNTOLD = {
     ("inbox", "position"): {"lowered"},
     ("inbox", "target"): {"blank"},
     ("review", "no"): {"lowered", "raised", "the highest"},
-    ("review", "opened_at"): {"lowered", "raised"},
+    ("review", "opened_at"): {"raised"},
     ("node", "name"): {"lowered", "raised", "another text", "the highest"},
     ("node", "until"): {"lowered", "raised"},
 }
