@@ -28,6 +28,7 @@ from casework.runtime.store.generation import (
     write_memory,
 )
 from casework.runtime.store.postgres_link import Link
+from casework.runtime.store.postgres_seals import SEALING, sealed
 from casework.runtime.store.postgres_standing import Standing
 from casework.runtime.store.postgres_url import PostgresAddress
 from casework.runtime.store.settings import SWITCHES
@@ -37,7 +38,7 @@ SAVE_SECONDS: Final = 10.0
 
 _LOGGER: Final = logging.getLogger(__name__)
 
-_BEGIN: Final = "INSERT INTO setting VALUES ($1, $2) ON CONFLICT (name) DO NOTHING"
+_BEGIN: Final = sealed("INSERT INTO setting VALUES ($1, $2) ON CONFLICT (name) DO NOTHING")
 _FIND: Final = """
     SELECT (SELECT value FROM setting WHERE name = $1) AS generation,
            (SELECT value FROM setting WHERE name = $2) AS past,
@@ -53,8 +54,11 @@ _COUNT: Final = """
 """
 #: Whoever had a case is fenced, and no lease keeps it from being taken and parked.
 _HALT: Final = """
-    WITH said AS (
+    WITH kept AS (
         INSERT INTO setting VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+        RETURNING name, value
+    ), sealed AS (
+        {sealing}
     ), ended AS (
         DELETE FROM node
     ), told AS (
@@ -65,7 +69,7 @@ _HALT: Final = """
         )
     )
     SELECT count(*) FROM told
-"""
+""".replace("{sealing}", SEALING)
 
 
 class Seen(Struct, frozen=True):

@@ -19,6 +19,7 @@ from casework.runtime.store.postgres_calls import Artifact, Asked, Claim, Reclai
 from casework.runtime.store.postgres_columns import columns
 from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_queries import BEGINNING, RETURNING_CASE, case_row, inbox_of, log_of
+from casework.runtime.store.postgres_seals import sealed
 from casework.runtime.store.postgres_standing import Standing, standing_of
 
 if TYPE_CHECKING:
@@ -130,14 +131,14 @@ _CLEAR: Final = """
         SELECT no FROM "case" WHERE node = ANY($1::text[]) AND claims > 0 ORDER BY no FOR NO KEY UPDATE
     )
 """
-_SET: Final = """
+_SET: Final = sealed("""
     INSERT INTO setting SELECT * FROM unnest($1::text[], $2::text[])
     ON CONFLICT (name) DO UPDATE SET value = excluded.value
-"""
-_ADD: Final = """
+""")
+_ADD: Final = sealed("""
     INSERT INTO setting SELECT * FROM unnest($1::text[], $2::text[])
     ON CONFLICT (name) DO UPDATE SET value = setting.value || excluded.value
-"""
+""")
 _KEEP: Final = "INSERT INTO artifact SELECT * FROM unnest($1::text[], $2::bytea[]) ON CONFLICT (sha256) DO NOTHING"
 
 

@@ -5,6 +5,7 @@ of their type. It does not know who reads.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import starmap
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
@@ -94,6 +95,7 @@ _DUE: Final = """
 """
 
 _WAITS: Final = msgspec.json.Decoder(tuple[tuple[str, WaitKind, str, int], ...])
+_ANY_WAITS: Final = msgspec.json.Decoder(tuple[tuple[str, str, str, int], ...])
 
 
 def storable(*texts: str) -> bool:
@@ -104,27 +106,27 @@ def storable(*texts: str) -> bool:
 async def case(link: Link, key: CaseKey) -> CaseRow | None:
     """Give one case with its waits."""
     found = await link.fetchrow(_CASE, *key) if storable(*key) else None
-    return None if found is None else case_row(found)
+    return None if found is None else shown(found)
 
 
 async def cases_by_key(link: Link, keys: Iterable[CaseKey]) -> dict[CaseKey, CaseRow]:
     """Give those of these cases that are there."""
     wanted = list(keys)
     rows = await link.fetch(_CASES_BY_KEY, [key.tenant for key in wanted], [key.case_id for key in wanted])
-    return {found.key: found for found in map(case_row, rows)}
+    return {found.key: found for found in map(shown, rows)}
 
 
 async def cases(link: Link, tenant: str | None, status: CaseStatus | None, parent: str | None) -> Sequence[CaseRow]:
     """Give cases with their waits, ordered by tenant and case id."""
     if not storable(tenant or "", parent or ""):
         return []
-    return [case_row(row) for row in await link.fetch(_CASES, tenant, status, parent)]
+    return [shown(row) for row in await link.fetch(_CASES, tenant, status, parent)]
 
 
 async def awaiting(link: Link, keys: Sequence[str], after: Place, limit: int | None) -> Sequence[CaseRow]:
     """Give the cases that wait for one of these keys, who changed longest ago first."""
     wanted = [key for key in keys if storable(key)]
-    return [case_row(row) for row in await link.fetch(_AWAITING, wanted, *after, limit)]
+    return [shown(row) for row in await link.fetch(_AWAITING, wanted, *after, limit)]
 
 
 async def records(link: Link, key: CaseKey, from_seq: int) -> Sequence[Record]:
@@ -199,10 +201,37 @@ def case_row(row: "Row") -> CaseRow:
         head=head,
         opened_at=opened_at,
         changed_at=changed_at,
-        waits=tuple(Wait(*wait) for wait in _WAITS.decode(waits)) if waits else (),
+        waits=_waits(waits) if waits else (),
         claims=claims,
         chapter=chapter,
     )
+
+
+def shown(row: "Row") -> CaseRow:
+    """Give a case; of one whose row cannot be read what is sure, so that it hides no other and says why."""
+    try:
+        below = [number for number in (row["epoch"], row["next_seq"], row["claims"], row["chapter"]) if number < 0]
+        if below:
+            raise ValueError(f"{below[0]} is kept where something is counted")
+        return case_row(row)
+    except ValueError as error:
+        key = CaseKey(row["tenant"], row["case_id"])
+        wait = Wait(f"operator:{key.case_id}", WaitKind.OPERATOR, f"{rules.UNREADABLE}: {error}")
+        return CaseRow(key, 0, 0, "", CaseStatus.PARKED, "", "", "", "", "", "", b"", 0, 0, (wait,))
+
+
+def _waits(kept: str) -> tuple[Wait, ...]:
+    try:
+        return tuple(Wait(*wait) for wait in _WAITS.decode(kept))
+    except msgspec.ValidationError:
+        return tuple(starmap(_wait, _ANY_WAITS.decode(kept)))
+
+
+def _wait(key: str, kind: str, reason: str, due: int) -> Wait:
+    try:
+        return Wait(key, WaitKind(kind), reason, due)
+    except ValueError as error:
+        return Wait(key, WaitKind.OPERATOR, f"what it waits for cannot be read: {error}")
 
 
 def log_of(row: "Row") -> Sequence[Record]:

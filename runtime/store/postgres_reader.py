@@ -19,7 +19,7 @@ from casework.runtime.store.accounts import Account, LedgerEntry
 from casework.runtime.store.archive import Transfer
 from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, InboxItem, Record, ReviewRow
 from casework.runtime.store.inspection import ODDITIES_MAX, Oddity
-from casework.runtime.store.postgres_inspection import files_after
+from casework.runtime.store.postgres_inspection import files_after, messages_after, the_rest
 from casework.runtime.store.postgres_link import (
     DRIVER_ERRORS,
     Fault,
@@ -137,11 +137,15 @@ class PostgresReader:
 
     async def inspect(self) -> Sequence[Oddity]:
         """Look through what stands beside the logs."""
-        found: list[Oddity] = []
-        last, odd = await self.ask(files_after, "")
-        while last and len(found) < ODDITIES_MAX:
+        found = await self.ask(the_rest)
+        name, odd = await self.ask(files_after, None)
+        while name is not None and len(found) < ODDITIES_MAX:
             found += odd
-            last, odd = await self.ask(files_after, last)
+            name, odd = await self.ask(files_after, name)
+        position, odd = await self.ask(messages_after, 0)
+        while position is not None and len(found) < ODDITIES_MAX:
+            found += odd
+            position, odd = await self.ask(messages_after, position)
         return found
 
     async def inbox(self, key: CaseKey) -> Sequence[InboxItem]:

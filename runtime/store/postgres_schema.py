@@ -1,4 +1,4 @@
-"""The tables of a PostgreSQL store, version 1, and how they came to be.
+"""The tables of a PostgreSQL store and how they came to be.
 
 As in a SQLite store a case is known inside by its number, and the log is an append-only table with one narrow index.
 What differs serves many writers: whoever changes a case, or puts something into its inbox, locks the case's row
@@ -15,6 +15,7 @@ from typing import Final
 from casework.protocols.codec import digest
 from casework.runtime.errors import StoreInvalid, StoreNewer, StoreUnavailable
 from casework.runtime.store.postgres_link import DRIVER_ERRORS, Fault, Link, connect, fault_of, told
+from casework.runtime.store.postgres_seals import FIRST_SEALS
 from casework.runtime.store.postgres_url import PostgresAddress
 
 _TABLES: Final = """
@@ -125,8 +126,8 @@ _ACCOUNTS: Final = """
     CREATE UNIQUE INDEX ledger_once ON ledger (draw_id, account_no, kind) WHERE draw_id <> '';
 """
 
-#: Step n brings version n to version n + 1. Steps are never changed once released.
-STEPS: Final[tuple[str, ...]] = (_TABLES, _ACCOUNTS)
+#: Step n brings version n to version n + 1. Steps are never changed once released. Version 3: settings have seals.
+STEPS: Final[tuple[str, ...]] = (_TABLES, _ACCOUNTS, FIRST_SEALS)
 SCHEMA_VERSION: Final = len(STEPS)
 
 _STANDING: Final = """

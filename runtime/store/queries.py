@@ -23,7 +23,7 @@ from casework.runtime.store.base import (
     Wait,
     WaitKind,
 )
-from casework.runtime.store.rules import storable
+from casework.runtime.store.rules import UNREADABLE, storable
 from casework.runtime.store.waiting import Place
 
 _CASE: Final = (
@@ -76,8 +76,6 @@ _DUE: Final = """
     ORDER BY w.due LIMIT 1
 """
 
-#: How the reason begins of a case, or a review, whose row is not what was written.
-UNREADABLE: Final = "its row in the store cannot be read"
 #: Types of the columns of `_CASE`, and how each is told where another stands.
 _OF_A_CASE: Final = (int, str, str, int, int, *[str] * 8, bytes, int, int, int, int)
 _KEPT: Final = {int: "a number is", str: "a text is", bytes: "bytes are"}

@@ -27,6 +27,8 @@ from casework.runtime.store.base import (
 )
 from casework.runtime.store.chain import GENESIS, chained
 
+#: How the reason begins of a case, or a review, whose row is not what was written.
+UNREADABLE: Final = "its row in the store cannot be read"
 #: Epochs, sequence numbers and times stay below this: databases count in signed 64 bits.
 INTEGER_MAX: Final = (1 << 63) - 1
 

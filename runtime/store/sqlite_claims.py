@@ -85,7 +85,7 @@ def reclaim(connection: sqlite3.Connection, node: str, key: CaseKey) -> Claimed 
         if not connection.execute(_RECLAIM, (*key, node)).rowcount:
             return None
     except sqlite3.IntegrityError as error:
-        _set_aside(connection, number, f"{queries.UNREADABLE}: {error}")
+        _set_aside(connection, number, f"{rules.UNREADABLE}: {error}")
         return None
     return next(iter(_taken(connection, [number])), None)
 
@@ -168,7 +168,7 @@ def _taken_numbers(connection: sqlite3.Connection, node: str, now: int, numbers:
     except sqlite3.IntegrityError as error:
         if len(numbers) > 1:
             return [taken for number in numbers for taken in _taken_numbers(connection, node, now, [number])]
-        _set_aside(connection, numbers[0], f"{queries.UNREADABLE}: {error}")
+        _set_aside(connection, numbers[0], f"{rules.UNREADABLE}: {error}")
         return []
     return numbers
 
@@ -205,7 +205,7 @@ def _read_alone(connection: sqlite3.Connection, number: int) -> list[Claimed]:
         # The binding says so, and not SQLite: a text is none.
         if getattr(error, "sqlite_errorcode", 0):
             raise
-        _set_aside(connection, number, f"{queries.UNREADABLE}: {error}")
+        _set_aside(connection, number, f"{rules.UNREADABLE}: {error}")
         return []
     try:
         return _read(connection, [number])
