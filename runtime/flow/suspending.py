@@ -60,7 +60,8 @@ class Suspending:
         deadline = deferred(work.task.deadline, held, self._limit(work))
         if deadline != work.task.deadline:
             work.task = replace(work.task, deadline=deadline)
-            record = self._services.logbook.write(marked(work.step_id, HELD, work.attempt), work.task)
+            work.holds += 1
+            record = self._services.logbook.write(marked(work.step_id, HELD, work.holds), work.task)
             work.frame, work.given = record.frame, record.at
 
     def until(self, work: TaskWork) -> int:

@@ -50,7 +50,6 @@ from casework.runtime.flow.taskwork import (
     RETRY,
     ROUTE,
     STOP,
-    STOPPED,
     TaskWork,
     bounded,
     proven_by,
@@ -120,7 +119,7 @@ class Tasks:
         self._calls.forget_below(step_id)
         if work.review is not None:
             withdrawn = Withdrawn(review_id=work.review.id)
-            self._services.logbook.write(marked(step_id, STOPPED), withdrawn)
+            self._services.logbook.write(work.stopped_step, withdrawn)
             self._services.logbook.withdraw(work.review.id)
 
     def outcome(self, outcome: Outcome, frame: bytes, attempt: int) -> None:
@@ -182,7 +181,7 @@ class Tasks:
         """Hear a person's decision about a stopped task; False if none waits for it."""
         for work in list(self._works.values()):
             if work.review is not None and work.review.id == decided.review_id:
-                self._services.logbook.write(marked(work.step_id, STOPPED), decided)
+                self._services.logbook.write(work.stopped_step, decided)
                 work.review = None
                 if decided.action is ReviewAction.REJECT:
                     self._give_up(work)
@@ -316,8 +315,9 @@ class Tasks:
             work.stopped = f"task {work.task.task} stopped: {failed.message}"
             services.telemetry.set_aside("task")
             return
+        work.reviews += 1
         work.review, _ = services.ask(
-            marked(work.step_id, STOPPED),
+            work.stopped_step,
             f"Task {work.task.task} stopped: try it again?",
             pack({"task": work.task.task, "failure": failed.kind, "message": failed.message}),
             "contract.on_stop",

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from casework.protocols.records import Call, Decision, Done, Review, Undone
 from casework.protocols.wire import Completed, Failed, FailureKind, OnStop, Outcome, Task, unmet
 from casework.runtime.flow.orders import retry_key
-from casework.runtime.flow.replay import INNER, Logged, split_mark
+from casework.runtime.flow.replay import INNER, Logged, marked, split_mark
 from casework.runtime.seams import MICROS
 from casework.runtime.staff import Retry
 from casework.runtime.telemetry import SpanHandle
@@ -64,10 +64,14 @@ class TaskWork:
     """Step of the call that is held."""
     held_by: str = ""
     """What held it last, and since when."""
+    holds: int = 0
+    """How often the log has it as it went on after it was held."""
     stopped: str = ""
     """Why nobody works on it and an operator is needed."""
     review: Review | None = None
     """What a person is asked, once it will not be tried again."""
+    reviews: int = 0
+    """How often a person was asked."""
     last_failure: Failed | None = None
     span: SpanHandle | None = None
 
@@ -80,6 +84,11 @@ class TaskWork:
     def key(self) -> str:
         """Name what an operator delivers to have it tried again."""
         return retry_key(self.task.case_id, self.step_id)
+
+    @property
+    def stopped_step(self) -> str:
+        """Name the step under which a person was asked last, and said something."""
+        return marked(self.step_id, STOPPED, max(self.reviews - 1, 0))
 
     @property
     def scope(self) -> str:
@@ -110,6 +119,7 @@ class TaskWork:
         step_id, mark = split_mark(logged.record.step_id)
         match mark, logged.entry:
             case "held", Task() as task:
+                self.holds += 1
                 self.task, self.frame, self.given = task, logged.record.frame, logged.record.at
             case _, Task() as task:
                 self.task, self.frame, self.given = task, logged.record.frame, logged.record.at
@@ -122,7 +132,7 @@ class TaskWork:
             case "attempt", Failed() as failed:
                 self.last_failure = failed
             case "stopped", Review() as review:
-                self.review = review
+                self.review, self.reviews = review, self.reviews + 1
             case _, Call() | Done() | Undone() as ended:
                 self.spent[step_id] = ended.cost.micros
             case _, _:
