@@ -84,7 +84,8 @@ class Crew:
         Args:
             name: what the log calls it.
             version: its own version, for people.
-            flows: what its cases run.
+            flows: what its cases run. Of several versions of one flow new cases get the last one; the others are for
+                cases that were opened with them.
             policy: the policy, or the path of its file.
             agents: who does its tasks.
             tools: what its agents and flows may be allowed to call.
@@ -100,7 +101,7 @@ class Crew:
         self.policy = policy if isinstance(policy, Policy) else load_policy(policy)
         self.tools = ToolRegistry(tools)
         self.agents: Mapping[str, Agent] = _unique(name, "agent", agents)
-        self.flows: Mapping[str, Flow] = _unique(name, "flow", flows)
+        self.flows: Mapping[str, Flow] = _flows(name, flows)
         self.criteria: Mapping[str, Criterion] = {"returned": _returned, **(criteria or {})}
         self.intake = intake
         self.scenario = scenario
@@ -151,6 +152,9 @@ class Crew:
             permissions.update({f"task:{skill}": permission for skill in agent.handles})
         for flow in self.flows.values():
             limits, declared = self.policy.flows.get(flow.name, Limits()), frozenset(flow.tools)
+            if (other := permissions.get(f"flow:{flow.name}")) is not None:
+                # Of another version: which of the two a case runs is known where it calls.
+                declared |= other.declared
             # A flow declares no tier of its own: the policy's is the one that counts.
             permission = Permission(flow.name, declared, limits.tier_max, frozenset(limits.tools), limits.tier_max)
             permissions[f"flow:{flow.name}"] = permission
@@ -220,6 +224,18 @@ def _unique(crew: str, what: str, things: Sequence[N]) -> dict[str, N]:
             raise CrewInvalid(crew, f"{what} {thing.name!r} needs a name of 1 to 64 letters, digits, '_', '.' or '-'")
         named[thing.name] = thing
     return named
+
+
+def _flows(crew: str, flows: Sequence[Flow]) -> dict[str, Flow]:
+    """Give the last version of each flow by its name, and those before it as `name@version`, in the order given."""
+    last, versions = {flow.name: flow for flow in flows}, set[tuple[str, str]]()
+    _unique(crew, "flow", list(last.values()))
+    for flow in flows:
+        if (flow.name, flow.version) in versions:
+            what = f"two flows are called {flow.name!r} in version {flow.version!r}"
+            raise CrewInvalid(crew, f"{what}; give one of them another name or version")
+        versions.add((flow.name, flow.version))
+    return {flow.name if last[flow.name] is flow else f"{flow.name}@{flow.version}": flow for flow in flows}
 
 
 def _skills(crew: str, agents: Sequence[Agent], fallbacks: Mapping[str, str]) -> dict[str, str]:

@@ -27,7 +27,8 @@ def graph(crew: str, *, out: Out = None, flow: FlowName = "", json_: JsonOption 
     loaded = load_crew(crew, folder=Path.cwd())
     if flow and flow not in loaded.flows:
         raise Quit(Exit.NOT_FOUND, f"crew {loaded.name!r} has no flow {flow!r}; it has {', '.join(loaded.flows)}")
-    flows = [loaded.flows[flow]] if flow else list(loaded.flows.values())
+    # Of a flow with several versions the one that new cases get; another is drawn where it is named.
+    flows = [loaded.flows[flow]] if flow else [each for name, each in loaded.flows.items() if name == each.name]
     names = ", ".join(each.name for each in flows)
     picture = "" if json_ and out is None else as_svg(sketch_crew(loaded, flows), f"Crew {loaded.name}: {names}")
     if out is not None:

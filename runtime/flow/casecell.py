@@ -95,7 +95,7 @@ class CaseCell:
         except BaseException as error:
             self.failure = error
             raise
-        opened, flow = reading.opened, self._house.flows.get(self._row.flow)
+        opened, flow = reading.opened, reading.flow
         services = self._services(reading, flow.inputs if flow else object)
         self._incarnation = Incarnation(
             reading.engine,

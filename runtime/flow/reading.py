@@ -50,6 +50,8 @@ class Reading(Struct, frozen=True, eq=False):
     """What the case may still give out, where the engine stands."""
     doomed: Mapping[str, str] = field(default_factory=dict[str, str])
     """Why tasks that were under way are not given out again, by step: each process that worked on them ended."""
+    flow: Flow | None = None
+    """What the case runs, of the version that it is pinned to; None if the case cannot go on."""
     blamed: Decision | None = None
     """Sets the message aside that was being taken when each process ended."""
 
@@ -78,7 +80,8 @@ class Reader(Struct, frozen=True, eq=False):
             setting = self._setting(row, opened, identity, log, remainder)
             case, inputs = Case(*row.key, opened.mandate), unpack(opened.inputs, declared)
             engine = Engine(case.run(flow.function, inputs), setting)
-            reading = Reading(opened, chapter, identity, engine, replay(engine, log), remainder=remainder)
+            inner = replay(engine, log)
+            reading = Reading(opened, chapter, identity, engine, inner, remainder=remainder, flow=flow)
             return spare(row, reading, inbox, self.policy_hash)
         except (CaseworkError, IndexError) as error:
             if engine is not None:
