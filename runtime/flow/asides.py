@@ -39,7 +39,7 @@ class Asides:
         self.reasons: dict[str, str] = {}  #: why, by the key under which an operator has one tried again or dropped
 
     def __contains__(self, item_id: str) -> bool:
-        return bool(self.reasons) and self.key(item_id) in self.reasons
+        return self.key(item_id) in self.reasons
 
     def key(self, item_id: str) -> str:
         """Name what the case waits for with a message that is set aside."""

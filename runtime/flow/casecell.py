@@ -344,7 +344,7 @@ class CaseCell:
         if self.doubted and append.records:
             self.suspect = self.doubted = False
             self._incarnation.mail.spare(careful=False)
-            if self._incarnation.mail:
+            if self._incarnation.mail and not append.release:
                 self._read()
             self._house.cleared()
         for record in append.records:

@@ -50,8 +50,9 @@ class Mail:
         """Give what may be consumed, in order."""
         if self._held:
             return []
-        asides = self.asides
-        return [read for read in self._waiting.values() if read[0].id not in asides]
+        if not self.asides.reasons:
+            return list(self._waiting.values())
+        return [read for read in self._waiting.values() if read[0].id not in self.asides]
 
     def consume(self, item: InboxItem) -> None:
         """Take a message out."""

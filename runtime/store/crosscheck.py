@@ -105,9 +105,8 @@ def _of_message(transfer: Transfer, item: InboxEntry) -> str:
     if item.target not in {"", transfer.row.key.case_id, entry.key if isinstance(entry, Arrived) else ""}:
         return f"is for {item.target!r}"
     awaited = {wait.key for wait in transfer.row.waits if wait.kind is WaitKind.EVIDENCE}
-    if item.id in _set_aside(transfer.records):
-        return ""
-    if item.seen and isinstance(entry, Arrived) and entry.key in awaited:
+    seen = item.seen and isinstance(entry, Arrived) and entry.key in awaited
+    if seen and item.id not in _set_aside(transfer.records):
         return "is what it waits for, but its row says that it has seen it"
     return ""
 

@@ -28,7 +28,7 @@ from casework.runtime.store.generation import (
     write_memory,
 )
 from casework.runtime.store.postgres_link import Link
-from casework.runtime.store.postgres_seals import SEALING, sealed
+from casework.runtime.store.postgres_seals import SEALING, sealed, unsealed
 from casework.runtime.store.postgres_standing import Standing
 from casework.runtime.store.postgres_url import PostgresAddress
 from casework.runtime.store.settings import SWITCHES
@@ -113,6 +113,7 @@ class Keeper:
         self._saved: Seen | None = None
         self._saved_at = 0.0
         self._unread = ""
+        self._told = False
         self.switches = 0  #: bytes of what was switched, as it was then
         self.halted = ""  #: why nothing may go on, as it was when last looked at
 
@@ -127,6 +128,7 @@ class Keeper:
         If cancelled, the store may have been halted.
         """
         await self._recall()
+        await self._tell_unsealed(link)
         await link.execute(_BEGIN, GENERATION, self._world.ids.new())
         seen = self._seen or Seen("", 0)
         names = (GENERATION, PAST, HALTED, MARK)
@@ -147,6 +149,15 @@ class Keeper:
         # After an acceptance what we wrote last may be gone for good.
         self._seen = found if found.hash else Seen(found.generation, found.mark)
         self._unread = ""
+
+    async def _tell_unsealed(self, link: Link) -> None:
+        """Tell what somebody else set, as this process comes to the store."""
+        if not self._told:
+            for name in await unsealed(link):
+                _LOGGER.warning(
+                    "%s: setting %s is not as it was set: somebody else changed it", self._address.shown, name
+                )
+            self._told = True
 
     async def count(self, link: Link) -> int:
         """Count the mark up, in the caller's transaction; give it, to be `saw` once that is durable."""

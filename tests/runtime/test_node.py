@@ -135,7 +135,7 @@ async def test_a_case_that_breaks_its_cell_three_times_parks_as_poison_and_other
     staff, read = crew(simple, breaks), Reader.read
     if where == "replay":
         monkeypatch.setattr(
-            Reader, "read", lambda self, row, log: read(self, row, log) if row.flow == "simple" else _raise()
+            Reader, "read", lambda self, row, *log: read(self, row, *log) if row.flow == "simple" else _raise()
         )
     else:
         staff.rule = _raise  # type: ignore[method-assign,assignment]

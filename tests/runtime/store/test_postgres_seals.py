@@ -57,11 +57,12 @@ async def test_settings_that_the_store_set_itself_verify(postgres: PostgresServe
     ],
 )
 async def test_a_setting_that_was_changed_is_named_and_is_well_again_once_it_is_set(
-    postgres: PostgresServer, schema: str, statement: str, names: list[str]
+    postgres: PostgresServer, schema: str, statement: str, names: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     postgres.psql(statement.format(schema))
     assert await told(postgres.url(schema)) == [f"setting {name} is not as it was set" for name in names]
     store = await open_store(postgres.url(schema), World())
+    assert f"setting {names[0]} is not as it was set: somebody else changed it" in caplog.text
     await store.remember("crew", "third")
     await store.aclose()
     left = [f"setting {name} is not as it was set" for name in names if name != "crew"]
