@@ -26,8 +26,9 @@ CONNECT_SECONDS_MAX: Final = 5.0
 STATEMENT_SECONDS_MAX: Final = 10.0
 #: How long an answer is waited for; longer than the server needs to give up by itself.
 ANSWER_SECONDS_MAX: Final = 15.0
-#: How long a transaction may stand still before the server ends it. Whoever stands still amid one holds cases that
-#: nobody can take; this is over before a lease is, of which three of four seconds are left when its node stops.
+#: How long a transaction may stand still before the server ends it, since nothing is asked or an answer is not read.
+#: Whoever stands still amid one holds cases that nobody can take; this is over before a lease is, of which three of
+#: four seconds are left when its node stops. Over a Unix socket the server does not see that nobody reads.
 STANDSTILL_SECONDS_MAX: Final = 2.0
 #: How long a connection may take to say good-bye.
 GOODBYE_SECONDS_MAX: Final = 2.0
@@ -100,6 +101,7 @@ async def connect(address: PostgresAddress, *, writes: bool = False) -> Link:
         "search_path": address.schema,
         "statement_timeout": f"{STATEMENT_SECONDS_MAX:.0f}s",
         "idle_in_transaction_session_timeout": f"{STANDSTILL_SECONDS_MAX:.0f}s",
+        "tcp_user_timeout": f"{STANDSTILL_SECONDS_MAX:.0f}s",
         "synchronous_commit": "on",
         **_PLANS,
         **(_KEPT_PLANS if writes else {}),
