@@ -37,6 +37,10 @@ def test_the_page_on_actors_shows_an_account_that_saves_itself_when_it_ends(tmp_
     assert said(programs("actors.md")[2], tmp_path) == ["b'100'", "{'4711': 100}"]
 
 
+def test_the_page_on_flows_shows_one_that_waits_for_what_comes_or_for_the_calendar(tmp_path: Path) -> None:
+    assert said(programs("flows.md")[0], tmp_path) == ["closed completed"]
+
+
 def test_the_page_on_tasks_shows_one_that_is_not_done_although_its_agent_says_so(tmp_path: Path) -> None:
     assert said(programs("tasks.md")[0], tmp_path) == ["task 'post' failed (criterion): criterion 'stands' is not met"]
 

@@ -1,9 +1,9 @@
 """Calendar rules: the next moment of a cron expression, a business day or the end of a quarter, in a named zone.
 
 Each rule is plain data with one pure function, `after(moment)`; holidays are a table that the user gives. Local times
-are those of an IANA zone: one that a change of clocks leaves out comes an hour later, one that it gives twice counts
-once, the first time. A flow asks by `case.next(rule)`, which records the answer, so a replay gives the same moment
-even with a newer table of zones.
+are those of an IANA zone: one that a change of clocks leaves out comes an hour later (one of a cron expression as soon
+as the clocks have changed), one that it gives twice counts once, the first time. A flow asks by `case.next(rule)`;
+that records the answer, so a replay gives the same moment even with a newer table of zones.
 It does not know who waits for the moment.
 """
 
