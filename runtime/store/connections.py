@@ -57,6 +57,10 @@ REPAIR: Final = (
     "keep it, restore the last backup in its place and accept that (`casework store accept`); "
     "`casework verify` says of a file that can still be read what is wrong with it"
 )
+#: What is to be done about a file of which a part stands in its log yet, where nobody can write.
+SEALED: Final = (
+    "nobody closed it well, and it is where one can only read; copy it and its `-wal` to where one can write"
+)
 
 
 def _connected(uri: str) -> sqlite3.Connection:
@@ -73,6 +77,13 @@ def _size(path: str) -> int:
         return 0
 
 
+def _sealed(path: str) -> bool:
+    try:
+        return bool(os.statvfs(os.path.dirname(os.path.abspath(path))).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
 @dataclass(slots=True, frozen=True, eq=False)
 class Binding:
     """How a store reaches SQLite and asks about its files; a test may put another file system underneath."""
@@ -82,6 +93,8 @@ class Binding:
     exists: Callable[[str], bool] = os.path.exists
     size: Callable[[str], int] = _size
     """Give the bytes of a file, 0 for one that is not there; never opens it."""
+    sealed: Callable[[str], bool] = _sealed
+    """Say whether a file is on a file system that is mounted to be read only, so that nobody can write there."""
     version: tuple[int, ...] = sqlite3.sqlite_version_info
     """The version of SQLite itself."""
 
@@ -212,8 +225,11 @@ def _look(path: str, url: str, binding: Binding) -> None:
 def _read_only(path: str, url: str, binding: Binding) -> tuple[sqlite3.Connection, int]:
     if not binding.exists(path):
         raise StoreInvalid(url, "there is no such file; name another store, or have `casework run` make this one")
+    sealed = binding.sealed(path)
+    # Readers share memory in a file beside it, which cannot be made there, nor is it needed where nobody writes.
+    mode = "ro&immutable=1" if sealed and not binding.size(f"{path}-wal") else "ro"
     try:
-        connection = _connect(path, "ro", binding)
+        connection = _connect(path, mode, binding)
     except sqlite3.Error as error:
         raise StoreUnavailable(url, f"it cannot be opened ({error})") from error
     try:
@@ -222,6 +238,8 @@ def _read_only(path: str, url: str, binding: Binding) -> tuple[sqlite3.Connectio
         return connection, version_of(connection, url)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         close(connection)
+        if sealed and isinstance(error, sqlite3.Error) and primary_code(error) == sqlite3.SQLITE_CANTOPEN:
+            raise StoreUnavailable(url, SEALED) from error
         raise store_error(url, error) from error
     except StoreError:
         close(connection)

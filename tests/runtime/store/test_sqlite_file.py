@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -12,8 +13,10 @@ from store_support import NODE, NOW, TENANT, arrived, claimed, evidence, key_of,
 
 from casework.runtime.errors import StoreInvalid, StoreNewer, StoreOwned, StoreUnavailable
 from casework.runtime.seams import World
+from casework.runtime.store import connections
 from casework.runtime.store.base import Append, Appended, CaseOpened, Opening, Record, Store, Unavailable, Unknown
 from casework.runtime.store.batch import BATCH_MAX
+from casework.runtime.store.connections import MACHINE
 from casework.runtime.store.migrations import SCHEMA_VERSION
 from casework.runtime.store.schema import APPLICATION_ID
 from casework.runtime.store.sqlite import SqliteStore
@@ -313,3 +316,43 @@ async def test_a_call_that_cannot_be_stored_fails_alone(store: Store) -> None:
             group.start_soon(odd_one)
     assert results == [Appended()]
     assert [row.key.case_id for row in await store.cases()] == ["c"]
+
+
+async def test_a_store_on_a_file_system_that_is_read_only_is_read_without_a_file_beside_it(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await open_store(url, World())
+    await store.open_case(opening(key_of("a")))
+    await store.aclose()
+    before = os.listdir(tmp_path)
+
+    def connect(uri: str) -> sqlite3.Connection:
+        assert uri.endswith("?mode=ro&immutable=1")
+        return MACHINE.connect(uri)
+
+    monkeypatch.setattr(connections, "MACHINE", replace(MACHINE, connect=connect, sealed=lambda _path: True))
+    reader = await open_reader(url, World())
+    assert [row.key for row in await reader.cases()] == [key_of("a")]
+    assert os.listdir(tmp_path) == before
+    await reader.aclose()
+
+
+async def test_a_store_that_was_not_closed_well_says_what_to_do_where_it_can_only_be_read(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (await open_store(url, World())).aclose()
+    (tmp_path / "cases.db-wal").write_bytes(b"left over")
+
+    def connect(uri: str) -> sqlite3.Connection:
+        assert uri.endswith("?mode=ro")
+        return MACHINE.connect(uri)
+
+    def cannot(_connection: sqlite3.Connection, _url: str) -> int:
+        error = sqlite3.OperationalError("unable to open database file")
+        error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+        raise error
+
+    monkeypatch.setattr(connections, "MACHINE", replace(MACHINE, connect=connect, sealed=lambda _path: True))
+    monkeypatch.setattr(connections, "version_of", cannot)
+    with pytest.raises(StoreUnavailable, match="copy it and its `-wal` to where one can write"):
+        await open_reader(url, World())
