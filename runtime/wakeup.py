@@ -18,7 +18,13 @@ class Wakeup:
 
     def __init__(self) -> None:
         """Remember the running loop; to be called inside it."""
-        self._ring = _trio_ring() or asyncio.get_running_loop().call_soon_threadsafe
+        ring = _trio_ring()
+        self._ring = ring or asyncio.get_running_loop().call_soon_threadsafe
+        self._next = ring or asyncio.get_running_loop().call_soon
+
+    def soon(self, callback: Callable[[], object]) -> None:
+        """Have `callback` called in the next round of the loop, from the loop itself: it need not be woken."""
+        self._next(callback)
 
     def call(self, callback: Callable[[], object]) -> None:
         """Have `callback` called soon in the loop, from any thread; where the loop has ended nobody is left to hear."""

@@ -166,7 +166,7 @@ class SqliteWriter:
         # Whoever else is ready in this round of the loop comes along: handed over one by one, the first of a hundred
         # would have a commit of its own and the others the next.
         if not self._gathered:
-            self._wakeup.call(self._hand_over)
+            self._wakeup.soon(self._hand_over)
         self._gathered.append(call)  # type: ignore[arg-type]  # nobody looks at the value on the way
         return await call.result()
 

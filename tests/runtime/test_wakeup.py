@@ -45,6 +45,28 @@ async def test_callbacks_come_in_the_order_of_their_calls() -> None:
     assert called == list(range(100))
 
 
+async def test_what_is_to_happen_soon_happens_in_a_later_round_and_once() -> None:
+    wakeup = Wakeup()
+    called: list[str] = []
+    done = anyio.Event()
+
+    async def ready() -> None:
+        called.append("ready")
+
+    def soon() -> None:
+        called.append("soon")
+        done.set()
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(ready)
+            wakeup.soon(soon)
+            called.append("here")
+            await done.wait()
+    assert called[0] == "here"
+    assert sorted(called) == ["here", "ready", "soon"]
+
+
 def test_a_call_into_a_loop_that_has_ended_is_dropped(anyio_backend: tuple[str, dict[str, object]]) -> None:
     async def make() -> Wakeup:
         return Wakeup()
