@@ -12,7 +12,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import anyio
 from anyio.abc import TaskStatus
@@ -25,7 +25,7 @@ from casework.actors.errors import Misbuilt
 from casework.runtime.errors import StoreOwned, StoreUnavailable
 from casework.runtime.runtime import Runtime
 from casework.runtime.seams import World
-from casework.runtime.store.base import Store, StoreDoor, StoreReader
+from casework.runtime.store.base import Nobody, Store, StoreDoor, StoreReader, Unavailable
 from casework.runtime.store.urls import open_door, open_reader, open_store, wait_settled
 
 T = TypeVar("T")
@@ -128,10 +128,16 @@ async def _as_owner(
 ) -> tuple[T, bool]:
     try:
         result = await act(store, store)
-        resumed = resume and await _resume(store)
+        resumed = resume and not _nowhere(result) and await _resume(store)
     finally:
         await store.aclose()
     return result, resumed
+
+
+def _nowhere(result: object) -> bool:
+    """Say whether what was to be written, alone or with its name, reached nobody: then nobody can go on with it."""
+    given = cast("tuple[object, ...]", result)[0] if isinstance(result, tuple) else result
+    return isinstance(given, Nobody | Unavailable)
 
 
 async def _resume(store: Store) -> bool:

@@ -156,3 +156,12 @@ async def _fill_by_a_program(desk: Desk) -> None:
 def test_a_traceback_is_shown_only_when_asked_for(desk: Desk) -> None:
     assert "Traceback" not in desk("show", "nobody").stderr
     assert "Traceback" in desk("show", "nobody", "--debug").stderr
+
+
+async def test_what_reaches_nobody_is_not_called_recorded_and_nothing_is_worked_on(desk: Desk) -> None:
+    await (await open_store(desk.store, World())).aclose()
+    for arguments in (("deliver", "paper", __file__), ("cancel", "nobody", "--reason", "late")):
+        done = desk(*arguments)
+        assert (done.returncode, done.stdout) == (3, "")
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("casework:")]
+        assert line.startswith(f"casework: error: no open case is called {arguments[1]!r}")
