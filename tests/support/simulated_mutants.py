@@ -117,7 +117,7 @@ def writes_begin_before_their_intent_is_durable(patch: Patch) -> None:
 
 def a_case_that_kills_is_tried_for_ever(patch: Patch) -> None:
     patch.setattr(Poison, "verdict", lambda self, row: "")
-    patch.setattr(reading, "spare", lambda row, read: read)
+    patch.setattr(reading, "spare", lambda row, read, *_: read)
 
 
 # Writes.
