@@ -40,7 +40,7 @@ from casework.runtime.store.claims import Claimed, Claims
 from casework.runtime.store.memory_accounts import MemoryAccounts
 from casework.runtime.store.memory_archive import MemoryArchive, MemoryCase
 from casework.runtime.store.taking import Delivery
-from casework.runtime.store.waiting import FIRST, Place
+from casework.runtime.store.waiting import FIRST, Place, place_of
 
 
 @final
@@ -91,8 +91,7 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
     ) -> Sequence[CaseRow]:
         """Give the cases that wait for one of these keys, who changed longest ago first."""
         rows = [row for row in await self.cases() if any(wait.key in keys for wait in row.waits)]
-        places = sorted(((row.changed_at, *row.key), row) for row in rows)
-        return [row for place, row in places if place > after][:limit]
+        return [row for row in sorted(rows, key=place_of) if place_of(row) > after][:limit]
 
     async def records(self, key: CaseKey, from_seq: int = 0) -> Sequence[Record]:
         """Give a case's log from `from_seq` on, in order."""

@@ -30,6 +30,11 @@ class WaitReader(Protocol):
         ...
 
 
+def place_of(row: "CaseRow") -> Place:
+    """Give where a case stands."""
+    return row.changed_at, row.key.tenant, row.key.case_id
+
+
 async def paged(reader: WaitReader, keys: Collection[str]) -> "AsyncIterator[Sequence[CaseRow]]":
     """Give those who wait for one of these keys, a page at a time, who waits longest first.
 
@@ -41,6 +46,6 @@ async def paged(reader: WaitReader, keys: Collection[str]) -> "AsyncIterator[Seq
         if rows:
             yield rows
         # One that cannot be read says of itself that it never changed, so the last one is not always the latest.
-        before, after = after, max([after, *((row.changed_at, *row.key) for row in rows)])
+        before, after = after, max([after, *map(place_of, rows)])
         if len(rows) < PAGE or after == before:
             return

@@ -58,6 +58,7 @@ from casework.runtime.store.conformance.support import (
 )
 from casework.runtime.store.conformance.takings import TakingConformance
 from casework.runtime.store.verify import verify
+from casework.runtime.store.waiting import place_of
 
 
 @pytest.mark.anyio
@@ -103,7 +104,7 @@ class StoreConformance(
         await store.append(Append(running.key, 1, 1, (note(1),), waits=(evidence("receipt"),)))
         found = await store.awaiting(["receipt", "receip"])
         assert {row.key for row in found} == {key_of("a"), key_of("b"), key_of("c")}
-        places = [(row.changed_at, *row.key) for row in found]
+        places = [place_of(row) for row in found]
         assert places == sorted(places)
         assert found[0] == await store.case(found[0].key)
         assert await store.awaiting(["invoice", "receipt"]) == found

@@ -41,9 +41,10 @@ async def asked(machine: Runtime, before: int) -> ReviewRow:
     """Wait until a case asks a person about a task again; give the review."""
     while True:
         row = await machine.wait("c1")
-        (review, *others) = [each for each in await machine.store.reviews() if each.state == "open"] or [None]
-        if row.status is CaseStatus.PARKED and review is not None and len(await machine.store.reviews()) > before:
-            assert not others
+        there = await machine.store.reviews()
+        found = [each for each in there if each.state == "open"]
+        if row.status is CaseStatus.PARKED and found and len(there) > before:
+            (review,) = found
             return review
         await anyio.lowlevel.checkpoint()
 
