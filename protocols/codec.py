@@ -70,6 +70,8 @@ _MESSAGES: Final[dict[type, int]] = {}
 _VALUES: Final[dict[type, int]] = {}
 #: The decoder of each type, with the same; of a `Raw` it makes no more than a copy, however deep that is.
 _READERS: Final[dict[object, tuple[msgspec.msgpack.Decoder[object], int]]] = {}
+#: The kind of each type of message.
+_KINDS: Final[dict[type, str]] = {}
 #: The only type of a key in plain data, and the types in it that hold others.
 _TEXT: Final = {str}
 _CONTAINERS: Final = (dict, list)
@@ -212,9 +214,12 @@ def decode_call_answered(frame: bytes) -> CallAnswered:
 
 def kind_of(message: Struct) -> str:
     """Give the kind under which a message stands in the log: its tag, without the version of its type."""
-    tag = type(message).__struct_config__.tag
-    assert isinstance(tag, str), "every message type is tagged"
-    return name_of(tag)
+    kind = _KINDS.get(type(message))
+    if kind is None:
+        tag = type(message).__struct_config__.tag
+        assert isinstance(tag, str), "every message type is tagged"
+        kind = _remember(_KINDS, type(message), name_of(tag))
+    return kind
 
 
 def digest(data: bytes | Raw) -> bytes:

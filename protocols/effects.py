@@ -8,7 +8,7 @@ import enum
 from msgspec import Struct
 
 
-class Effect(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Effect(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A write of the case."""
 
     step_id: str

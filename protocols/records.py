@@ -31,7 +31,7 @@ from casework.protocols.effects import Effect, Write
 from casework.protocols.wire import NIL, Completed, Cost, Evidence, Failed, FailureKind, Mandate, RiskTier, Task
 
 
-class Opened(Struct, frozen=True, kw_only=True, tag="opened", omit_defaults=True):
+class Opened(Struct, frozen=True, kw_only=True, tag="opened", omit_defaults=True, gc=False):
     """A case began: who runs it, with which code, on what."""
 
     flow: str
@@ -53,7 +53,7 @@ class Opened(Struct, frozen=True, kw_only=True, tag="opened", omit_defaults=True
     """What its tasks may use, as whoever opened it says; None: whatever policy and flow allow."""
 
 
-class Verdict(Struct, frozen=True, kw_only=True, array_like=True):
+class Verdict(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What the gate said of one call, kept with the call's own record."""
 
     allowed: bool
@@ -62,7 +62,7 @@ class Verdict(Struct, frozen=True, kw_only=True, array_like=True):
     why: str = ""
 
 
-class Call(Struct, frozen=True, kw_only=True, tag="call", omit_defaults=True):
+class Call(Struct, frozen=True, kw_only=True, tag="call", omit_defaults=True, gc=False):
     """A read-only tool call and its result; recorded exactly once."""
 
     tool: str
@@ -79,7 +79,7 @@ class Call(Struct, frozen=True, kw_only=True, tag="call", omit_defaults=True):
     """Microseconds of a call inside a task; one of the flow itself takes from the end of the step before it."""
 
 
-class Intent(Struct, frozen=True, kw_only=True, tag="intent", omit_defaults=True):
+class Intent(Struct, frozen=True, kw_only=True, tag="intent", omit_defaults=True, gc=False):
     """A write is about to happen: exactly these bytes under this key, not after `call_before`."""
 
     tool: str
@@ -99,7 +99,7 @@ class Intent(Struct, frozen=True, kw_only=True, tag="intent", omit_defaults=True
     """The most that it can cost, in millionths."""
 
 
-class Done(Struct, frozen=True, kw_only=True, tag="done", omit_defaults=True):
+class Done(Struct, frozen=True, kw_only=True, tag="done", omit_defaults=True, gc=False):
     """The write of an intent happened and was verified."""
 
     tool: str
@@ -109,7 +109,7 @@ class Done(Struct, frozen=True, kw_only=True, tag="done", omit_defaults=True):
     """`lookup` when recovery found it done, else empty."""
 
 
-class Undone(Struct, frozen=True, kw_only=True, tag="undone", omit_defaults=True):
+class Undone(Struct, frozen=True, kw_only=True, tag="undone", omit_defaults=True, gc=False):
     """The write of an intent is known not to have happened, or is unknown and stays with a person."""
 
     tool: str
@@ -119,7 +119,7 @@ class Undone(Struct, frozen=True, kw_only=True, tag="undone", omit_defaults=True
     """What it cost all the same."""
 
 
-class Review(Struct, frozen=True, kw_only=True, tag="review", omit_defaults=True):
+class Review(Struct, frozen=True, kw_only=True, tag="review", omit_defaults=True, gc=False):
     """A person is asked to decide on an exact proposal."""
 
     id: str
@@ -149,7 +149,7 @@ class ReviewAction(enum.StrEnum):
     EDIT = "edit"
 
 
-class Decided(Struct, frozen=True, kw_only=True, tag="decided", omit_defaults=True):
+class Decided(Struct, frozen=True, kw_only=True, tag="decided", omit_defaults=True, gc=False):
     """A person's decision on a review."""
 
     review_id: str
@@ -168,26 +168,26 @@ class Decided(Struct, frozen=True, kw_only=True, tag="decided", omit_defaults=Tr
         return self.expired or self.by == EXPIRY
 
 
-class Withdrawn(Struct, frozen=True, kw_only=True, tag="withdrawn"):
+class Withdrawn(Struct, frozen=True, kw_only=True, tag="withdrawn", gc=False):
     """The case no longer asks: something else came first."""
 
     review_id: str
 
 
-class Parked(Struct, frozen=True, kw_only=True, tag="parked"):
+class Parked(Struct, frozen=True, kw_only=True, tag="parked", gc=False):
     """The case waits, without a process, for a named thing."""
 
     key: str
     reason: str
 
 
-class Unparked(Struct, frozen=True, kw_only=True, tag="unparked"):
+class Unparked(Struct, frozen=True, kw_only=True, tag="unparked", gc=False):
     """The case no longer waits for the named thing: something else came first."""
 
     key: str
 
 
-class Arrived(Struct, frozen=True, kw_only=True, tag="arrived", omit_defaults=True):
+class Arrived(Struct, frozen=True, kw_only=True, tag="arrived", omit_defaults=True, gc=False):
     """A named thing arrived."""
 
     key: str
@@ -197,19 +197,19 @@ class Arrived(Struct, frozen=True, kw_only=True, tag="arrived", omit_defaults=Tr
     evidence: Evidence | None = None
 
 
-class Timer(Struct, frozen=True, kw_only=True, tag="timer"):
+class Timer(Struct, frozen=True, kw_only=True, tag="timer", gc=False):
     """The case waits for a moment."""
 
     due: int
 
 
-class Fired(Struct, frozen=True, kw_only=True, tag="fired"):
+class Fired(Struct, frozen=True, kw_only=True, tag="fired", gc=False):
     """The moment came."""
 
     due: int
 
 
-class Child(Struct, frozen=True, kw_only=True, tag="child", omit_defaults=True):
+class Child(Struct, frozen=True, kw_only=True, tag="child", omit_defaults=True, gc=False):
     """A case was opened below this one."""
 
     case_id: str
@@ -218,7 +218,7 @@ class Child(Struct, frozen=True, kw_only=True, tag="child", omit_defaults=True):
     mandate: Mandate | None = None
 
 
-class Sent(Struct, frozen=True, kw_only=True, tag="sent", omit_defaults=True):
+class Sent(Struct, frozen=True, kw_only=True, tag="sent", omit_defaults=True, gc=False):
     """A named thing was sent to another case."""
 
     case_id: str
@@ -226,14 +226,14 @@ class Sent(Struct, frozen=True, kw_only=True, tag="sent", omit_defaults=True):
     value: Raw = NIL
 
 
-class Stopped(Struct, frozen=True, kw_only=True, tag="stopped", omit_defaults=True):
+class Stopped(Struct, frozen=True, kw_only=True, tag="stopped", omit_defaults=True, gc=False):
     """Another case was asked to stop."""
 
     case_id: str
     reason: str = ""
 
 
-class Reported(Struct, frozen=True, kw_only=True, tag="reported", omit_defaults=True):
+class Reported(Struct, frozen=True, kw_only=True, tag="reported", omit_defaults=True, gc=False):
     """A child case says where it stands."""
 
     message_id: str
@@ -250,13 +250,13 @@ class Reported(Struct, frozen=True, kw_only=True, tag="reported", omit_defaults=
     value: Raw = NIL
 
 
-class Drawn(Struct, frozen=True, kw_only=True, tag="drawn"):
+class Drawn(Struct, frozen=True, kw_only=True, tag="drawn", gc=False):
     """A moment, a number or an id that the flow asked for."""
 
     value: Raw
 
 
-class Noted(Struct, frozen=True, kw_only=True, tag="noted", omit_defaults=True):
+class Noted(Struct, frozen=True, kw_only=True, tag="noted", omit_defaults=True, gc=False):
     """Something worth telling: `level` is `info`, `warning` or `error`; `place` is file and line of bad input."""
 
     text: str
@@ -265,7 +265,7 @@ class Noted(Struct, frozen=True, kw_only=True, tag="noted", omit_defaults=True):
     data: Raw = NIL
 
 
-class Decision(Struct, frozen=True, kw_only=True, tag="decision", omit_defaults=True):
+class Decision(Struct, frozen=True, kw_only=True, tag="decision", omit_defaults=True, gc=False):
     """A choice: what was offered, what was taken, by which rule and why."""
 
     subject: str
@@ -278,13 +278,13 @@ class Decision(Struct, frozen=True, kw_only=True, tag="decision", omit_defaults=
     policy_hash: str = ""
 
 
-class Won(Struct, frozen=True, kw_only=True, tag="won"):
+class Won(Struct, frozen=True, kw_only=True, tag="won", gc=False):
     """Of several branches this one ended first."""
 
     branch: int
 
 
-class Cancel(Struct, frozen=True, kw_only=True, tag="cancel", omit_defaults=True):
+class Cancel(Struct, frozen=True, kw_only=True, tag="cancel", omit_defaults=True, gc=False):
     """Somebody asked the case to stop."""
 
     message_id: str
@@ -292,13 +292,13 @@ class Cancel(Struct, frozen=True, kw_only=True, tag="cancel", omit_defaults=True
     reason: str = ""
 
 
-class Halted(Struct, frozen=True, kw_only=True, tag="halted"):
+class Halted(Struct, frozen=True, kw_only=True, tag="halted", gc=False):
     """The case cannot go on by itself: its code or its log is not what it was."""
 
     reason: str
 
 
-class Chapter(Struct, frozen=True, kw_only=True, tag="chapter", omit_defaults=True):
+class Chapter(Struct, frozen=True, kw_only=True, tag="chapter", omit_defaults=True, gc=False):
     """A long case began afresh, from a state that its flow gave: replay needs nothing that stands before.
 
     It says again what the case's first record says, with the version that the case has by now.
@@ -323,7 +323,7 @@ class Chapter(Struct, frozen=True, kw_only=True, tag="chapter", omit_defaults=Tr
     """What is left of it."""
 
 
-class Migrated(Struct, frozen=True, kw_only=True, tag="migrated", omit_defaults=True):
+class Migrated(Struct, frozen=True, kw_only=True, tag="migrated", omit_defaults=True, gc=False):
     """From here on the case runs another version of its flow, which does all that the log says."""
 
     version: str
@@ -334,13 +334,13 @@ class Migrated(Struct, frozen=True, kw_only=True, tag="migrated", omit_defaults=
     reason: str = ""
 
 
-class Reckoned(Struct, frozen=True, kw_only=True, tag="reckoned", omit_defaults=True):
+class Reckoned(Struct, frozen=True, kw_only=True, tag="reckoned", omit_defaults=True, gc=False):
     """What was written in the part of the flow that failed, in the order in which it was done."""
 
     writes: tuple[Write, ...] = ()
 
 
-class Partial(Struct, frozen=True, kw_only=True, tag="partial", omit_defaults=True):
+class Partial(Struct, frozen=True, kw_only=True, tag="partial", omit_defaults=True, gc=False):
     """Something failed, and not everything that was written before is undone; each list is sorted by step."""
 
     done: tuple[Effect, ...] = ()
@@ -357,7 +357,7 @@ class CaseResult(enum.StrEnum):
     PARTIAL = "partial"
 
 
-class Closed(Struct, frozen=True, kw_only=True, tag="closed", omit_defaults=True):
+class Closed(Struct, frozen=True, kw_only=True, tag="closed", omit_defaults=True, gc=False):
     """A case ended."""
 
     result: CaseResult

@@ -31,13 +31,12 @@ class RiskTier(enum.StrEnum):
     REVERSIBLE = "reversible"
     IRREVERSIBLE = "irreversible"
 
-    @property
-    def rank(self) -> int:
-        """Give 0 for READ_ONLY, 1 for REVERSIBLE, 2 for IRREVERSIBLE."""
-        return _RANKS[self]
+    rank: int
+    """0 for READ_ONLY, 1 for REVERSIBLE, 2 for IRREVERSIBLE; an attribute, for every call asks for some."""
 
 
-_RANKS = {tier: rank for rank, tier in enumerate(RiskTier)}
+for _rank, _tier in enumerate(RiskTier):
+    _tier.rank = _rank
 
 
 class OnStop(enum.StrEnum):
@@ -48,7 +47,7 @@ class OnStop(enum.StrEnum):
     FAIL = "fail"
 
 
-class Budget(Struct, frozen=True, kw_only=True, array_like=True):
+class Budget(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What a task may use up at most."""
 
     calls: int
@@ -57,14 +56,14 @@ class Budget(Struct, frozen=True, kw_only=True, array_like=True):
     """Money in millionths of the account's currency; 0 allows only calls that cost nothing."""
 
 
-class Cost(Struct, frozen=True, kw_only=True, array_like=True):
+class Cost(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What a piece of work did use up."""
 
     calls: int = 0
     micros: int = 0
 
 
-class Evidence(Struct, frozen=True, kw_only=True):
+class Evidence(Struct, frozen=True, kw_only=True, gc=False):
     """A thing that supports a value, by reference and content hash, never by copy."""
 
     ref: str
@@ -73,13 +72,13 @@ class Evidence(Struct, frozen=True, kw_only=True):
     label: str = ""
 
 
-class Criterion(Struct, frozen=True, kw_only=True, array_like=True):
+class Criterion(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """A named predicate that a result must satisfy before its task counts as done."""
 
     name: str
 
 
-class Checked(Struct, frozen=True, kw_only=True, array_like=True):
+class Checked(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What was found of one success criterion of a task."""
 
     name: str
@@ -89,7 +88,7 @@ class Checked(Struct, frozen=True, kw_only=True, array_like=True):
     """What was read again to tell: of each call its step and the SHA-256 of its value, with a space between them."""
 
 
-class Task(Struct, frozen=True, kw_only=True, tag="task", omit_defaults=True):
+class Task(Struct, frozen=True, kw_only=True, tag="task", omit_defaults=True, gc=False):
     """The handoff contract: the only way to give an agent work. A missing term means: not sent."""
 
     id: str
@@ -120,7 +119,7 @@ class Task(Struct, frozen=True, kw_only=True, tag="task", omit_defaults=True):
     """W3C traceparent of the sender's span."""
 
 
-class Mandate(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Mandate(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a case may use that another one opened: all its tasks, and all cases below it, together."""
 
     tools_allowed: tuple[str, ...]
@@ -151,7 +150,7 @@ class FailureKind(enum.StrEnum):
     """A write may or may not have happened; it is never repeated blindly."""
 
 
-class Completed(Struct, frozen=True, kw_only=True, tag="completed", omit_defaults=True):
+class Completed(Struct, frozen=True, kw_only=True, tag="completed", omit_defaults=True, gc=False):
     """The outcome of a task that was done and met its criteria."""
 
     task_id: str
@@ -170,7 +169,7 @@ class Completed(Struct, frozen=True, kw_only=True, tag="completed", omit_default
     """Microseconds from then to when the agent handed it in."""
 
 
-class Failed(Struct, frozen=True, kw_only=True, tag="failed", omit_defaults=True):
+class Failed(Struct, frozen=True, kw_only=True, tag="failed", omit_defaults=True, gc=False):
     """The outcome of a task that has no value."""
 
     task_id: str
@@ -192,7 +191,7 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed", omit_defaults=True
 Outcome = Completed | Failed
 
 
-class CallAsked(Struct, frozen=True, kw_only=True, tag="call_asked", omit_defaults=True):
+class CallAsked(Struct, frozen=True, kw_only=True, tag="call_asked", omit_defaults=True, gc=False):
     """An agent asks its case for one tool call inside the scope of its task."""
 
     task_id: str
@@ -203,7 +202,7 @@ class CallAsked(Struct, frozen=True, kw_only=True, tag="call_asked", omit_defaul
     """The success criterion that wants to know, which may only read; empty for the agent's own work."""
 
 
-class CallAnswered(Struct, frozen=True, kw_only=True, tag="call_answered", omit_defaults=True):
+class CallAnswered(Struct, frozen=True, kw_only=True, tag="call_answered", omit_defaults=True, gc=False):
     """What the case answers an agent: the recorded value, or why there is none."""
 
     value: Raw = NIL

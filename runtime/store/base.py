@@ -62,7 +62,7 @@ class WaitKind(enum.StrEnum):
     """It cannot go on by itself; the reason says why."""
 
 
-class Wait(Struct, frozen=True):
+class Wait(Struct, frozen=True, gc=False):
     """One named thing that a case waits for."""
 
     key: str
@@ -72,7 +72,7 @@ class Wait(Struct, frozen=True):
     """When a timer fires; 0 for everything else."""
 
 
-class CaseRow(Struct, frozen=True):
+class CaseRow(Struct, frozen=True, gc=False):
     """A case as the store sees it."""
 
     key: CaseKey
@@ -98,7 +98,7 @@ class CaseRow(Struct, frozen=True):
     """Sequence number of the record with which its replay begins."""
 
 
-class Record(Struct, frozen=True):
+class Record(Struct, frozen=True, gc=False):
     """One entry of a case's log."""
 
     seq: int
@@ -113,7 +113,7 @@ class Record(Struct, frozen=True):
     """Hash of a frame that retention dropped: `frame` is empty then. Else empty."""
 
 
-class InboxItem(Struct, frozen=True):
+class InboxItem(Struct, frozen=True, gc=False):
     """A message that waits to be read by a case; `id` is unique per receiver for the life of the case."""
 
     key: CaseKey
@@ -125,7 +125,7 @@ class InboxItem(Struct, frozen=True):
     """Given by the store: grows with each insertion."""
 
 
-class ReviewRow(Struct, frozen=True):
+class ReviewRow(Struct, frozen=True, gc=False):
     """A review as the queue shows it."""
 
     id: str
@@ -143,7 +143,7 @@ class ReviewRow(Struct, frozen=True):
     """The `Decided` frame, empty until there is one."""
 
 
-class Opening(Struct, frozen=True):
+class Opening(Struct, frozen=True, gc=False):
     """A case to be opened together with its first record."""
 
     key: CaseKey
@@ -160,7 +160,7 @@ class Opening(Struct, frozen=True):
     """What goes out where an append opens it, but the key is there and has another parent; None: nothing."""
 
 
-class Append(Struct, frozen=True):
+class Append(Struct, frozen=True, gc=False):
     """Everything that one step of a case changes, at once."""
 
     key: CaseKey
@@ -196,71 +196,71 @@ class Append(Struct, frozen=True):
 # Results. Each call names those it can give.
 
 
-class Appended(Struct, frozen=True):
+class Appended(Struct, frozen=True, gc=False):
     """It is durable."""
 
 
-class Fenced(Struct, frozen=True):
+class Fenced(Struct, frozen=True, gc=False):
     """The epoch differs: another incarnation owns the case. Stop and drop; never retry."""
 
     epoch: int
 
 
-class Conflict(Struct, frozen=True):
+class Conflict(Struct, frozen=True, gc=False):
     """Only the sequence number differs; our own state is behind."""
 
     next_seq: int
 
 
-class Unavailable(Struct, frozen=True):
+class Unavailable(Struct, frozen=True, gc=False):
     """Nothing happened, the store cannot do it just now."""
 
     why: str
 
 
-class Unknown(Struct, frozen=True):
+class Unknown(Struct, frozen=True, gc=False):
     """Perhaps committed, perhaps not. Claim again and replay."""
 
     why: str
 
 
-class CaseOpened(Struct, frozen=True):
+class CaseOpened(Struct, frozen=True, gc=False):
     """The case is there and is new."""
 
     key: CaseKey
 
 
-class CaseExists(Struct, frozen=True):
+class CaseExists(Struct, frozen=True, gc=False):
     """The case was there before; nothing changed."""
 
     row: CaseRow
 
 
-class Delivered(Struct, frozen=True):
+class Delivered(Struct, frozen=True, gc=False):
     """The item is durable in the inbox of each of these cases."""
 
     keys: tuple[CaseKey, ...]
 
 
-class Duplicate(Struct, frozen=True):
+class Duplicate(Struct, frozen=True, gc=False):
     """Every receiver had this message id before; nothing changed."""
 
     keys: tuple[CaseKey, ...]
 
 
-class Nobody(Struct, frozen=True):
+class Nobody(Struct, frozen=True, gc=False):
     """No open case has that id and none waits for that key; nothing was stored."""
 
     target: str
 
 
-class DecisionTaken(Struct, frozen=True):
+class DecisionTaken(Struct, frozen=True, gc=False):
     """The decision is durable and in the case's inbox; again gives this again, unless the case withdrew it unheard."""
 
     review: ReviewRow
 
 
-class DecisionRefused(Struct, frozen=True):
+class DecisionRefused(Struct, frozen=True, gc=False):
     """The decision does not stand: `why` is `decided`, `withdrawn`, `expired`, `stale` or `absent`."""
 
     why: str
