@@ -8,7 +8,8 @@ It does not know what a frame says.
 """
 
 import hashlib
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from casework.protocols.codec import HASH_BYTES, digest
@@ -17,15 +18,25 @@ from casework.runtime.store.base import CaseKey, CaseRow, Record
 #: What stands before the first record of every case.
 GENESIS: Final = bytes(HASH_BYTES)
 
-#: The length of a number, before it.
-_EIGHT: Final = (8).to_bytes(4)
+#: Numbers have eight bytes, and before each thing stands its length, in four: together as they follow one another.
+_LENGTH: Final = struct.Struct(">I").pack
+_PLACE: Final = struct.Struct(">IQIQI").pack
+_MOMENT: Final = struct.Struct(">IQI").pack
 #: What hashing raises for a value of another type or range: what is kept in a file can be anything.
-_NEVER_WRITTEN: Final = (AttributeError, OverflowError, TypeError, UnicodeEncodeError)
+_NEVER_WRITTEN: Final = (AttributeError, TypeError, UnicodeEncodeError, struct.error)
 
 
 def chained(previous: bytes, key: CaseKey, record: Record) -> bytes:
     """Give the hash of `record` (its own `hash` field is ignored) after `previous`."""
     return _linked(previous, _of_case(key), record)
+
+
+def chain(previous: bytes, key: CaseKey, records: Iterable[Record]) -> Iterator[tuple[Record, bytes]]:
+    """Give each record with its hash, the first one after `previous`."""
+    of_case = _of_case(key)
+    for record in records:
+        previous = _linked(previous, of_case, record)
+        yield record, previous
 
 
 def _of_case(key: CaseKey) -> bytes:
@@ -37,20 +48,14 @@ def _linked(previous: bytes, of_case: bytes, record: Record) -> bytes:
     kind, step_id = record.kind.encode(), record.step_id.encode()
     frame_hash = record.frame_hash if record.frame_hash and not record.frame else digest(record.frame)
     parts = (
-        len(previous).to_bytes(4),
+        _LENGTH(len(previous)),
         previous,
         of_case,
-        _EIGHT,
-        record.seq.to_bytes(8),
-        _EIGHT,
-        record.epoch.to_bytes(8),
-        len(kind).to_bytes(4),
+        _PLACE(8, record.seq, 8, record.epoch, len(kind)),
         kind,
-        len(step_id).to_bytes(4),
+        _LENGTH(len(step_id)),
         step_id,
-        _EIGHT,
-        record.at.to_bytes(8),
-        len(frame_hash).to_bytes(4),
+        _MOMENT(8, record.at, len(frame_hash)),
         frame_hash,
     )
     return hashlib.sha256(b"".join(parts)).digest()

@@ -32,7 +32,7 @@ from casework.runtime.store.base import (
     ReviewRow,
     Wait,
 )
-from casework.runtime.store.chain import GENESIS, chained
+from casework.runtime.store.chain import GENESIS, chain
 from casework.runtime.store.sqlite_seals import seal
 
 _INSERT_RECORD: Final = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -40,6 +40,7 @@ _INSERT_CASE: Final = """
     INSERT INTO "case" (tenant, case_id, epoch, next_seq, node, status, result, flow, version, source_hash, crew,
                         parent, head, opened_at, changed_at, claims)
     VALUES (?, ?, ?, 1, ?, 'open', '', ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (tenant, case_id) DO NOTHING
 """
 _INSERT_REVIEW: Final = "INSERT OR IGNORE INTO review VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 #: A decision that the case has not consumed comes too late.
@@ -49,7 +50,8 @@ _WITHDRAW: Final = """
 """
 _CONSUME: Final = "UPDATE inbox SET consumed = 1, frame = x'' WHERE case_no = ? AND id = ?"
 _STANDING: Final = """
-    SELECT no, epoch, next_seq, node, head, changed_at FROM "case" WHERE tenant = ? AND case_id = ?
+    SELECT no, epoch, next_seq, node, head, changed_at, EXISTS (SELECT 1 FROM wait w WHERE w.case_no = no)
+    FROM "case" WHERE tenant = ? AND case_id = ?
 """
 _ADVANCE: Final = """
     UPDATE "case" SET next_seq = ?, node = ?, status = ?, result = ?, head = ?, changed_at = ?, claims = claims * ?
@@ -70,7 +72,7 @@ def append(connection: sqlite3.Connection, append: Append, arrived: list[CaseKey
     standing = connection.execute(_STANDING, append.key).fetchone()
     if standing is None:
         return Fenced(0)
-    number, epoch, next_seq, node, head, changed_at = standing
+    number, epoch, next_seq, node, head, changed_at, waiting = standing
     refusal = rules.append_refusal(append, epoch=epoch, next_seq=next_seq, node=node)
     if refusal is not None:
         return refusal
@@ -89,7 +91,7 @@ def append(connection: sqlite3.Connection, append: Append, arrived: list[CaseKey
     if append.pinned is not None:
         connection.execute('UPDATE "case" SET version = ?, source_hash = ? WHERE no = ?', (*append.pinned, number))
     waits = () if ended else append.waits
-    if waits is not None:
+    if waits or (waiting and waits is not None):
         _await(connection, number, waits)
     _change_reviews(connection, number, append)
     if append.consumed:
@@ -104,10 +106,10 @@ def append(connection: sqlite3.Connection, append: Append, arrived: list[CaseKey
 
 def open_case(connection: sqlite3.Connection, opening: Opening, arrived: list[CaseKey]) -> CaseOpened | CaseExists:
     """Open a case."""
-    there = queries.case(connection, opening.key)
-    if there is not None:
+    if not _open(connection, opening):
+        there = queries.case(connection, opening.key)
+        assert there is not None, "what cannot be opened is there"
         return CaseExists(there)
-    _open(connection, opening)
     if not opening.node:
         arrived.append(opening.key)
     return CaseOpened(opening.key)
@@ -203,13 +205,15 @@ def put_artifact(connection: sqlite3.Connection, sha256: str, data: bytes) -> No
 
 
 def _log(connection: sqlite3.Connection, number: int, key: CaseKey, records: Iterable[Record], head: bytes) -> bytes:
-    rows: list[tuple[object, ...]] = []
-    for record in records:
-        head = chained(head, key, record)
-        rows.append((number, record.seq, record.epoch, record.kind, record.step_id, record.at, record.frame, head))
-    if rows:
-        connection.executemany(_INSERT_RECORD, rows)
-    return head
+    rows = [_record_values(number, record, hash_) for record, hash_ in chain(head, key, records)]
+    if not rows:
+        return head
+    connection.executemany(_INSERT_RECORD, rows)
+    return rows[-1][-1]
+
+
+def _record_values(number: int, record: Record, hash_: bytes) -> tuple[int, int, int, str, str, int, bytes, bytes]:
+    return number, record.seq, record.epoch, record.kind, record.step_id, record.at, record.frame, hash_
 
 
 def _await(connection: sqlite3.Connection, number: int, waits: Sequence[Wait]) -> None:
@@ -243,14 +247,14 @@ def _review_values(number: int, review: ReviewRow) -> tuple[object, ...]:
 
 
 def _open(connection: sqlite3.Connection, opening: Opening) -> bool:
-    if queries.case_number(connection, opening.key) is not None:
-        return False
-    head = chained(GENESIS, opening.key, opening.record)
+    ((record, head),) = chain(GENESIS, opening.key, (opening.record,))
     at, taken = opening.record.at, bool(opening.node)
     described = (opening.flow, opening.version, opening.source_hash, opening.crew, opening.parent)
     cursor = connection.execute(_INSERT_CASE, (*opening.key, taken, opening.node, *described, head, at, at, taken))
+    if not cursor.rowcount:
+        return False
     assert cursor.lastrowid is not None, "an insertion has a row"
-    _log(connection, cursor.lastrowid, opening.key, (opening.record,), GENESIS)
+    connection.execute(_INSERT_RECORD, _record_values(cursor.lastrowid, record, head))
     return True
 
 
