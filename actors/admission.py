@@ -63,6 +63,11 @@ class Admission:
         kind, _, skill = request.grant.caller.partition(":")
         return self._agents.get(skill, "") if kind == "task" else ""
 
+    def enter_nowait(self, tool: Tool, request: CallRequest) -> bool:
+        """Take a place if nothing has to be waited for; whoever is told yes calls `leave` once."""
+        bulkhead = self._bulkheads.get(tool.name)
+        return self._rates is None and bulkhead is not None and bulkhead.enter_nowait(request.key.tenant)
+
     async def enter(self, tool: Tool, request: CallRequest, call_before: int) -> Refusal | None:
         """Wait for the call's turn and for a place; after None call `leave` once.
 
@@ -75,8 +80,7 @@ class Admission:
         bulkhead = self._bulkheads.get(tool.name)
         if bulkhead is None:
             bulkhead = self._bulkheads[tool.name] = Bulkhead(tool.workers)
-        if not bulkhead.enter_nowait(request.key.tenant):
-            await bulkhead.enter(request.key.tenant)
+        await bulkhead.enter(request.key.tenant)
         return None
 
     def leave(self, tool: Tool, request: CallRequest) -> None:

@@ -10,6 +10,7 @@ import inspect
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Generic, TypeVar, cast
 
 from msgspec import Struct
@@ -184,7 +185,7 @@ class AgentBehavior:
             desk.finished(in_hand, fault=fault, now=ended)
         if not in_hand.recalled:
             timed = replace(outcome, queued=_micros(in_hand.put, began), worked=_micros(began, ended))
-            in_hand.case.outcome(encode(timed), attempt=envelope.attempt)
+            context.at_end(partial(in_hand.case.outcome, encode(timed), attempt=envelope.attempt))
 
     async def _work(self, clock: Clock, envelope: Envelope, in_hand: InHand) -> tuple[Outcome, bool]:
         """Give the outcome, and whether it is a fault that speaks against the agent itself."""

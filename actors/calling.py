@@ -93,21 +93,27 @@ class Calling:
         self.policy_hash = policy_hash(self.policy)
         self.fallbacks = of_kind("tool", self.policy.fallbacks)
 
-    async def perform(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
+    async def perform(
+        self, request: CallRequest, *, idempotency_key: str, call_before: int, inputs: object = None
+    ) -> CallResult:
         """Make an allowed call; `call_before` is in microseconds since the epoch, 0 for a call that may be made late.
 
-        Never raises for what the tool did. If cancelled, a write may have happened.
+        `inputs` are the arguments as the gate has read them, None if it has not. Never raises for what the tool did.
+        If cancelled, a write may have happened.
         """
         tool = self.tools.find(request.tool)
         if tool is None:
             return CallResult(failure=FailureKind.REFUSED, message=f"no tool {request.tool!r} is registered any more")
-        try:
-            arguments = decode_declared(request.arguments, tool.arguments, f"tool {tool.name}")
-        except (UndeclaredFields, ProtocolError) as error:
-            return CallResult(failure=FailureKind.INVALID, message=describe(error))
+        arguments = inputs
+        if not isinstance(arguments, tool.arguments):
+            try:
+                arguments = decode_declared(request.arguments, tool.arguments, f"tool {tool.name}")
+            except (UndeclaredFields, ProtocolError) as error:
+                return CallResult(failure=FailureKind.INVALID, message=describe(error))
         context, asked = self._context(request, idempotency_key), Asked(request, call_before)
         if tool.tier is RiskTier.READ_ONLY:
-            return await self._read_somehow(tool, arguments, context, asked)
+            read = self._read_somehow if self.fallbacks else self._read
+            return await read(tool, arguments, context, asked)
         if request.undoes:
             self.ground.world.point("undo.before")
         tried = await self._try(tool, arguments, context, asked)
@@ -162,7 +168,7 @@ class Calling:
 
     async def _read_somehow(self, tool: Tool, arguments: Struct, context: ToolContext, asked: Asked) -> CallResult:
         """Read, by the tool that the policy names for it while its circuit is open."""
-        other = self._standing_in(tool) if self.fallbacks else tool
+        other = self._standing_in(tool)
         result = await self._read(other, arguments, context, asked)
         if other is tool:
             return result
@@ -267,9 +273,10 @@ class Calling:
     async def _try(self, tool: Tool, arguments: Struct, context: ToolContext, asked: Asked) -> Tried:
         """Call a tool's body once, if it may be called now; feeds its circuits."""
         admission = self.admission
-        refusal = await admission.enter(tool, asked.request, asked.call_before)
-        if refusal is not None:
-            return _not_begun(refusal)
+        if not admission.enter_nowait(tool, asked.request):
+            refusal = await admission.enter(tool, asked.request, asked.call_before)
+            if refusal is not None:
+                return _not_begun(refusal)
         try:
             return await self._admitted(tool, arguments, context, asked)
         finally:

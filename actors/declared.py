@@ -3,7 +3,6 @@
 It does not know whether the receiver is a tool or an agent.
 """
 
-from contextlib import suppress
 from functools import lru_cache
 from typing import Final, TypeVar
 
@@ -34,14 +33,16 @@ def decode_declared(raw: Raw, type_: type[S], receiver: str) -> S:
         FrameInvalid, FrameTooDeep: it is not of that type; the text names the place.
     """
     config = type_.__struct_config__
-    if not config.array_like:
-        if _exact(raw, type_):
-            with suppress(FrameInvalid):
-                return unpack(raw, type_)
-        known = type_.__struct_encode_fields__
-        extra = [name for name in unpack(raw, _FIELDS) if name not in known and name != config.tag_field]
-        if extra:
-            raise UndeclaredFields(receiver, extra)
+    if config.array_like or _exact(raw, type_):
+        try:
+            return unpack(raw, type_)
+        except FrameInvalid:
+            if config.array_like:
+                raise
+    known = type_.__struct_encode_fields__
+    extra = [name for name in unpack(raw, _FIELDS) if name not in known and name != config.tag_field]
+    if extra:
+        raise UndeclaredFields(receiver, extra)
     return unpack(raw, type_)
 
 

@@ -7,7 +7,8 @@ It does not know how a call is made, what a case does with a result, nor what a 
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from msgspec import Raw
+from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from casework.actors.budgets import accounts_of
 from casework.actors.declared import decode_declared
@@ -43,32 +44,33 @@ class Gate:
     policy: Policy
     permissions: Permissions
     policy_hash: str = field(init=False)
+    _allowed: Verdict = field(init=False)
+    """That of every call that nothing speaks against."""
     _repeats: Repeats = field(init=False, default_factory=Repeats)
 
     def __post_init__(self) -> None:
         self.policy_hash = policy_hash(self.policy)
+        self._allowed = Verdict(allowed=True, rule=ALLOWED, policy_hash=self.policy_hash)
 
     def rule(self, request: CallRequest) -> Ruling:
         """Rule on a call whose bytes are final; asking again about the same step gives the same answer."""
         tool = self.tools.find(request.tool)
-        denial = self._denial(request, tool)
-        if denial is not None or tool is None:
-            assert denial is not None, "an unregistered tool is denied"
-            return Ruling(Verdict(allowed=False, rule=denial.rule, why=denial.why, policy_hash=self.policy_hash))
-        approvals, micros_max = self.policy.approvals, tool.micros_max
-        approval = self.policy.approval(tool.name, tool.tier, _named(request.arguments)) if approvals else None
+        inputs = self._read(request, tool)
+        if isinstance(inputs, Denial):
+            return Ruling(Verdict(allowed=False, rule=inputs.rule, why=inputs.why, policy_hash=self.policy_hash))
+        assert tool is not None, "an unregistered tool is denied"
+        policy, micros_max, verdict = self.policy, tool.micros_max, self._allowed
+        approval = policy.approval(tool.name, tool.tier, _named(request.arguments)) if policy.approvals else None
+        if approval is not None:
+            verdict = replace(verdict, rule=approval.rule, why=f"{tool.tier}: {approval.title}")
         return Ruling(
-            Verdict(
-                allowed=True,
-                rule=approval.rule if approval else ALLOWED,
-                why=f"{tool.tier}: {approval.title}" if approval else "",
-                policy_hash=self.policy_hash,
-            ),
-            tier=tool.tier,
-            micros_max=micros_max,
+            verdict,
+            tool.tier,
+            micros_max,
             accounts=self._accounts(request) if micros_max else (),
             approval=approval.title if approval else "",
-            call_within_seconds=self.policy.timeouts.call_within_seconds,
+            call_within_seconds=policy.timeouts.call_within_seconds,
+            inputs=inputs,
         )
 
     def _accounts(self, request: CallRequest) -> tuple[str, ...]:
@@ -83,8 +85,8 @@ class Gate:
             given = hash((result.failure, bytes(result.value)))
             self._repeats.ended((*request.key, step_id), _call(request), request.step_id, given)
 
-    def _denial(self, request: CallRequest, tool: Tool | None) -> Denial | None:
-        """Give the first rule that says no, in the order in which they are asked."""
+    def _read(self, request: CallRequest, tool: Tool | None) -> Struct | Denial:
+        """Give the arguments of a call, or the first rule that says no, in the order in which they are asked."""
         name, grant = request.tool, request.grant
         if name in self.policy.denied:
             return Denial("policy.denied", self.policy.denied[name])
@@ -97,14 +99,14 @@ class Gate:
         if denial is not None:
             return denial
         try:
-            decode_declared(request.arguments, tool.arguments, f"tool {name}")
+            inputs = decode_declared(request.arguments, tool.arguments, f"tool {name}")
         except (UndeclaredFields, ProtocolError) as error:
             return Denial("schema", describe(error))
         if grant.calls_left < 1:
             return Denial("affordable.calls", "no call is left in the budget")
         if tool.micros_max > grant.micros_left:
             return Denial("affordable.money", f"may cost {tool.micros_max}, but {grant.micros_left} is left")
-        return self._loop(request)
+        return self._loop(request) or inputs
 
     def _loop(self, request: CallRequest) -> Denial | None:
         step_id, inner, _ = request.step_id.partition(":")

@@ -78,6 +78,8 @@ class CrewStaff:
         now = self.clock.monotonic()
         in_hand = InHand(frame, task, attempt, case, now + min(left, self.attempt_seconds(task)), now)
         self.desk.put(in_hand)
+        if self.desk.route_now(in_hand):
+            return None
         try:
             self.supervisor.tell_nowait(frame, sender=case.address, attempt=attempt, trace=task.trace)
         except NotSent as error:
@@ -118,12 +120,16 @@ class CrewStaff:
         """Rule on a call before it is made."""
         return self.gate.rule(request)
 
-    async def perform(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
+    async def perform(
+        self, request: CallRequest, *, idempotency_key: str, call_before: int, inputs: object = None
+    ) -> CallResult:
         """Make a call that was allowed; never raises for what the tool did.
 
         If cancelled, a write may have happened.
         """
-        result = await self.calling.perform(request, idempotency_key=idempotency_key, call_before=call_before)
+        result = await self.calling.perform(
+            request, idempotency_key=idempotency_key, call_before=call_before, inputs=inputs
+        )
         self.gate.heard(request, result)
         return result
 

@@ -11,6 +11,7 @@ It does not know what a task is about, nor whether it will be tried again.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -88,12 +89,18 @@ class SupervisorBehavior:
     async def started(self, context: Context) -> None:
         """Keep the alarms of the staff ringing, and take up again what waited when an earlier one ended."""
         context.start_soon(self.timers.run, name="alarms")
+        # A handler of a supervisor never waits: where nothing waits for it, it can as well act at once.
+        self.desk.route_now = lambda in_hand: context.step_in(partial(self._take, context, in_hand))
+        self.desk.next_now = lambda agent: context.step_in(partial(self._next, context, agent))
         for in_hand in self.desk.unrouted():
             in_hand.agent = ""
             self._take(context, in_hand)
 
     async def receive(self, context: Context, envelope: Envelope) -> None:
         """Route one task, or give a free worker the task that has waited longest."""
+        context.at_end(partial(self._received, context, envelope))
+
+    def _received(self, context: Context, envelope: Envelope) -> None:
         if isinstance(envelope.local, Freed):
             self._next(context, envelope.local.agent)
             return

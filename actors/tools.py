@@ -11,7 +11,7 @@ import inspect
 import math
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar, TypeVarTuple, overload
 
 from msgspec import Struct
@@ -38,8 +38,7 @@ RESULT: Final = "result"
 WORKERS: Final = 8
 
 
-@dataclass(slots=True, eq=False)
-class ToolContext:
+class ToolContext(Struct, eq=False):
     """What a tool is given beside its arguments; everything that is not deterministic comes through `world`."""
 
     idempotency_key: str
@@ -54,7 +53,8 @@ class ToolContext:
     case_id: str
     reserve: Callable[[], Awaitable[bool]] | None = None
     """Draws what the call may cost; it is the gate's."""
-    micros_spent: int | None = field(default=None, init=False)
+    micros_spent: int | None = None
+    """What the tool said that the call has cost so far; None if it has not said."""
 
     def spend(self, micros: int) -> None:
         """Say what the call really cost, in millionths; unsaid, its maximum counts as spent."""

@@ -6,7 +6,7 @@ behavior is made and the old one is never called again. It does not know how it 
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Protocol, TypeVarTuple, cast, final
+from typing import Protocol, TypeVar, TypeVarTuple, cast, final
 
 from msgspec import Struct
 
@@ -17,6 +17,7 @@ from casework.runtime.ref import Ref
 from casework.runtime.seams import Clock, World
 from casework.runtime.supervision import Restart, Supervision
 
+T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
@@ -42,8 +43,11 @@ class Starts(Protocol):
 class Stops(Protocol):
     """A behavior that tidies up at its end, unless it is killed."""
 
-    async def stopped(self, context: "Context") -> None:
-        """Tidy up; its jobs have ended and its children have stopped by then."""
+    def stopped(self, context: "Context") -> Awaitable[None] | None:
+        """Tidy up; its jobs have ended and its children have stopped by then.
+
+        One that need not wait for anything is a plain function: no scope has to bound it in time.
+        """
         ...
 
 
@@ -86,8 +90,12 @@ class System(Protocol):
         ...
 
 
-class Monitors(Protocol):
-    """The actors that an incarnation monitors."""
+class Owned(Protocol):
+    """What an incarnation owns: its jobs, and the actors that it monitors."""
+
+    def start_job(self, name: str, run: Callable[[], Awaitable[T]], then: Callable[[T], None] | None = None) -> None:
+        """Start a job that ends with the incarnation."""
+        ...
 
     def monitor(self, address: str) -> None:
         """Hear of the end of another actor, once."""
@@ -112,16 +120,12 @@ class Shell(Protocol):
         ...
 
     @property
-    def own(self) -> Monitors:
+    def own(self) -> Owned:
         """What the incarnation owns."""
         ...
 
     def spawn_child(self, name: str, factory: Callable[[], Behavior], options: CellOptions) -> Ref:
         """Start a child."""
-        ...
-
-    def start_job(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        """Start a job that ends with the cell."""
         ...
 
     def step_in(self, act: Callable[[], None]) -> bool:
@@ -148,6 +152,8 @@ class Context(Struct, eq=False, gc=False):
     _shell: Shell
     _envelope: Envelope | None = None
     _trace: str = ""
+    last: Callable[[], None] | None = None
+    """What is done when the handler has returned: see `at_end`."""
 
     @property
     def self_ref(self) -> Ref:
@@ -211,7 +217,30 @@ class Context(Struct, eq=False, gc=False):
         What it raises is the actor's failure. Raises Stopping when the actor is ending.
         """
         run = partial(fn, *args) if args else cast("Callable[[], Awaitable[None]]", fn)
-        self._shell.start_job(name or getattr(fn, "__qualname__", "job"), run)
+        self._shell.own.start_job(name or getattr(fn, "__qualname__", "job"), run)
+
+    def find_out(self, name: str, find: Callable[[], Awaitable[T]], then: Callable[[T], None]) -> None:
+        """Start `find()` as a job beside the handler, and call `then` with what it found, as the last thing of the job.
+
+        What `then` starts goes on in the same job, so a chain of things to find out makes no way through the event loop
+        for each. `then` must not block; it may `step_in`. If the actor ends first, it is not called.
+        Raises Stopping when the actor is ending.
+        """
+        self._shell.own.start_job(name, find, then)
+
+    def at_end(self, act: Callable[[], None]) -> None:
+        """Run `act` when the handler of this message, or `started`, has returned; the last one that is named counts.
+
+        What it sets going first goes on in the same job, without a way through the event loop. It must not block; what
+        it raises is the actor's failure. If the handler fails or is cancelled, it is not run.
+        """
+        self.last = act
+
+    def letting_go(self) -> Callable[[], None]:
+        """Give what is done at the end, once: who keeps the context would else keep what that refers to as well."""
+        assert self.last is not None, "something was named"
+        last, self.last = self.last, None
+        return last
 
     def step_in(self, act: Callable[[], None]) -> bool:
         """Run `act` at once between two messages, if no handler is at work and no message waits; False if not.

@@ -5,7 +5,7 @@ It does not know when an incarnation ends, nor what becomes of the actor.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Final, final
+from typing import Final, TypeVar, final
 
 import anyio
 
@@ -16,6 +16,8 @@ from casework.runtime.lifecycle import Down
 from casework.runtime.reply import Owed
 from casework.runtime.supervision import Supervision
 
+T = TypeVar("T")
+
 #: How long the jobs of an ended incarnation are waited for; they were cancelled, and code may shield itself.
 JOBS_END_SECONDS: Final = 5.0
 
@@ -24,10 +26,17 @@ JOBS_END_SECONDS: Final = 5.0
 class Belongings:
     """The belongings of one incarnation."""
 
-    __slots__ = ("_hear", "_jobs", "_kernel", "_monitored", "children", "owed")
+    __slots__ = ("_failed", "_hear", "_jobs", "_kernel", "_monitored", "children", "owed")
 
-    def __init__(self, kernel: Kernel, supervision: Supervision, hear: Callable[[Down], None]) -> None:
-        """Make none yet; `hear` is told of the end of monitored actors."""
+    def __init__(
+        self,
+        kernel: Kernel,
+        supervision: Supervision,
+        hear: Callable[[Down], None],
+        failed: Callable[[str, Exception], None],
+    ) -> None:
+        """Make none yet; `hear` is told of the end of monitored actors, `failed` of what a job raised."""
+        self._failed = failed
         self._kernel = kernel
         self._hear = hear
         self._jobs: CellJobs | None = None
@@ -40,14 +49,12 @@ class Belongings:
         """Say whether there is anything that an idle actor does not have."""
         return bool(self._jobs or self.children or self.owed)
 
-    def start_job(
-        self, name: str, run: Callable[[], Awaitable[None]], failed: Callable[[str, Exception], None]
-    ) -> None:
-        """Start a job that ends with the incarnation."""
+    def start_job(self, name: str, run: Callable[[], Awaitable[T]], then: Callable[[T], None] | None = None) -> None:
+        """Start a job that ends with the incarnation; with what it found `then` is called at its end."""
         if self._jobs is None:
-            self._jobs = CellJobs(self._kernel.pool, failed=failed, ended=self._kernel.rest)
+            self._jobs = CellJobs(self._kernel.pool, failed=self._failed, ended=self._kernel.rest)
         self._kernel.busy += 1
-        self._jobs.start(name, run)
+        self._jobs.start(name, run, then)
 
     def monitor(self, address: str) -> None:
         """Hear of the end of another actor, once; of the end of the next one of that address, if asked again."""

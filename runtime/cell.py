@@ -32,6 +32,7 @@ from casework.runtime.lifecycle import (
     Stop,
 )
 from casework.runtime.mailbox import Envelope
+from casework.runtime.reply import Reply
 
 #: Items handled in one go before other jobs get their chance: a handler that never waits must not stop the loop.
 BURST_MAX: Final = 64
@@ -131,19 +132,38 @@ class Cell(Life, eq=False, gc=False):
                 try:
                     context = Context(self, item, item.trace if span is None else span.traceparent)
                     await self._behavior.receive(context, item)
-                except BaseException as error:  # noqa: BLE001 - the boundary: see `_failed`
-                    await self._failed(item, error, span)
-                else:
+                    if context.last is not None:
+                        kernel.pool.ending(job, context.letting_go())
+                    if span is not None or reply is not None:
+                        self._told(reply, span)
                     self.current = None
                     tally.handled += 1
-                    if span is not None:
-                        span.end("")
-                    if reply is not None and not reply.parked.done():
-                        self.own.owed.add(reply)
+                except BaseException as error:  # noqa: BLE001 - the boundary: see `_failed`
+                    await self._failed(item, error, span)
             left -= 1
-            if not left:
+            if not left or job.then is not None:
                 left = BURST_MAX
-                await anyio.lowlevel.checkpoint()
+                if await self._give_way(job):
+                    return True
+
+    async def _give_way(self, job: Job) -> bool:
+        """Let others have their turn; True when this one is over: what the last handler set going waits for the job."""
+        if job.then is None:
+            await anyio.lowlevel.checkpoint()
+            return False
+        if self._urgent:
+            return False
+        self._rest()
+        if self.mailbox:
+            self._schedule()
+        return True
+
+    def _told(self, reply: Reply | None, span: Span | None) -> None:
+        """A message is handled; its answer may still be owed."""
+        if span is not None:
+            span.end("")
+        if reply is not None and not reply.parked.done():
+            self.own.owed.add(reply)
 
     def _rest(self) -> None:
         """The turn is over: there is nothing left to do."""

@@ -106,9 +106,8 @@ class Life(Struct, eq=False, gc=False):
         # Asked afterwards: a factory may itself have sent something that woke or spawned such an actor.
         if address in kernel.cells or address in kernel.names:
             raise NameTaken(address)
-        self._behavior = behavior
+        self._behavior, self.waits = behavior, options.overflow is Overflow.WAIT
         self.mailbox.depth_max, self.mailbox.overflow = options.mailbox_depth_max, options.overflow
-        self.waits = options.overflow is Overflow.WAIT
         kernel.cells[address] = self
         self.group.add(self)
         if hasattr(self._behavior, "started"):
@@ -127,7 +126,7 @@ class Life(Struct, eq=False, gc=False):
         if self._ending:
             raise Stopping
         if self._own is None:
-            self._own = Belongings(self.kernel, self.options.children, self.signal)
+            self._own = Belongings(self.kernel, self.options.children, self.signal, self._job_failed)
         return self._own
 
     @property
@@ -164,10 +163,6 @@ class Life(Struct, eq=False, gc=False):
         """Start a child."""
         place = (self.kernel, f"{self.address}/{name}", factory, options, self.system, self.own.children, self)
         return type(self)(*place).ref
-
-    def start_job(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        """Start a job that ends with the incarnation."""
-        self.own.start_job(name, run, self._job_failed)
 
     def signal(self, signal: Signal) -> None:
         """Take a signal; it is heeded before any message."""
@@ -247,8 +242,11 @@ class Life(Struct, eq=False, gc=False):
         call: Callable[..., Awaitable[None]] | None = getattr(self._behavior, hook, None)
         if call is None:
             return True
+        context = Context(self)
         try:
-            await call(Context(self), *signal)
+            await call(context, *signal)
+            if context.last is not None and self._job is not None:
+                self.kernel.pool.ending(self._job, context.letting_go())
         except BaseException as error:  # noqa: BLE001 - the boundary: to supervision
             failure, cancelled = blame(error)
             if failure is not None:
@@ -329,7 +327,7 @@ class Life(Struct, eq=False, gc=False):
         self._ending = True
         if self._own is not None:
             await self._own.clear(killed=killed)
-        stopped: Callable[[Context], Awaitable[None]] | None = getattr(self._behavior, "stopped", None)
+        stopped: Callable[[Context], Awaitable[None] | None] | None = getattr(self._behavior, "stopped", None)
         if stopped is not None and not killed:
             await self._tidy_up(stopped)
         self._let_go()
@@ -340,21 +338,23 @@ class Life(Struct, eq=False, gc=False):
             self._own.owed.fail(self.address)
             self._own = None
 
-    async def _tidy_up(self, stopped: Callable[[Context], Awaitable[None]]) -> None:
+    async def _tidy_up(self, stopped: Callable[[Context], Awaitable[None] | None]) -> None:
         own, most = self.options.grace_seconds, self.group.supervision.grace_seconds
-        within = anyio.move_on_after(most if own is None else min(own, most))
         try:
-            with within:
-                await stopped(Context(self))
+            tidied = stopped(Context(self))
+            if tidied is None:
+                return
+            with anyio.move_on_after(most if own is None else min(own, most)) as within:
+                await tidied
+            if within.cancelled_caught:
+                self.kernel.cut_short += 1
+                self.kernel.failed(self.address, TimeoutError("`stopped` took longer than its grace"))
         except BaseException as error:  # noqa: BLE001 - the boundary: it has ended already; only reported
             failure, cancelled = blame(error)
             if failure is not None:
                 self.kernel.failed(self.address, failure)
             if cancelled is not None:
                 raise cancelled from None
-        if within.cancelled_caught:
-            self.kernel.cut_short += 1
-            self.kernel.failed(self.address, TimeoutError("`stopped` took longer than its grace"))
 
     def _close_if_final(self) -> None:
         """Take nothing new once it is settled that no incarnation follows."""

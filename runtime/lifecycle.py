@@ -23,6 +23,9 @@ class Phase(enum.Enum):
     """It finishes and takes nothing new."""
     STOPPED = "stopped"
 
+    # An enum's own is a call into Python, and each life looks six times into the table below.
+    __hash__ = object.__hash__
+
 
 # Every legal move of an actor's life; RUNNING to STARTING is a restart. Nothing outside this file allows a move.
 LEGAL: Final[dict[Phase, frozenset[Phase]]] = {

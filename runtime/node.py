@@ -66,6 +66,7 @@ class Node:
         self._cells: dict[CaseKey, CaseCell] = {}
         self._starting: set[CaseKey] = set()
         self._wake, self._changed = anyio.Event(), anyio.Event()
+        self._new_event: Callable[[], anyio.Event] = anyio.Event  # which asks each time what loop runs; `run` knows
         # Who waits for one case: were they all woken by each change, a hundred would look a hundred times a case.
         self._watched: dict[CaseKey, anyio.Event] = {}
         self._looking = True
@@ -88,6 +89,7 @@ class Node:
     async def run(self) -> None:
         """Work until cancelled; what was claimed stays claimed, `drain` gives it back."""
         house = self._house
+        self._new_event = type(anyio.Event())
         house.store.on_arrival(self._arrivals)
         self.waiters.rested = self._notify
         await self._renewal.once()
@@ -191,7 +193,7 @@ class Node:
 
     def rested(self, key: CaseKey) -> anyio.Event:
         """Give the event that is set when next a case that is at work here may rest."""
-        return self._watched.setdefault(key, anyio.Event())
+        return self._watched.get(key) or self._watched.setdefault(key, self._new_event())
 
     def statistics(self) -> NodeStatistics:
         """Count what the node holds and has seen."""
@@ -271,7 +273,7 @@ class Node:
         return coming < ACTIVE_MAX + SPARE_MAX and all(key.tenant != tenant for key in busy)
 
     def _notify(self, *keys: CaseKey) -> None:
-        changed, self._changed = self._changed, anyio.Event()
+        changed, self._changed = self._changed, self._new_event()
         changed.set()
         for key in keys:
             watched = self._watched.pop(key, None)

@@ -17,7 +17,7 @@ from casework.runtime.store.base import CaseKey
 from casework.runtime.switches import Switch
 
 
-class Grant(Struct, frozen=True):
+class Grant(Struct, frozen=True, gc=False):
     """What the caller of a tool may do at most."""
 
     caller: str
@@ -31,7 +31,7 @@ class Grant(Struct, frozen=True):
     """Until when it may wait for its turn, in microseconds since the epoch; 0: nobody says."""
 
 
-class Undoes(Struct, frozen=True):
+class Undoes(Struct, frozen=True, gc=False):
     """The write that a call undoes: one that stands in the log as done."""
 
     step_id: str
@@ -55,7 +55,7 @@ class CallRequest(Struct, frozen=True):
     """Draws what the call may cost; asked last before it is made, and if it says no, it is not made."""
 
 
-class Ruling(Struct, frozen=True):
+class Ruling(Struct, frozen=True, gc=False):
     """What the gate says of a call before it is made."""
 
     verdict: Verdict
@@ -68,9 +68,11 @@ class Ruling(Struct, frozen=True):
     """Title of the review that a person must approve first; empty when none is needed."""
     call_within_seconds: float = 30.0
     """How long after its intent the call may still be made."""
+    inputs: object = None
+    """The arguments as it has read them, which `perform` need not do again; None if it has not."""
 
 
-class CallResult(Struct, frozen=True):
+class CallResult(Struct, frozen=True, gc=False):
     """What became of a call."""
 
     value: Raw = NIL
@@ -85,7 +87,7 @@ class CallResult(Struct, frozen=True):
     """Choices that were made on the way, for the log: another tool stood in, one was tried again, none was called."""
 
 
-class Circuit(Struct, frozen=True, kw_only=True):
+class Circuit(Struct, frozen=True, kw_only=True, gc=False):
     """A circuit breaker as it stands: of an agent, a tool or a model."""
 
     kind: str
@@ -106,7 +108,7 @@ class Circuit(Struct, frozen=True, kw_only=True):
     """Why it opened; empty while it is closed."""
 
 
-class Undoing(Struct, frozen=True):
+class Undoing(Struct, frozen=True, gc=False):
     """How a write is undone."""
 
     tool: str = ""
@@ -117,7 +119,7 @@ class Undoing(Struct, frozen=True):
     why: str = ""
 
 
-class Overdraft(Struct, frozen=True):
+class Overdraft(Struct, frozen=True, gc=False):
     """What becomes of a call for which too little is left of a budget."""
 
     then: OnStop = OnStop.PARK
@@ -138,7 +140,7 @@ class Budgeting(Protocol):
         ...
 
 
-class Retry(Struct, frozen=True):
+class Retry(Struct, frozen=True, gc=False):
     """Whether a failed task is tried again, as a decision for the log."""
 
     again: bool
@@ -229,8 +231,10 @@ class Staff(Protocol):
         """Tell whether what a call was held for, as its result named it, is no longer paused."""
         ...
 
-    async def perform(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
-        """Make a call that was allowed; never raises for what the tool did.
+    async def perform(
+        self, request: CallRequest, *, idempotency_key: str, call_before: int, inputs: object = None
+    ) -> CallResult:
+        """Make a call that was allowed; never raises for what the tool did. `inputs` are those of its ruling.
 
         If cancelled, a write may have happened: its intent stays open in the log.
         """

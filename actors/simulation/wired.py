@@ -136,10 +136,14 @@ class _SteppingStaff:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
-    async def perform(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
+    async def perform(
+        self, request: CallRequest, *, idempotency_key: str, call_before: int, inputs: object = None
+    ) -> CallResult:
         """Have the gate make the call; if cancelled, a write may have happened."""
         STEP.set(request.step_id)
-        return await self.inner.perform(request, idempotency_key=idempotency_key, call_before=call_before)
+        return await self.inner.perform(
+            request, idempotency_key=idempotency_key, call_before=call_before, inputs=inputs
+        )
 
     async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
         """Have the gate find out; if cancelled, ask again."""

@@ -164,11 +164,15 @@ class WatchedStaff:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
-    async def perform(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
+    async def perform(
+        self, request: CallRequest, *, idempotency_key: str, call_before: int, inputs: object = None
+    ) -> CallResult:
         """Have the gate make the call; a process that is dead makes none."""
         await self.store.reach()
         call = self._begun(request, idempotency_key)
-        result = await self.inner.perform(request, idempotency_key=idempotency_key, call_before=call_before)
+        result = await self.inner.perform(
+            request, idempotency_key=idempotency_key, call_before=call_before, inputs=inputs
+        )
         return self._ended(call, result)
 
     async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:

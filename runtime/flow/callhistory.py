@@ -44,6 +44,10 @@ class Told(NamedTuple):
     waits: bool = False  #: it waits for the limit of a budget to be raised
 
 
+#: What it has of a call that it has not heard of.
+NOTHING: Final = Told()
+
+
 class CallHistory:
     """The calls of one case, as its log has them."""
 
@@ -63,7 +67,13 @@ class CallHistory:
         That is in microseconds since the epoch.
         """
         step, _ = split_mark(step_id)
-        self._recorded.setdefault(step, []).append(entry)
+        known = self._recorded.get(step)
+        if known is None:
+            self._recorded[step] = [entry]
+            if type(entry) is Call and not self.holds.open:
+                return  # The only record that most calls have.
+        else:
+            known.append(entry)
         if isinstance(entry, Done):
             self._done.setdefault(step)
         if isinstance(entry, Review):
@@ -78,12 +88,18 @@ class CallHistory:
         if held or self.holds.open:
             self.holds.hear(step, at, held=held)
 
+    def __contains__(self, step_id: str) -> bool:
+        """Tell whether the log has anything of a call."""
+        return step_id in self._recorded
+
     def steps(self) -> Iterable[str]:
         """Give the steps of all calls, oldest first; more may be remembered meanwhile."""
         return list(self._recorded)
 
     def waits(self) -> list[Wait]:
         """Name the reviews that calls wait for, and the budgets."""
+        if not (self.asked or self.short):
+            return []
         waits = [Wait(review.id, WaitKind.REVIEW, review.rule) for review in self.asked.values()]
         if self.short:
             short = {decision.subject: decision.why for decision in self.short.values()}
@@ -151,9 +167,11 @@ class CallHistory:
 
     def told(self, step_id: str) -> Told:
         """Give what the log has of a call."""
+        if step_id not in self._recorded:
+            return NOTHING
         ended, intent, decided, asked = None, None, None, None
         approved, overdraft, overdrafts, waits = None, None, 0, False
-        for entry in self._recorded.get(step_id, ()):
+        for entry in self._recorded[step_id]:
             match entry:
                 case Call() | Done() | Undone():
                     ended = entry

@@ -12,7 +12,7 @@ intent, never repeated blindly, even when nobody asks for it any more. What ends
 it is recorded aside, as `(late)`. It does not know who asked for the call.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from msgspec import Raw
@@ -33,7 +33,9 @@ from casework.protocols.records import (
 from casework.protocols.wire import Cost, FailureKind, RiskTier
 from casework.runtime.flow.callhistory import CallHistory, Ended, cheaper_tool
 from casework.runtime.flow.callwork import CallWork
+from casework.runtime.flow.engine import Pending
 from casework.runtime.flow.entries import BY_PERSON
+from casework.runtime.flow.operations import CallTool
 from casework.runtime.flow.replay import INNER, marked
 from casework.runtime.flow.reserving import Holder, Reserving
 from casework.runtime.flow.services import Services
@@ -57,8 +59,13 @@ class Calls:
     def running(self) -> bool:
         """Tell whether any call is under way or about to be."""
         looking = self._spends is not None and self._spends.looking
-        asked, short = self.history.asked, self.history.short
-        return looking or any(step_id not in asked and step_id not in short for step_id in self._works)
+        return looking or not all(map(self.history.resting, self._works))
+
+    def are_all_of(self, pending: Mapping[str, Pending]) -> bool:
+        """Tell whether some are under way, and are all that the flow waits for."""
+        if self.history.asked or self.history.short or not self._works:
+            return False
+        return all(type(step.operation) is CallTool for step in pending.values())
 
     @property
     def writing(self) -> bool:
@@ -279,25 +286,22 @@ class Calls:
         work.running = True
         if INNER in work.request.step_id:
             work.began = self._services.world.clock.monotonic()
-        services, request = self._services, work.request
+        services, request, intent = self._services, work.request, work.intent
         work.span = services.telemetry.tool_call(request.tool, request.trace, request.key.case_id, request.step_id)
-        key = work.intent.key if work.intent else ""
-        before = work.intent.call_before if work.intent else 0
-        if work.intent is not None and work.intent.accounts:
-            request = replace(request, reserve=partial(self._reserving.reserve, work, work.intent))
+        if intent is not None and intent.accounts:
+            request = replace(request, reserve=partial(self._reserving.reserve, work, intent))
+        inputs, key, before = ruling.inputs, intent.key if intent else "", intent.call_before if intent else 0
+        perform = partial(services.staff.perform, request, inputs=inputs, idempotency_key=key, call_before=before)
 
-        async def perform() -> None:
-            if work.intent is not None and not await services.entitled():
-                return
-            result = await services.staff.perform(request, idempotency_key=key, call_before=before)
-            services.step_in(lambda: self._performed(work, ruling, result))
+        async def write() -> CallResult | None:
+            return await perform() if await services.entitled() else None
 
-        services.job(perform)
+        services.find_out("call", perform if intent is None else write, partial(self._performed, work, ruling))
 
-    def _performed(self, work: CallWork, ruling: Ruling, result: CallResult) -> None:
+    def _performed(self, work: CallWork, ruling: Ruling, result: CallResult | None) -> None:
         work.running = False
-        if self._over:
-            return
+        if result is None or self._over:
+            return  # The case is another node's by now, or has ended.
         for number, decision in enumerate(result.decisions):
             told = replace(decision, inputs_hash=inputs_hash(work.request.arguments))
             self._services.logbook.write(marked(work.request.step_id, decision.rule, number), told)
@@ -306,22 +310,8 @@ class Calls:
         elif result.held:
             self._reserving.hold(work, result)
         elif work.intent is None:
-            request, took = work.request, 0
-            if work.began:
-                took = int((self._services.world.clock.monotonic() - work.began) * MICROS)
-            entry = Call(
-                tool=request.tool,
-                arguments=request.arguments,
-                verdict=ruling.verdict,
-                value=result.value,
-                failure=result.failure,
-                message=result.message,
-                cost=result.cost,
-                tries=result.tries,
-                edited=work.edited,
-                took=took,
-            )
-            self.end(work, entry)
+            took = self._services.world.clock.monotonic() - work.began if work.began else 0.0
+            self.end(work, work.read(ruling.verdict, result, int(took * MICROS)))
         elif result.failure is FailureKind.UNKNOWN:
             self._recover(work, work.intent)
         else:
@@ -333,23 +323,21 @@ class Calls:
         work.intent, work.running = intent, True
         request = replace(work.request, tool=intent.tool, arguments=intent.arguments)
 
-        async def look_up() -> None:
+        async def look_up() -> CallResult | None:
             # It may be made again under its key. What it may have cost is drawn by then, or it never was made.
             if not await services.entitled():
-                return
+                return None
             if not intent.accounts or await self._reserving.reserve(work, intent):
                 key, before = intent.key, intent.call_before
-                result = await services.staff.look_up(request, idempotency_key=key, call_before=before)
-            else:
-                result = CallResult(failure=FailureKind.REFUSED)
-            services.step_in(lambda: self._looked_up(work, result))
+                return await services.staff.look_up(request, idempotency_key=key, call_before=before)
+            return CallResult(failure=FailureKind.REFUSED)
 
-        services.job(look_up)
+        services.find_out("look up", look_up, partial(self._looked_up, work))
 
-    def _looked_up(self, work: CallWork, result: CallResult) -> None:
+    def _looked_up(self, work: CallWork, result: CallResult | None) -> None:
         work.running = False
         assert work.intent is not None, "only a write is looked up"
-        if self._over:
+        if result is None or self._over:
             return
         if work.short is not None:
             self._reserving.overdrew(work, work.short)

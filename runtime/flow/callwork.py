@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from casework.protocols.records import Intent
+from casework.protocols.records import Call, Intent, Verdict
 from casework.runtime.flow.callhistory import Ended
-from casework.runtime.staff import CallRequest
+from casework.runtime.staff import CallRequest, CallResult
 from casework.runtime.store.accounts import Overdrawn
 from casework.runtime.telemetry import SpanHandle
 
@@ -29,3 +29,19 @@ class CallWork(Struct, eq=False):
     span: SpanHandle | None = None
     short: Overdrawn | None = None
     """The account in which too little was left for it."""
+
+    def read(self, verdict: Verdict, result: CallResult, took: int) -> Call:
+        """Make the record of a call that only reads; it took so many microseconds, 0 for one that the flow made."""
+        request = self.request
+        return Call(
+            tool=request.tool,
+            arguments=request.arguments,
+            verdict=verdict,
+            value=result.value,
+            failure=result.failure,
+            message=result.message,
+            cost=result.cost,
+            tries=result.tries,
+            edited=self.edited,
+            took=took,
+        )

@@ -7,8 +7,9 @@ log is durable can be released: then nothing of it is left in memory.
 It does not know how its node chose it, nor who else is a case.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final, TypeVar
 
 from casework.protocols.codec import decode_outcome, unpack
 from casework.protocols.errors import ProtocolError
@@ -42,6 +43,8 @@ from casework.runtime.store.claims import Claimed
 from casework.runtime.store.rules import SUSPECT_CLAIMS
 from casework.runtime.telemetry import SpanHandle
 from casework.runtime.timers import Alarm
+
+T = TypeVar("T")
 
 #: Seconds for which results that only the case itself has seen may wait for what is appended next, and how many may:
 #: a crash repeats them, which is harmless, for nothing has left the case since.
@@ -78,8 +81,7 @@ class CaseCell:
         self._appending = self._began = False
         self._ending = False
         self._reading = False
-        self._read_again = False
-        self._nudged = False
+        self._read_again = self._nudged = False
         self._moving = self._late = False
         self._lag: Alarm | None = None
         self._context: Context
@@ -88,7 +90,11 @@ class CaseCell:
 
     async def started(self, context: Context) -> None:
         """Replay the log, take up what it left open, and read the inbox."""
-        self._context, claimed = context, self._claimed
+        self._context = context
+        context.at_end(self._begin)
+
+    def _begin(self) -> None:
+        claimed = self._claimed
         assert claimed is not None, "an actor starts once"
         try:
             reading = self._reading_of_log(claimed)
@@ -115,7 +121,7 @@ class CaseCell:
         self._reading = True
         self._incarnation.mail.seen = claimed.seen
         self._incarnation.mail.spare(careful=self.doubted, held=self._row.claims > CLAIMS_MAX)
-        self._guarded(lambda: self._have_read(claimed.inbox))
+        self._guarded(lambda: self._have_read((claimed.inbox, "")))
         self._guarded(self._incarnation.settle)
         self._flush()
 
@@ -133,18 +139,14 @@ class CaseCell:
         """Handle one message: an agent's outcome, or an event of this process. Never waits."""
         event = envelope.local or (lambda: self._outcome(envelope.frame, envelope.attempt))
         assert callable(event), "events of a case are functions to run as its next message"
-        self._happen(event)
+        context.at_end(partial(self._happen, event))
 
     def _happen(self, event: Callable[[], object]) -> None:
         if not self._ending:
-            self._guarded(lambda: self._follow(event))
+            self._guarded(event, self._incarnation.settle)
             self._flush()
 
-    def _follow(self, event: Callable[[], object]) -> None:
-        event()
-        self._incarnation.settle()
-
-    async def stopped(self, context: Context) -> None:
+    def stopped(self, context: Context) -> None:
         """Let go of the flow; nothing is recorded."""
         try:
             if self._span is not None:
@@ -178,9 +180,7 @@ class CaseCell:
         # One whose handler broke down may have written what nobody will append: supervision ends it.
         if not self.parked or busy or not self._logbook.empty:
             return
-        self._appending = True
-        append = self._logbook.release(self._incarnation.mail.seen)
-        self._context.start_soon(self._append, append)
+        self._append(self._logbook.release(self._incarnation.mail.seen))
 
     def _read(self) -> None:
         """Begin to read the inbox; while a read is under way, another one is remembered."""
@@ -189,12 +189,13 @@ class CaseCell:
             self._read_again = True
             return
         self._reading = True
-        self._context.start_soon(self._read_inbox)
+        self._find_out("read", self._store.inbox, self._have_read)
 
-    def _guarded(self, run: Callable[[], object]) -> None:
-        """Run a part of a handler; what cannot be written or read halts this case and no other."""
+    def _guarded(self, *parts: Callable[[], object]) -> None:
+        """Run parts of a handler; what cannot be written or read halts this case and no other."""
         try:
-            run()
+            for run in parts:
+                run()
         except (ProtocolError, FlowError, ValueError) as error:
             self._incarnation.halt(f"{type(error).__name__}: {error}")
         except BaseException as error:
@@ -215,9 +216,8 @@ class CaseCell:
             timers=house.timers,
             telemetry=house.telemetry,
             ref=CellRef(self._context.self_ref, self._asked, self._at_once, self._outcome),
-            job=self._context.start_soon,
+            find_out=self._find_out,
             tell=self._tell,
-            step_in=self._step_in,
             when_durable=lambda seq, run: self._held.append((seq, run)),
             entitled=self._entitled,
             draw=self._store.draw,
@@ -230,13 +230,19 @@ class CaseCell:
     def _asked(self, frame: bytes, answer: Callable[[bytes], None]) -> None:
         self._incarnation.asked(frame, answer)
 
+    def _find_out(self, name: str, find: Callable[[], Awaitable[T]], hear: Callable[[T], None]) -> None:
+        self._context.find_out(name, find, partial(self._found, hear))
+
+    def _found(self, hear: Callable[[T], None], found: T) -> None:
+        self._step_in(partial(hear, found))
+
     def _step_in(self, event: Callable[[], None]) -> None:
         """Have something happen at once, or else as the next message."""
-        if not self._at_once(event):
+        if not self._context.step_in(partial(self._happen, event)):
             self._tell(event)
 
     def _at_once(self, event: Callable[[], None]) -> bool:
-        return self._context.step_in(lambda: self._happen(event))
+        return self._context.step_in(partial(self._happen, event))
 
     def _tell(self, event: Callable[[], None]) -> None:
         try:
@@ -268,6 +274,9 @@ class CaseCell:
         if self._appending or self._ending:
             return
         incarnation, logbook = self._incarnation, self._logbook
+        going_on = logbook.status is CaseStatus.OPEN and not logbook.waits and incarnation.calling
+        if going_on and (logbook.empty or self._may_lag()):
+            return  # As below, but quicker found out.
         status, waits = incarnation.status, incarnation.waits()
         if logbook.empty and status is logbook.status and waits == logbook.waits:
             if incarnation.anew and (incarnation.turned or status is CaseStatus.PARKED):
@@ -276,7 +285,7 @@ class CaseCell:
                 return
             if incarnation.wish is not None and status is CaseStatus.PARKED and not self._moving:
                 self._moving = True
-                self._context.start_soon(self._read_for_move)
+                self._find_out("read for a move", self._store.records, self._move)
             if status is CaseStatus.PARKED and not (self.parked or self._reading or self._moving):
                 self.parked = True
                 self._house.parked(self)
@@ -287,9 +296,7 @@ class CaseCell:
         self._keep_up()
         self._tell_parent(status, waits)
         closed = incarnation.closed
-        append = logbook.take(status, waits, result=closed.result if closed else "")
-        self._appending = True
-        self._context.start_soon(self._append, append)
+        self._append(logbook.take(status, waits, result=closed.result if closed else ""))
 
     def _may_lag(self) -> bool:
         """Say whether what is unwritten may wait for more; nobody but the case has seen it, and it goes on."""
@@ -329,9 +336,9 @@ class CaseCell:
                 return
         logbook.send(report(self.key, parent, logbook.written, told, closed))
 
-    async def _append(self, append: Append) -> None:
-        result = await self._store.append(append)
-        self._step_in(lambda: self._appended(append, result))
+    def _append(self, append: Append) -> None:
+        self._appending = True
+        self._find_out("append", partial(self._store.append, append), partial(self._appended, append))
 
     def _appended(self, append: Append, result: AppendResult) -> None:
         self._appending = False
@@ -375,22 +382,15 @@ class CaseCell:
         self._ending = True
         self._context.stop()
 
-    async def _read_inbox(self) -> None:
-        items, unreadable = await self._store.inbox()
-        self._step_in(lambda: self._have_read(items, unreadable))
-
-    def _have_read(self, items: Sequence[InboxItem], unreadable: str = "") -> None:
+    def _have_read(self, inbox: tuple[Sequence[InboxItem], str]) -> None:
         self._reading = False
+        items, unreadable = inbox
         if unreadable:
             self._incarnation.halt(unreadable)
         self._incarnation.arrived(items, complete=not self._read_again)
         if self._read_again:
             self._read_again = False
             self._read()
-
-    async def _read_for_move(self) -> None:
-        records = await self._store.records()
-        self._step_in(lambda: self._move(records))
 
     def _move(self, records: Sequence[Record]) -> None:
         """Answer whoever wishes the case to go on with another version, unless it has gone on meanwhile."""

@@ -31,8 +31,8 @@ from casework.runtime.flow.operations import (
     NextChapter,
     Scoping,
     Waiting,
-    is_instant,
     is_operation,
+    is_waiting,
 )
 from casework.runtime.untasked import tried, untasked
 
@@ -102,6 +102,7 @@ class Engine:
         self._main = Branch(coroutine, "")
         self._ready: deque[tuple[Branch, object, Exception | None]] = deque([(self._main, None, None)])
         self.pending: dict[str, Pending] = {}  #: steps that wait, by step id, oldest first
+        self.fresh: deque[Pending] = deque()  #: steps that began to wait since last taken; some may have ended since
         self.outputs: list[Output] = []  #: records caused since somebody last took them
         self.abandoned: list[Pending] = []  #: steps that nobody waits for any more, since last taken
         self.finished = False
@@ -112,7 +113,7 @@ class Engine:
 
     def begin(self) -> None:
         """Run the flow to its first wait."""
-        self._run()
+        untasked(self._run)
 
     def feed(self, step_id: str, entry: Entry) -> None:
         """End a waiting step with its record and run on.
@@ -120,9 +121,11 @@ class Engine:
         The caller has checked that the step waits and that the record fits (`fits`).
         """
         pending = self.pending.pop(step_id)
+        if self.fresh and self.fresh[-1] is pending:
+            self.fresh.pop()
         value, error = answer(pending.operation, entry, step_id)
         self._ready.append((pending.branch, value, error))
-        self._run()
+        untasked(self._run)
 
     def cancel(self, by: str, reason: str) -> None:
         """Raise CaseCancelled where the flow waits; its branches are closed, and what they asked for taken back.
@@ -138,7 +141,7 @@ class Engine:
         for pending in [p for p in self.pending.values() if p.branch is self._main]:
             self._abandon(pending)
         self._ready.append((self._main, None, CaseCancelled(by, reason)))
-        self._run()
+        untasked(self._run)
 
     def close(self) -> None:
         """Let go of the coroutines without letting them do anything; records nothing."""
@@ -153,9 +156,6 @@ class Engine:
             self.error.__traceback__ = None
 
     def _run(self) -> None:
-        untasked(self._run_on)
-
-    def _run_on(self) -> None:
         while self._ready:
             branch, value, error = self._ready.popleft()
             self._drive(branch, value, error)
@@ -172,6 +172,11 @@ class Engine:
                 self._ended(branch, None, _own(raised))
                 return
             value, error = None, None
+            if is_waiting(operation) and len(self.outputs) < OUTPUTS_MAX:
+                error = self._wait(branch, operation)
+                if error is None:
+                    return
+                continue
             if not is_operation(operation):
                 self._foreign(branch, operation)
                 return
@@ -183,18 +188,13 @@ class Engine:
                 if error is None:
                     return
                 continue
-            if len(self.outputs) >= OUTPUTS_MAX:
+            if is_waiting(operation) or len(self.outputs) >= OUTPUTS_MAX:
                 self._shut_all(branch, ChapterFull(OUTPUTS_MAX))
                 return
-            if is_instant(operation):
-                try:
-                    value = self._instant(branch, operation)
-                except (ScheduleInvalid, ContractIncomplete, ContractWidened) as invalid:
-                    error = invalid
-                continue
-            error = self._wait(branch, cast("Waiting", operation))
-            if error is None:
-                return
+            try:
+                value = self._instant(branch, cast("Instant | Scoping", operation))
+            except (ScheduleInvalid, ContractIncomplete, ContractWidened) as invalid:
+                error = invalid
 
     def _foreign(self, branch: Branch, awaited: object) -> None:
         """End the whole flow: a wait that is not ours cannot be replayed."""
@@ -294,7 +294,8 @@ class Engine:
             entry = start_entry(self._setting, step_id, operation)
         except (ContractIncomplete, ContractWidened, TypeError) as refused:
             return refused
-        self.pending[step_id] = Pending(step_id, operation, branch, entry)
+        pending = self.pending[step_id] = Pending(step_id, operation, branch, entry)
+        self.fresh.append(pending)
         if entry is not None:
             self.outputs.append(Output(step_id, entry))
         return None

@@ -124,6 +124,8 @@ def instant_entry(setting: Setting, operation: Instant, value: object) -> Entry:
 def start_entry(setting: Setting, step_id: str, operation: Waiting) -> Entry | None:
     """Make the record that starts a waiting step, where it has one; raises as `_task` for a task that is not sent."""
     match operation:
+        case CallTool() | NextReport() | Reckon() | TakeBack():
+            return None
         case Delegate():
             return _task(setting, step_id, operation)
         case AskReview():
@@ -143,8 +145,6 @@ def start_entry(setting: Setting, step_id: str, operation: Waiting) -> Entry | N
             return Parked(key=key, reason=reason)
         case Sleep(seconds, until):
             return Timer(due=until or int(setting.now() + seconds * MICROS))
-        case CallTool() | NextReport() | Reckon() | TakeBack():
-            return None
 
 
 def _task(setting: Setting, step_id: str, operation: Delegate) -> Task:
@@ -220,7 +220,7 @@ _NAMES: Final[Mapping[type, str]] = {
 
 def name_of(operation: Waiting | Instant) -> str:
     match operation:
-        case Delegate() | CallTool():
+        case CallTool() | Delegate():
             return operation.name
         case TakeBack(undo=undo):
             return undo

@@ -7,6 +7,7 @@ It does not know how records become durable, nor in which actor it lives.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from msgspec import Raw
 
@@ -75,13 +76,13 @@ class Incarnation:
         self._alarms = Alarms(services)
         suspending = Suspending(services, self._calls.history, self._alarms, self._past)
         self._tasks = Tasks(services, self._calls, suspending, self._feed)
-        self._begun: set[str] = set()
         self._earlier: dict[str, list[Logged]] = {}
         # Reviews past their time, and held tasks: they end once the inbox was read since, for a decision may be in it.
         self._overdue: set[str] = set()
         self.mail = Mail(services.key.case_id)  #: what is in its inbox, as far as it was read
         self._heard = False
         self._chapter = ChapterLength(chapter)
+        self._going = True  # neither halted, nor turned, nor closed
         self.halted = ""  #: why it goes no further, once it does not
         self.wish: tuple[InboxItem, Arrived] | None = None  #: somebody wants it to go on with another version
         self.turned = False  #: whether it has written the record from which replay begins next
@@ -114,35 +115,29 @@ class Incarnation:
         engine, services, moved = self._engine, self._services, True
         if engine is None:
             return
-        while moved and self._going():
+        while moved and self._going:
             if engine.outputs or engine.abandoned:
                 self._take_outputs(engine)
                 self._drop_abandoned(engine)
             moved = self._start_waiting(engine) or (bool(self.mail) and self._match_inbox(engine))
             moved = moved or bool(engine.outputs or engine.abandoned) or reckon(engine, self._calls.history, services)
-        if engine.finished and self._going() and not self._calls.writing:
+        if engine.finished and self._going and not self._calls.writing:
             if engine.turning is None:
                 self._close(engine)
             else:
                 self._turn(engine.turning)
         # An operator may have asked for more: only who has read the inbox knows.
-        if self._heard and self._going() and (why := self._chapter.measure(services)):
+        if self._heard and self._going and (why := self._chapter.measure(services)):
             self.halt(why)
 
     def _turn(self, state: Raw) -> None:
         """Begin the next chapter: this incarnation ends, and the next one starts from there."""
         logbook = self._services.logbook
         logbook.begin_chapter(logbook.write("case", self._services.chapter(state)).seq)
-        self.turned = self.anew = True
-
-    def _going(self) -> bool:
-        return not self.halted and not self.turned and self.closed is None
+        self.turned, self.anew, self._going = True, True, False
 
     def arrived(self, items: Sequence[InboxItem], *, complete: bool) -> None:
-        """Hear what waits in the inbox; what was consumed before is passed over.
-
-        `complete` tells that nothing came since that somebody knew of when it was read.
-        """
+        """Hear what waits in the inbox, but for what was consumed before; `complete`: nothing is known to miss."""
         for item, entry in self.mail.take_in(items):
             # What came before this incarnation has had its try already.
             again = isinstance(entry, Arrived) and entry.key == self._operator
@@ -171,7 +166,7 @@ class Incarnation:
         """Go no further: record why, and wait for an operator."""
         if self.halted or self.closed is not None:
             return
-        self.halted = said(reason)
+        self.halted, self._going = said(reason), False
         self._services.logbook.write("case", Halted(reason=self.halted))
         self._services.telemetry.set_aside("message" if reason.startswith(UNREADABLE) else "case")
         self._calls.orphan()
@@ -192,7 +187,14 @@ class Incarnation:
         self._services.logbook.write(MIGRATED_STEP, answer)
         if isinstance(answer, Migrated):
             self._services.logbook.pin(answer.version, answer.source_hash)
-            self.turned = self.anew = True
+            self.turned, self.anew, self._going = True, True, False
+
+    @property
+    def calling(self) -> bool:
+        """Tell whether it is plain that it is open and waits for nothing outside: all that it does is calling tools."""
+        if self._engine is None or not self._going or self.mail.asides.reasons:
+            return False
+        return self._calls.are_all_of(self._engine.pending)
 
     @property
     def status(self) -> CaseStatus:
@@ -212,9 +214,7 @@ class Incarnation:
             return (Wait(self._operator, WaitKind.OPERATOR, self.halted),)
         assert self._engine is not None, "an incarnation without an engine is halted"
         waits = [wait for pending in self._engine.pending.values() for wait in waits_of(pending)]
-        if self.mail.asides.reasons:
-            waits += self.mail.asides.waits()
-        return (*waits, *self._calls.history.waits(), *self._tasks.waits())
+        return (*waits, *self.mail.asides.waits(), *self._calls.history.waits(), *self._tasks.waits())
 
     def _take_outputs(self, engine: Engine) -> None:
         """Write what the flow caused, with everything that goes out in the same append."""
@@ -250,35 +250,36 @@ class Incarnation:
 
         A call may end at once, by a refusal: what the flow then causes is written before another step ends.
         """
-        fresh = [pending for step_id, pending in engine.pending.items() if step_id not in self._begun]
-        for pending in fresh:
-            self._begun.add(pending.step_id)
-            operation, entry = pending.operation, pending.entry
-            if isinstance(operation, Delegate):
+        begun = False
+        while engine.fresh and not (engine.outputs or engine.abandoned or self.halted):
+            pending = engine.fresh.popleft()
+            step_id, operation, entry = pending.step_id, pending.operation, pending.entry
+            if engine.pending.get(step_id) is not pending:
+                continue
+            begun = True
+            if isinstance(operation, CallTool | TakeBack):
+                self._begin_call(step_id, operation)
+            elif isinstance(operation, Delegate):
                 assert isinstance(entry, Task), "a delegation starts with its task"
-                earlier = self._earlier.pop(pending.step_id, [])
-                self._tasks.begin(entry, pending.frame, operation, earlier)
-            elif isinstance(operation, CallTool | TakeBack):
-                self._begin_call(pending.step_id, operation)
+                self._tasks.begin(entry, pending.frame, operation, self._earlier.pop(step_id, []))
             elif isinstance(entry, Timer):
-                self._alarms.set(pending.step_id, entry.due, self._fire)
+                self._alarms.set(step_id, entry.due, self._fire)
             elif isinstance(entry, Review) and entry.expires:
-                self._alarms.set(pending.step_id, entry.expires, self._past)
-            if engine.outputs or engine.abandoned or self.halted:
-                break
-        return bool(fresh)
+                self._alarms.set(step_id, entry.expires, self._past)
+        return begun
 
     def _begin_call(self, step_id: str, operation: CallTool | TakeBack) -> None:
-        request = request_for(self._services, self._calls.history, step_id, operation, self._tools)
-        before = self._calls.history.arguments(step_id)
-        if before is not None and before != bytes(request.arguments):
-            self.halt(f"ReplayMismatch: the flow now calls {step_id} with other arguments than the log says")
-            return
-        ended = self._calls.history.told(step_id).ended
-        if ended is None:
-            self._calls.begin(request, lambda ended: self._call_ended(step_id, ended))
-        else:  # It ended while the case was halted, and was recorded aside.
-            self._feed(step_id, ended)
+        history = self._calls.history
+        request = request_for(self._services, history, step_id, operation, self._tools)
+        if step_id in history:
+            before, ended = history.arguments(step_id), history.told(step_id).ended
+            if before is not None and before != bytes(request.arguments):
+                self.halt(f"ReplayMismatch: the flow now calls {step_id} with other arguments than the log says")
+                return
+            if ended is not None:  # It ended while the case was halted, and was recorded aside.
+                self._feed(step_id, ended)
+                return
+        self._calls.begin(request, partial(self._call_ended, step_id))
 
     def _fire(self, step_id: str, due: int) -> None:
         if self._alarms.drop(step_id):
@@ -394,6 +395,6 @@ class Incarnation:
             return
         if self.mail:
             self._late(f"{len(self.mail)} messages were not read before the case closed")
-        self.closed = closing(engine.value, error)
+        self.closed, self._going = closing(engine.value, error), False
         self._services.logbook.write("case", self.closed)
         self._calls.close()

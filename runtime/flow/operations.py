@@ -15,7 +15,7 @@ from casework.protocols.effects import Effect
 from casework.protocols.wire import Evidence, Mandate, OnStop, RiskTier
 
 
-class Delegate(Struct, frozen=True):
+class Delegate(Struct, frozen=True, gc=False):
     """Give an agent a task and wait for its outcome."""
 
     name: str
@@ -33,7 +33,7 @@ class Delegate(Struct, frozen=True):
     """The latest moment in microseconds since the epoch, whatever `deadline_seconds` says; 0: none."""
 
 
-class CallTool(Struct, frozen=True):
+class CallTool(Struct, frozen=True, gc=False):
     """Call a tool as the flow itself."""
 
     name: str
@@ -59,7 +59,7 @@ class TakeBack(Struct, frozen=True):
     undo: str
 
 
-class AskReview(Struct, frozen=True):
+class AskReview(Struct, frozen=True, gc=False):
     """Have a person decide on exact bytes."""
 
     title: str
@@ -71,14 +71,14 @@ class AskReview(Struct, frozen=True):
     expires_seconds: float
 
 
-class Park(Struct, frozen=True):
+class Park(Struct, frozen=True, gc=False):
     """Wait for a named thing."""
 
     key: str
     reason: str
 
 
-class Sleep(Struct, frozen=True):
+class Sleep(Struct, frozen=True, gc=False):
     """Wait for a moment: `until` (microseconds since the epoch) or so many seconds from now."""
 
     seconds: float = 0.0
@@ -191,7 +191,7 @@ def perform(operation: Operation) -> Generator[Operation, object, object]:
 
 # Sets of types: a replay asks this of every step, and a test against a union of eight types costs a microsecond.
 _OPERATIONS: Final = frozenset(get_args(Operation))
-_INSTANT: Final = frozenset(get_args(Instant | Scoping))
+_WAITING: Final = frozenset(get_args(Waiting))
 
 
 def is_operation(value: object) -> TypeGuard[Operation]:
@@ -199,6 +199,6 @@ def is_operation(value: object) -> TypeGuard[Operation]:
     return type(value) in _OPERATIONS
 
 
-def is_instant(operation: Operation) -> TypeGuard[Instant | Scoping]:
-    """Tell whether an operation is answered at once."""
-    return type(operation) in _INSTANT
+def is_waiting(value: object) -> TypeGuard[Waiting]:
+    """Tell whether what a coroutine yielded is an operation that ends with a record of its own."""
+    return type(value) in _WAITING

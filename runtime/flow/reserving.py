@@ -8,6 +8,7 @@ It does not know how a call is made, nor who sets limits.
 """
 
 from collections.abc import MutableMapping, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from msgspec.structs import replace
@@ -179,11 +180,10 @@ class Reserving:
         account, micros = decision.subject.partition(":")[2], self._history.micros(step_id)
         self._looking.add(step_id)
 
-        async def look() -> None:
-            left = await services.left(account)
-            services.step_in(lambda: self._looked(step_id, enough=left >= micros))
+        def looked(left: int) -> None:
+            self._looked(step_id, enough=left >= micros)
 
-        services.job(look)
+        services.find_out("look", partial(services.left, account), looked)
 
     def unpark(self, step_id: str) -> None:
         """Hear that nobody waits any more for a call that waits."""

@@ -12,7 +12,8 @@ first, is undone as well: a closed coroutine can await nothing, so whoever joins
 It does not know what a write is, nor how one is undone.
 """
 
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+import types
+from collections.abc import Coroutine, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self, cast, final
@@ -32,6 +33,7 @@ from casework.runtime.flow.operations import (
     Delegate,
     Enter,
     Leave,
+    Operation,
     Reckon,
     Sleep,
     TakeBack,
@@ -69,19 +71,22 @@ class Accounts:
     accepted: dict[str, None] = field(default_factory=dict[str, None])
     """Steps of writes that a person has accepted as they stand; any of them makes the case partial."""
 
-    async def call(self, operation: CallTool) -> Raw:
+    # These two yield to the engine themselves: through `perform` each step would go through one more coroutine.
+    @types.coroutine
+    def call(self, operation: CallTool) -> Generator[Operation, object, Raw]:
         """Perform a call of the flow itself."""
         self.touched += 1
         try:
-            return cast("Raw", await perform(operation))
+            return cast("Raw", (yield operation))
         except CallFailed as error:
             self.touched -= error.kind in FINAL
             raise
 
-    async def delegate(self, operation: Delegate) -> tuple[str, Completed]:
+    @types.coroutine
+    def delegate(self, operation: Delegate) -> Generator[Operation, object, tuple[str, Completed]]:
         """Give out a task and wait for its outcome; gives its step as well."""
         self.touched += operation.tier is not RiskTier.READ_ONLY
-        return cast("tuple[str, Completed]", await perform(operation))
+        return cast("tuple[str, Completed]", (yield operation))
 
 
 @final

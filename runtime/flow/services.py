@@ -5,7 +5,7 @@ It does not know what they do with it.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from msgspec import Raw, Struct
 
@@ -22,8 +22,18 @@ from casework.runtime.store.base import CaseKey, ReviewRow
 from casework.runtime.telemetry import Telemetry
 from casework.runtime.timers import Timers
 
+T = TypeVar("T")
+
 #: Calls that a flow itself may make in one chapter.
 FLOW_CALLS_MAX: Final = 10_000
+
+
+class FindOut(Protocol):
+    """Starts a job of a case."""
+
+    def __call__(self, name: str, find: Callable[[], Awaitable[T]], hear: Callable[[T], None]) -> None:
+        """Await `find()` beside the case, and have it hear what was found."""
+        ...
 
 
 class Services(Struct, frozen=True, eq=False):
@@ -43,12 +53,10 @@ class Services(Struct, frozen=True, eq=False):
     timers: Timers
     telemetry: Telemetry
     ref: CaseRef
-    job: Callable[[Callable[[], Awaitable[None]]], None]
-    """Start a job that ends with the case's cell."""
+    find_out: FindOut
+    """Start a job that ends with the case's cell, and hear what it found: at once if no message waits."""
     tell: Callable[[Callable[[], None]], None]
     """Run a function as the case's next message; the way back in from whatever is no job of it, as alarms are."""
-    step_in: Callable[[Callable[[], None]], None]
-    """Run a function at once if no message waits, else as the next one; the way back in from a job of the case."""
     when_durable: Callable[[int, Callable[[], None]], None]
     """Run a function once the record with that sequence number is durable."""
     entitled: Callable[[], Awaitable[bool]]

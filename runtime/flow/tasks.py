@@ -79,7 +79,7 @@ class Tasks:
     @property
     def running(self) -> bool:
         """Tell whether somebody works on a task, or soon will."""
-        return any(not work.idle for work in self._works.values())
+        return bool(self._works) and any(not work.idle for work in self._works.values())
 
     def waits(self) -> list[Wait]:
         """Name what stopped tasks wait for."""

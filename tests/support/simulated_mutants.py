@@ -240,7 +240,7 @@ def money_is_counted_when_it_is_spent(patch: Patch) -> None:
 
 
 def what_the_policy_denies_is_allowed(patch: Patch) -> None:
-    patch.setattr(Gate, "_denial", lambda self, request, tool: None)
+    patch.setattr(Gate, "_read", lambda self, request, tool: None)
 
 
 def a_persons_no_counts_as_a_yes(patch: Patch) -> None:

@@ -158,7 +158,9 @@ class SmallStaff:
         verdict = Verdict(allowed=True, rule="test", policy_hash=self.policy_hash)
         return Ruling(verdict, tool.tier, approval=tool.approval)
 
-    async def perform(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
+    async def perform(
+        self, request: CallRequest, *, idempotency_key: str, call_before: int, inputs: object = None
+    ) -> CallResult:
         arguments = plain(request.arguments)
         self.performed.append((request.tool, arguments, idempotency_key))
         return await _run(self.tools[request.tool].run, arguments)

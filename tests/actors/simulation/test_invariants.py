@@ -72,7 +72,7 @@ def the_gate_knows_no_budget(monkeypatch: pytest.MonkeyPatch) -> Any:
             await work.call("tier_of", {"customer": f"{inputs.customer}{number}"}, returns=str)
         return ""
 
-    monkeypatch.setattr(Gate, "_denial", lambda self, request, tool: None)
+    monkeypatch.setattr(Gate, "_read", lambda self, request, tool: None)
     return make_crew(settling=replace(settle, function=greedy))
 
 
@@ -119,7 +119,11 @@ def a_chain_is_not_carried_on(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def the_supervisor_ends_and_says_so(monkeypatch: pytest.MonkeyPatch) -> Any:
-    receive, ended = SupervisorBehavior.receive, list[object]()
+    started, receive, ended = SupervisorBehavior.started, SupervisorBehavior.receive, list[object]()
+
+    async def start(self: SupervisorBehavior, context: Context) -> None:
+        await started(self, context)
+        self.desk.route_now = lambda in_hand: False
 
     async def end(self: SupervisorBehavior, context: Context, envelope: Any) -> None:
         if any(each is self.desk for each in ended):
@@ -129,6 +133,7 @@ def the_supervisor_ends_and_says_so(monkeypatch: pytest.MonkeyPatch) -> Any:
             await context.clock.sleep(2.0)
             context.self_ref.stop()
 
+    monkeypatch.setattr(SupervisorBehavior, "started", start)
     monkeypatch.setattr(SupervisorBehavior, "receive", end)
     return make_crew()
 
