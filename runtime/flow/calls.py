@@ -287,7 +287,9 @@ class Calls:
         if INNER in work.request.step_id:
             work.began = self._services.world.clock.monotonic()
         services, request, intent = self._services, work.request, work.intent
-        work.span = services.telemetry.tool_call(request.tool, request.trace, request.key.case_id, request.step_id)
+        if services.telemetry.recording:
+            case_id, step_id = request.key.case_id, request.step_id
+            work.span = services.telemetry.tool_call(request.tool, request.trace, case_id, step_id)
         if intent is not None and intent.accounts:
             request = replace(request, reserve=partial(self._reserving.reserve, work, intent))
         inputs, key, before = ruling.inputs, intent.key if intent else "", intent.call_before if intent else 0

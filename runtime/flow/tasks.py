@@ -257,7 +257,9 @@ class Tasks:
             self._too_late(work)
             return
         work.held_by = ""
-        work.span = services.telemetry.agent_work(work.task.task, work.task.trace, work.task.case_id, work.step_id)
+        task, telemetry = work.task, services.telemetry
+        if telemetry.recording:
+            work.span = telemetry.agent_work(task.task, task.trace, task.case_id, work.step_id)
         seconds = min(left, services.staff.attempt_seconds(work.task))
         work.alarm = services.timers.after(seconds, lambda: services.tell(lambda: self._timed_out(work, attempt)))
         services.world.point("task.sent")
