@@ -9,6 +9,7 @@ size, in two commits (one opens, one closes). The peers run five steps of their 
 begins; start-up and warm-up are left out for everybody. Peers do fewer of many cases, for they are slow.
 How often a case waits for the disk is counted in a run of its own: commits that changed the file (the node's lease is
 renewed once a second among them), divided by the cases. The floor has two when it goes one after another.
+The figures that are asked for are those on asyncio, as the peers run; uvloop is shown beside them.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from pathlib import Path
 from time import perf_counter
 
 import anyio
+import backends
 import harness
 import peers
 from msgspec import Struct
@@ -298,8 +300,14 @@ def _contenders(callers: int) -> dict[str, harness.Contender | harness.External 
         "bare writer": on(bare, callers),
         "casework": on(cases, "called", callers),
         "casework, delegated": on(cases, "delegated", callers),
+        "casework, uvloop": _on_uvloop("called", callers),
+        "casework, delegated, uvloop": _on_uvloop("delegated", callers),
         **{name: peer(*told, callers=callers) for name, told in PEERS.items()},
     }
+
+
+def _on_uvloop(flow: str, callers: int) -> harness.Contender | None:
+    return backends.on("uvloop", partial(cases, flow, callers)) if "uvloop" in backends.BACKENDS else None
 
 
 def answer(operations: int, repetitions: int) -> list[harness.Report]:
