@@ -152,8 +152,8 @@ def writes_begin_however_late(patch: Patch) -> None:
     async def entitled(self: Any) -> bool:
         return True
 
-    async def late(self: Calling, request: Any, *, idempotency_key: str, call_before: int) -> CallResult:
-        return await perform(self, request, idempotency_key=idempotency_key, call_before=0)
+    async def late(self: Calling, request: Any, *, call_before: int, **given: Any) -> CallResult:
+        return await perform(self, request, call_before=0, **given)
 
     patch.setattr(CaseStore, "entitled", entitled)
     patch.setattr(Calling, "perform", late)
@@ -277,7 +277,7 @@ def what_a_stopped_task_wrote_is_written_again(patch: Patch) -> None:
 
 MUTANTS = (
     Mutant(nothing_is_fenced, crowd_run, "its log is not what was written"),
-    Mutant(a_claim_raises_no_epoch, crowd_run, "is running already", zombies),
+    Mutant(a_claim_raises_no_epoch, crowd_run, "it was owned 1 times by now", zombies),
     Mutant(leases_of_others_count_for_nothing, bank_run, "no time passed|nothing went wrong", calm),
     Mutant(messages_come_again, bank_run, "coins-0 counted"),
     Mutant(what_is_read_is_taken_out_at_once, crowd_run, "not ended"),
