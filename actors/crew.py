@@ -130,7 +130,7 @@ class Crew:
             lambda: SupervisorBehavior(roster, desk, agent_circuits, ground.timers, gate.policy_hash),
             mailbox_depth_max=policy.bounds.pending_max + SUPERVISOR_SLACK,
         )
-        desk.freed = lambda agent: None if desk.next_now(agent) else _tell_freed(supervisor, agent)
+        desk.freed = lambda agent: _tell_freed(supervisor, agent)
         bounces = Bounces(policy.bounds.bounces_max)
         staff = CrewStaff(gate, calling, desk, supervisor, clock, agent_circuits, bounces, self.skills)
         telemetry.before_expose(lambda: _sample(staff, telemetry))

@@ -83,8 +83,6 @@ class Desk:
         """Called with the agent's name when one of its workers becomes free while something waits."""
         self.route_now: Callable[[InHand], bool] = _not_now
         """Has the supervisor route an attempt at once; False if it has something to do before."""
-        self.next_now: Callable[[str], bool] = _not_now
-        """Has it look at once for what a free worker of an agent may do; False as well."""
 
     def put(self, in_hand: InHand) -> None:
         """Take up an attempt; one of the same frame and attempt is replaced."""

@@ -89,12 +89,13 @@ class SupervisorBehavior:
     async def started(self, context: Context) -> None:
         """Keep the alarms of the staff ringing, and take up again what waited when an earlier one ended."""
         context.start_soon(self.timers.run, name="alarms")
-        # A handler of a supervisor never waits: where nothing waits for it, it can as well act at once.
+        # A handler of a supervisor never waits: where nothing waits for it, it can as well act at once. But not when a
+        # worker becomes free: a case that takes back many tasks would have each given out before it takes it back.
         self.desk.route_now = lambda in_hand: context.step_in(partial(self._take, context, in_hand))
-        self.desk.next_now = lambda agent: context.step_in(partial(self._next, context, agent))
         for in_hand in self.desk.unrouted():
             in_hand.agent = ""
-            self._take(context, in_hand)
+            if not in_hand.recalled:
+                self._take(context, in_hand)
 
     async def receive(self, context: Context, envelope: Envelope) -> None:
         """Route one task, or give a free worker the task that has waited longest."""

@@ -129,8 +129,8 @@ class Cell(Life, eq=False, gc=False):
                     reply.taken = True
                 span = None if messages is None or not item.trace else self._begin_span(messages, item)
                 self.current = item
+                context = Context(self, item, item.trace if span is None else span.traceparent)
                 try:
-                    context = Context(self, item, item.trace if span is None else span.traceparent)
                     await self._behavior.receive(context, item)
                     if context.last is not None:
                         kernel.pool.ending(job, context.letting_go())
@@ -139,6 +139,8 @@ class Cell(Life, eq=False, gc=False):
                     self.current = None
                     tally.handled += 1
                 except BaseException as error:  # noqa: BLE001 - the boundary: see `_failed`
+                    context.last = None
+                    kernel.pool.hand_over(job)
                     await self._failed(item, error, span)
             left -= 1
             if not left or job.then is not None:
@@ -152,6 +154,7 @@ class Cell(Life, eq=False, gc=False):
             await anyio.lowlevel.checkpoint()
             return False
         if self._urgent:
+            self.kernel.pool.hand_over(job)
             return False
         self._rest()
         if self.mailbox:

@@ -12,7 +12,7 @@ It does not know what a cell does with its turn.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar, final
 
@@ -110,14 +110,20 @@ class JobPool:
         finally:
             self._ending = None
 
+    def hand_over(self, job: Job | None) -> None:
+        """Have another job go on with what this one has set going: its turn is not over after all."""
+        if job is not None and job.then is not None:
+            then, job.then = job.then, None
+            self.run(then)
+
     async def _work(self, job: Job) -> None:
         """Run cell after cell until too many jobs are idle; if cancelled, the cell at its turn was interrupted."""
-        over = False
+        over, clean = False, copy_context()
         try:
             while not over:
                 with anyio.CancelScope() as job.scope:
                     try:
-                        over = await self._turns(job)
+                        over = await self._turns(job, clean)
                     except anyio.get_cancelled_exc_class():
                         # What somebody never left is cancelled in his stead; who is at his turn goes on in a new scope.
                         if not leave_within(job.scope):
@@ -129,9 +135,9 @@ class JobPool:
             if self._jobs == len(self._idle):
                 self._quiet()
 
-    async def _turns(self, job: Job) -> bool:
-        """Take turns in one scope; True when the job is no longer needed."""
-        idle, clean = self._idle, copy_context()
+    async def _turns(self, job: Job, clean: Context) -> bool:
+        """Take turns in one scope; True when the job is no longer needed, or its variables are not `clean` any more."""
+        idle = self._idle
         while True:
             while job.next is not None:
                 if not await job.next.run(job):
@@ -234,7 +240,7 @@ class _Work(Generic[T]):
         try:
             if not self._cancelled:
                 found = await run()
-                if self._then is not None:
+                if self._then is not None and not self._cancelled:
                     works.pool.ending(job, partial(self._then, found))
         except BaseException as error:  # noqa: BLE001 - a job's failure is its cell's, which takes it to supervision
             failure, cancelled = blame(error)

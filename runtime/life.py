@@ -188,8 +188,7 @@ class Life(Struct, eq=False, gc=False):
         if self.phase is Phase.HELD and exit_ is Exit.SHUTDOWN:
             self._leave(exit_)
         elif self.phase not in (Phase.HELD, Phase.STOPPED):
-            if self._kill is not Exit.SHUTDOWN:
-                self._kill = exit_
+            self._kill = self._kill if self._kill is Exit.SHUTDOWN else exit_
             self._interrupt()
 
     def hold(self) -> None:
@@ -248,6 +247,8 @@ class Life(Struct, eq=False, gc=False):
             if context.last is not None and self._job is not None:
                 self.kernel.pool.ending(self._job, context.letting_go())
         except BaseException as error:  # noqa: BLE001 - the boundary: to supervision
+            context.last = None
+            self.kernel.pool.hand_over(self._job)
             failure, cancelled = blame(error)
             if failure is not None:
                 self.kernel.failed(self.address, failure)
@@ -285,8 +286,7 @@ class Life(Struct, eq=False, gc=False):
         if self.phase is Phase.DRAINING:
             self._leave(self._exit.exit)
         elif self._then is Verdict.HOLD:
-            self._kill = self._exit = None
-            self._urgent = True
+            self._kill, self._exit, self._urgent = None, None, True
             self._move(Phase.HELD)
         else:
             self._renew()

@@ -1,8 +1,11 @@
 """What a job sets going as its last act goes on in the same job: nobody starves for it, and nobody inherits from it."""
 
+import gc
 import itertools
+import weakref
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -218,3 +221,143 @@ async def test_an_actor_that_tidies_up_without_waiting_does_so_in_a_plain_functi
     assert [record.getMessage() for record in caplog.records] == [
         "b failed: ValueError: what it tidied up was not there"
     ]
+
+
+async def test_what_a_failed_last_act_has_set_going_does_not_wait_for_the_end_of_its_actor() -> None:
+    begun: list[bytes] = []
+    answers: list[bytes] = []
+
+    async def other(context: Context, envelope: Envelope) -> None:
+        begun.append(envelope.frame)
+        context.reply(b"here")
+
+    class Asking:
+        async def receive(self, context: Context, envelope: Envelope) -> None:
+            def act() -> None:
+                second.tell_nowait(b"told")
+                raise ValueError("the last act")
+
+            context.at_end(act)
+
+        async def stopped(self, context: Context) -> None:
+            answers.append(await context.ask(second, b"asked", timeout_seconds=5))
+
+    async with ActorSystem() as system:
+        second = system.spawn("b", lambda: Acting(other))
+        first = system.spawn("a", Asking, restart=Restart.TEMPORARY)
+        first.tell_nowait(b"")
+        await first.wait_stopped()
+    assert (begun, answers) == ([b"told", b"asked"], [b"here"])
+
+
+async def test_an_actor_whose_last_act_started_a_job_and_failed_begins_again_at_once() -> None:
+    incarnations: list[int] = []
+
+    def make() -> Acting:
+        incarnations.append(len(incarnations))
+        return Acting(receive)
+
+    async def receive(context: Context, envelope: Envelope) -> None:
+        def act() -> None:
+            context.find_out("search", job, lambda _: None)
+            raise ValueError("the last act")
+
+        if envelope.frame:
+            context.at_end(act)
+        context.reply(b"")
+
+    # Its jobs are waited for five seconds, but none of them may be one that cannot run before.
+    with anyio.fail_after(4):
+        async with ActorSystem() as system:
+            ref = system.spawn("a", make)
+            ref.tell_nowait(b"fail")
+            await ref.ask(b"", timeout_seconds=4)
+    assert incarnations == [0, 1]
+
+
+async def test_whom_an_abandoned_message_told_at_its_end_can_be_asked_by_the_next_one() -> None:
+    answers: list[bytes] = []
+
+    async def other(context: Context, envelope: Envelope) -> None:
+        context.reply(b"here")
+
+    async def receive(context: Context, envelope: Envelope) -> None:
+        if envelope.frame == b"one":
+            context.at_end(lambda: second.tell_nowait(b""))
+            context.abandon()
+        else:
+            answers.append(await context.ask(second, b"", timeout_seconds=5))
+
+    async with ActorSystem() as system:
+        second = system.spawn("b", lambda: Acting(other))
+        first = system.spawn("a", lambda: Acting(receive))
+        for frame in (b"one", b"two"):
+            first.tell_nowait(frame)
+        await system.wait_quiet()
+    assert answers == [b"here"]
+
+
+async def test_what_a_job_found_is_not_heard_by_an_actor_that_has_failed_meanwhile() -> None:
+    heard: list[int] = []
+    found = anyio.Event()
+
+    async def receive(context: Context, envelope: Envelope) -> None:
+        if envelope.frame == b"find":
+            context.find_out("search", found.wait, lambda _: heard.append(1))
+        else:
+            found.set()
+            raise ValueError("the handler")
+
+    async with ActorSystem() as system:
+        ref = system.spawn("a", lambda: Acting(receive), restart=Restart.TEMPORARY)
+        ref.tell_nowait(b"find")
+        await anyio.wait_all_tasks_blocked()
+        ref.tell_nowait(b"fail")
+        await ref.wait_stopped()
+    assert heard == []
+
+
+async def test_nobody_inherits_the_context_variables_of_a_handler_that_was_killed() -> None:
+    tenant: ContextVar[str] = ContextVar("tenant", default="")
+    seen: list[str] = []
+
+    async def killed(context: Context, envelope: Envelope) -> None:
+        tenant.set("acme")
+        await anyio.sleep_forever()
+
+    async def next_one(context: Context, envelope: Envelope) -> None:
+        seen.append(tenant.get())
+
+    async with ActorSystem() as system:
+        ref = system.spawn("a", lambda: Acting(killed), restart=Restart.TEMPORARY)
+        ref.tell_nowait(b"")
+        await anyio.wait_all_tasks_blocked()
+        ref.kill()
+        await ref.wait_stopped()
+        system.spawn("b", lambda: Acting(next_one)).tell_nowait(b"")
+        await system.wait_quiet()
+    assert seen == [""]
+
+
+async def test_a_failed_handler_leaves_nothing_of_its_last_act_behind() -> None:
+    class Large:
+        pass
+
+    kept: list[weakref.ref[Large]] = []
+
+    async def receive(context: Context, envelope: Envelope) -> None:
+        large = Large()
+        kept.append(weakref.ref(large))
+        context.at_end(partial(_nothing, context, large))
+        raise ValueError("the handler")
+
+    async with ActorSystem() as system:
+        ref = system.spawn("a", lambda: Acting(receive), restart=Restart.TEMPORARY)
+        ref.tell_nowait(b"")
+        await ref.wait_stopped()
+    gc.collect()
+    assert kept[0]() is None
+
+
+def _nothing(*_: object) -> None:
+    """Do nothing with what it is given."""
