@@ -12,7 +12,7 @@ It does not know what a task or a tool is, nor whether it is replaying.
 """
 
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, cast
 
@@ -105,6 +105,7 @@ class Engine:
         self.fresh: deque[Pending] = deque()  #: steps that began to wait since last taken; some may have ended since
         self.outputs: list[Output] = []  #: records caused since somebody last took them
         self.abandoned: list[Pending] = []  #: steps that nobody waits for any more, since last taken
+        self._apart = False
         self.finished = False
         self.turning: Raw | None = None  #: the state from which the flow wants to begin afresh
         self._cancelled = False
@@ -113,7 +114,7 @@ class Engine:
 
     def begin(self) -> None:
         """Run the flow to its first wait."""
-        untasked(self._run)
+        self._run()
 
     def feed(self, step_id: str, entry: Entry) -> None:
         """End a waiting step with its record and run on.
@@ -125,7 +126,7 @@ class Engine:
             self.fresh.pop()
         value, error = answer(pending.operation, entry, step_id)
         self._ready.append((pending.branch, value, error))
-        untasked(self._run)
+        self._run()
 
     def cancel(self, by: str, reason: str) -> None:
         """Raise CaseCancelled where the flow waits; its branches are closed, and what they asked for taken back.
@@ -141,7 +142,7 @@ class Engine:
         for pending in [p for p in self.pending.values() if p.branch is self._main]:
             self._abandon(pending)
         self._ready.append((self._main, None, CaseCancelled(by, reason)))
-        untasked(self._run)
+        self._run()
 
     def close(self) -> None:
         """Let go of the coroutines without letting them do anything; records nothing."""
@@ -155,7 +156,21 @@ class Engine:
             # Its frames hold the engine that holds it; what it says has been recorded.
             self.error.__traceback__ = None
 
+    def apart(self, act: Callable[[], None]) -> None:
+        """Run what drives the engine often, as a replay does, outside of any job once instead of each time."""
+        self._apart = True
+        try:
+            untasked(act)
+        finally:
+            self._apart = False
+
     def _run(self) -> None:
+        if self._apart:
+            self._run_on()
+        else:
+            untasked(self._run_on)
+
+    def _run_on(self) -> None:
         while self._ready:
             branch, value, error = self._ready.popleft()
             self._drive(branch, value, error)

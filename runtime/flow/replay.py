@@ -128,6 +128,11 @@ def replay(engine: Engine, log: Sequence[Logged]) -> list[Logged]:
         ReplayMismatch: the flow does something else than its log says.
     """
     inner: list[Logged] = []
+    engine.apart(lambda: _lead(engine, log, inner))
+    return inner
+
+
+def _lead(engine: Engine, log: Sequence[Logged], inner: list[Logged]) -> None:
     engine.begin()
     expected = deque(_take(engine))
     for logged in log[1:]:
@@ -149,7 +154,6 @@ def replay(engine: Engine, log: Sequence[Logged]) -> list[Logged]:
                 expected.extend(_take(engine))
     engine.outputs.extend(expected)
     engine.abandoned.clear()
-    return inner
 
 
 def _feed(engine: Engine, logged: Logged) -> None:
