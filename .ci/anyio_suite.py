@@ -59,7 +59,9 @@ def fetched() -> Path:
             subprocess.run([*pip, "download", "--dest", down, *wanted], check=True)
             (packed,) = Path(down).glob("*.tar.gz")
             with tarfile.open(packed) as sources:
-                sources.extractall(folder, filter="data")
+                if hasattr(tarfile, "data_filter"):  # from 3.11.4 on; Debian 12 has an earlier one
+                    sources.extraction_filter = tarfile.data_filter
+                sources.extractall(folder)
         subprocess.run([*pip, "install", "--target", str(folder / "tools"), *TOOLS], check=True)
     return folder
 
