@@ -13,7 +13,7 @@ It does not know what a call does.
 from collections.abc import Mapping
 from typing import Final, NamedTuple, final
 
-from casework.actors.breaker import CircuitBreaker, Circuits
+from casework.actors.breaker import CircuitBreaker, Circuits, CircuitState
 from casework.actors.bulkhead import Bulkhead
 from casework.actors.policy import Policy, of_kind
 from casework.actors.rates import RateLimits
@@ -44,7 +44,18 @@ class Refusal(NamedTuple):
 class Admission:
     """Lets calls through; one for each staff, shared by all cases."""
 
-    __slots__ = ("_agents", "_bulkheads", "_clock", "_rates", "_seconds", "_shed", "models", "switches", "tools")
+    __slots__ = (
+        "_agents",
+        "_behind",
+        "_bulkheads",
+        "_clock",
+        "_rates",
+        "_seconds",
+        "_shed",
+        "models",
+        "switches",
+        "tools",
+    )
 
     def __init__(self, policy: Policy, clock: Clock, agents: Mapping[str, str]) -> None:
         """Begin with everything closed and nothing paused; `agents` names who has which skill."""
@@ -53,6 +64,7 @@ class Admission:
         self.switches = Switches()
         self._clock = clock
         self._agents = agents
+        self._behind: dict[str, tuple[CircuitBreaker, ...]] = {}
         self._bulkheads: dict[str, Bulkhead] = {}
         self._rates = RateLimits(policy.rates) if policy.rates.limits else None
         self._shed = policy.rates.shed
@@ -87,6 +99,19 @@ class Admission:
         """Give the place back."""
         self._bulkheads[tool.name].leave(request.key.tenant)
 
+    def clear(self, tool: Tool) -> tuple[CircuitBreaker, ...]:
+        """Give the circuits of a tool where each call goes: all closed, and nothing is paused or paced; else none.
+
+        A call that awaits nothing then needs no place: no other one is under way before it is over.
+        """
+        if self._rates is not None or self.switches.paused:
+            return ()
+        circuits = self.behind(tool)
+        for circuit in circuits:
+            if circuit.state is not CircuitState.CLOSED:
+                return ()
+        return circuits
+
     def admit(self, tool: Tool, request: CallRequest, call_before: int, now: float) -> Refusal | None:
         """Look once more, at the very moment of the call; after None report to the circuits of `behind`."""
         if self.switches.paused:
@@ -104,8 +129,12 @@ class Admission:
 
     def behind(self, tool: Tool) -> tuple[CircuitBreaker, ...]:
         """Give the circuits that are to hear how a call of a tool ended."""
-        circuit = self.tools.of(tool.name)
-        return (circuit, self.models.of(tool.model)) if tool.model else (circuit,)
+        circuits = self._behind.get(tool.name)
+        if circuits is None:
+            circuit = self.tools.of(tool.name)
+            circuits = (circuit, self.models.of(tool.model)) if tool.model else (circuit,)
+            self._behind[tool.name] = circuits
+        return circuits
 
     def lets(self, tool: Tool, now: float) -> bool:
         """Tell whether the circuits of a tool would let a call through; takes nothing."""

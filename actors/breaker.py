@@ -81,12 +81,12 @@ class CircuitBreaker:
     """One circuit; times are monotonic seconds."""
 
     __slots__ = (
-        "_opened", "_probes", "_refused", "_reopens_at", "_ring", "_settings", "_slice_seconds", "_state", "_why",
+        "_opened", "_probes", "_refused", "_reopens_at", "_ring", "_settings", "_slice_seconds", "_why", "state",
     )  # fmt: skip
 
     def __init__(self, settings: Breaking) -> None:
         self._settings = settings
-        self._state = CircuitState.CLOSED
+        self.state = CircuitState.CLOSED  #: only `_advance` changes it
         self._slice_seconds = settings.window_seconds / SLICES
         # One slice more than the window has: the oldest leaves only when all of it is older than the window.
         self._ring = tuple(Slice() for _ in range(SLICES + 1))
@@ -103,19 +103,19 @@ class CircuitBreaker:
 
     def lets(self, now: float) -> bool:
         """Tell whether a call would be let through now; takes nothing."""
-        if self._state is CircuitState.CLOSED:
+        if self.state is CircuitState.CLOSED:
             return True
-        if self._state is CircuitState.OPEN:
+        if self.state is CircuitState.OPEN:
             return now >= self._reopens_at
         return self._probes < self._settings.probes
 
     def admit(self, now: float) -> bool:
         """Tell whether one call may go now; whoever is told yes reports `succeeded`, `failed` or `dropped`."""
-        if self._state is CircuitState.CLOSED:
+        if self.state is CircuitState.CLOSED:
             return True
-        if self._state is CircuitState.OPEN and now >= self._reopens_at:
+        if self.state is CircuitState.OPEN and now >= self._reopens_at:
             self._advance(CircuitState.HALF_OPEN)
-        if self._state is CircuitState.HALF_OPEN and self._probes < self._settings.probes:
+        if self.state is CircuitState.HALF_OPEN and self._probes < self._settings.probes:
             self._probes += 1
             return True
         self._refused += 1
@@ -124,19 +124,19 @@ class CircuitBreaker:
     def succeeded(self, now: float, seconds: float = 0.0, micros: int = 0) -> None:
         """Hear that an admitted call did well; one that began before the circuit opened closes it too."""
         slow = 0 < self._settings.slow_seconds <= seconds
-        if self._state is CircuitState.CLOSED:
+        if self.state is CircuitState.CLOSED:
             self._count(now, failed=False, slow=slow, micros=micros)
         elif not slow:
             self._advance(CircuitState.CLOSED)
             self._why = ""
-        elif self._state is CircuitState.HALF_OPEN:
+        elif self.state is CircuitState.HALF_OPEN:
             self._open(now, f"a probe took {seconds:g} s")
 
     def failed(self, now: float, seconds: float = 0.0, micros: int = 0) -> None:
         """Hear that an admitted call failed in a way that speaks against what is behind the circuit."""
-        if self._state is CircuitState.HALF_OPEN:
+        if self.state is CircuitState.HALF_OPEN:
             self._open(now, "a probe failed")
-        elif self._state is CircuitState.CLOSED:
+        elif self.state is CircuitState.CLOSED:
             slow = 0 < self._settings.slow_seconds <= seconds
             self._count(now, failed=True, slow=slow, micros=micros)
 
@@ -148,7 +148,7 @@ class CircuitBreaker:
         """Give the circuit as it stands."""
         calls, failures, slow, micros = self._sum(int(now / self._slice_seconds))
         return CircuitStatistics(
-            self._state, calls, failures, slow, micros, self._refused, self._opened, self._why
+            self.state, calls, failures, slow, micros, self._refused, self._opened, self._why
         )  # fmt: skip
 
     def _count(self, now: float, *, failed: bool, slow: bool, micros: int) -> None:
@@ -182,8 +182,8 @@ class CircuitBreaker:
         self._why = why
 
     def _advance(self, state: CircuitState) -> None:
-        assert state in LEGAL[self._state], f"a circuit does not go from {self._state} to {state}"
-        self._state = state
+        assert state in LEGAL[self.state], f"a circuit does not go from {self.state} to {state}"
+        self.state = state
         self._probes = 0
         self._opened += state is CircuitState.OPEN
         for part in self._ring:

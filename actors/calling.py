@@ -1,6 +1,7 @@
 """The calls of tools: a call that was ruled on is made here, and here is found out what became of one nobody saw end.
 
-Only this file reaches a tool. What a tool raises, or that it takes too long, becomes a result.
+Only this file reaches a tool. What a tool raises, or that it takes too long, becomes a result. A read by a tool that
+awaits nothing is over when it has begun: nothing can cut it short, so neither a job nor a time limit is made for it.
 
     a write ...                                    becomes
     was not begun (time over, circuit open)        TIMEOUT, UNAVAILABLE: it did not happen
@@ -14,23 +15,25 @@ It does not know who may call what, what a case does with a result, nor what a t
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NamedTuple
 
 import anyio
-from msgspec import Raw, Struct
+from msgspec import Struct
 from msgspec.structs import replace
 
-from casework.actors.admission import CIRCUIT_OPEN, Admission, Refusal
+from casework.actors.admission import CIRCUIT_OPEN, Admission
+from casework.actors.breaker import CircuitBreaker
 from casework.actors.declared import decode_declared
 from casework.actors.errors import KnownFailure, UndeclaredFields
 from casework.actors.failures import classify, describe
 from casework.actors.policy import Policy, of_kind, policy_hash
 from casework.actors.retry import tell_reread
-from casework.actors.tools import Tool, ToolContext, ToolRegistry
-from casework.protocols.codec import pack, unpack
+from casework.actors.tools import Tool, ToolContext, ToolRegistry, awaits_nothing
+from casework.actors.tries import Tried, cost_of, encoded, micros_of, not_begun, unknown
 from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Decision
-from casework.protocols.wire import NIL, Cost, FailureKind, RiskTier
+from casework.protocols.wire import Cost, FailureKind, RiskTier
 from casework.runtime.blame import blame
 from casework.runtime.seams import MICROS, World
 from casework.runtime.staff import CallRequest, CallResult
@@ -39,23 +42,6 @@ from casework.runtime.timers import Timers
 
 #: What is chosen where nothing may be called.
 NONE: Final = "none"
-
-
-class Tried(Struct, frozen=True, gc=False):
-    """How one try at a tool's body ended."""
-
-    value: object = None
-    failure: FailureKind | None = None
-    message: str = ""
-    begun: bool = True
-    """False: the body was not called."""
-    known: bool = True
-    """False: if it is a write, it may have happened."""
-    retryable: bool = False
-    held: str = ""
-    """What is paused, so that it waits."""
-    circuit: str = ""
-    """Whose circuit is open, so that it was not called."""
 
 
 class Asked(NamedTuple):
@@ -87,9 +73,13 @@ class Calling:
     policy_hash: str = field(init=False)
     fallbacks: Mapping[str, str] = field(init=False)
     """Which tool is read while the circuit of another one is open."""
+    _prompt: Mapping[str, Tool] = field(init=False)
+    """Tools that only read, cost nothing, and await nothing."""
     _new_scope: type[anyio.CancelScope] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        reads = (tool for tool in self.tools if tool.tier is RiskTier.READ_ONLY and not tool.micros_max)
+        self._prompt = {tool.name: tool for tool in reads if awaits_nothing(tool.body)}
         self.policy_hash = policy_hash(self.policy)
         self.fallbacks = of_kind("tool", self.policy.fallbacks)
 
@@ -121,6 +111,21 @@ class Calling:
             self.ground.world.point("undo.after")
         return await self._written(tool, arguments, context, tried)
 
+    def begin(self, request: CallRequest, inputs: object) -> CallResult | Callable[[], Awaitable[CallResult]] | None:
+        """Make an allowed read that costs nothing, if nothing has to be waited for; None if it has, see `perform`.
+
+        Gives what is left to be awaited where it is tried again. Never raises for what the tool did.
+        """
+        tool = self._prompt.get(request.tool)
+        circuits = self.admission.clear(tool) if tool is not None else ()
+        if tool is None or not circuits or not isinstance(inputs, tool.arguments):
+            return None
+        context = self._context(request, "")
+        tried = self._try_nowait(tool, inputs, context, circuits)
+        if tried.retryable and self.policy.retry.read_only.attempts > 1:
+            return partial(self._read, tool, inputs, context, Asked(request, 0), tried)
+        return self._ended(tool, context, tried, 1, ())
+
     async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
         """Find out what became of a write: its value, a failure that says it did not happen, or UNKNOWN.
 
@@ -129,11 +134,11 @@ class Calling:
         """
         tool = self.tools.find(request.tool)
         if tool is None:
-            return _unknown(f"no tool {request.tool!r} is registered any more")
+            return unknown(f"no tool {request.tool!r} is registered any more")
         try:
             arguments = decode_declared(request.arguments, tool.arguments, f"tool {tool.name}")
         except (UndeclaredFields, ProtocolError) as error:
-            return _unknown(describe(error))
+            return unknown(describe(error))
         context = self._context(request, idempotency_key)
         found = Tried(failure=FailureKind.UNKNOWN, message=f"{tool.name} has no lookup", known=False)
         if tool.lookup is not None:
@@ -151,20 +156,14 @@ class Calling:
             return CallResult(failure=FailureKind.UNAVAILABLE, message=why, cost=Cost(calls=1, micros=tool.micros_max))
         if found.failure is None and tool.lookup is not None:
             return await self._settled(tool, arguments, context, call_before)
-        return _unknown(found.message)
+        return unknown(found.message)
 
     def _context(self, request: CallRequest, idempotency_key: str) -> ToolContext:
         ground, key = self.ground, request.key
+        world, reader, settings, policy = ground.world, ground.reader, ground.settings, self.policy.settings
         return ToolContext(
-            idempotency_key=idempotency_key,
-            world=ground.world,
-            reader=ground.reader,
-            settings=ground.settings,
-            policy=self.policy.settings,
-            tenant=key.tenant,
-            case_id=key.case_id,
-            reserve=request.reserve,
-        )
+            idempotency_key, world, reader, settings, policy, key.tenant, key.case_id, request.reserve
+        )  # fmt: skip
 
     async def _read_somehow(self, tool: Tool, arguments: Struct, context: ToolContext, asked: Asked) -> CallResult:
         """Read, by the tool that the policy names for it while its circuit is open."""
@@ -205,9 +204,13 @@ class Calling:
             tool = self.tools.get(self.fallbacks[tool.name])
         return tool
 
-    async def _read(self, tool: Tool, arguments: Struct, context: ToolContext, asked: Asked) -> CallResult:
+    async def _read(
+        self, tool: Tool, arguments: Struct, context: ToolContext, asked: Asked, tried: Tried | None = None
+    ) -> CallResult:
+        """Read, after a first try that was made before, if one was."""
         retries, tries, decisions = self.policy.retry.read_only, 1, tuple[Decision, ...]()
-        tried = await self._try(tool, arguments, context, asked)
+        if tried is None:
+            tried = await self._try(tool, arguments, context, asked)
         while tried.failure is not None and tried.retryable and tries < retries.attempts:
             # What was drawn is enough for one try: another one has it if that one is known to have cost nothing.
             if tool.micros_max and tried.begun:
@@ -218,7 +221,13 @@ class Calling:
             await self.ground.world.clock.sleep(retries.delay_seconds(tries))
             tries += 1
             tried = await self._try(tool, arguments, context, asked)
-        cost = _cost(tool, context, tries, begun=tried.begun)
+        return self._ended(tool, context, tried, tries, decisions)
+
+    def _ended(
+        self, tool: Tool, context: ToolContext, tried: Tried, tries: int, decisions: tuple[Decision, ...]
+    ) -> CallResult:
+        """Say what became of a read after its last try."""
+        cost = cost_of(tool, context, tries, begun=tried.begun)
         if tried.failure is not None:
             last = self._left(tool, tried)
             if decisions and not (last or tried.held):
@@ -226,28 +235,28 @@ class Calling:
             result = CallResult(failure=tried.failure, message=tried.message, cost=cost, tries=tries, held=tried.held)
             return replace(result, decisions=(*decisions, *last)) if decisions or last else result
         try:
-            return CallResult(value=_encoded(tool, tried.value), cost=cost, tries=tries, decisions=decisions)
+            return CallResult(value=encoded(tool, tried.value), cost=cost, tries=tries, decisions=decisions)
         except ProtocolError as error:
             invalid, why = FailureKind.INVALID, describe(error)
             return CallResult(failure=invalid, message=why, cost=cost, tries=tries, decisions=decisions)
 
     async def _written(self, tool: Tool, arguments: Struct, context: ToolContext, tried: Tried) -> CallResult:
         """Say what became of a write, after `tried`; see the table above."""
-        cost = _cost(tool, context, 1, begun=tried.begun) if tried.begun else Cost()
+        cost = cost_of(tool, context, 1, begun=tried.begun) if tried.begun else Cost()
         if tried.failure is not None and tried.known:
             left = self._left(tool, tried)
             return CallResult(failure=tried.failure, message=tried.message, cost=cost, held=tried.held, decisions=left)
         if tried.failure is not None:
-            return _unknown(tried.message, cost)
+            return unknown(tried.message, cost)
         assert tool.verify is not None, "a write is registered with `verify`"
         verified = await self._bounded(tool, tool.verify(arguments, tried.value, context))
         if verified.failure is not None or verified.value is not True:
             why = verified.message or "what it left is not what it should have left"
-            return _unknown(f"{tool.name} was called, but is not verified: {why}", cost)
+            return unknown(f"{tool.name} was called, but is not verified: {why}", cost)
         try:
-            return CallResult(value=_encoded(tool, tried.value), cost=cost)
+            return CallResult(value=encoded(tool, tried.value), cost=cost)
         except ProtocolError as error:
-            return _unknown(f"{tool.name} was called, but its value cannot be recorded: {describe(error)}", cost)
+            return unknown(f"{tool.name} was called, but its value cannot be recorded: {describe(error)}", cost)
 
     async def _settled(self, tool: Tool, arguments: Struct, context: ToolContext, call_before: int) -> CallResult:
         """Believe a lookup's no only when nothing that was under way can still appear.
@@ -265,7 +274,7 @@ class Calling:
             assert tool.lookup is not None, "the caller has asked it"
             found = await self._bounded(tool, tool.lookup(arguments, context))
             if found.failure is not None:
-                return _unknown(found.message)
+                return unknown(found.message)
             if found.value is not None:
                 return await self._written(tool, arguments, context, found)
         return CallResult(failure=FailureKind.UNAVAILABLE, message=f"{tool.name} did not happen, says its lookup")
@@ -276,18 +285,34 @@ class Calling:
         if not admission.enter_nowait(tool, asked.request):
             refusal = await admission.enter(tool, asked.request, asked.call_before)
             if refusal is not None:
-                return _not_begun(refusal)
+                return not_begun(refusal)
         try:
             return await self._admitted(tool, arguments, context, asked)
         finally:
             admission.leave(tool, asked.request)
+
+    def _try_nowait(
+        self, tool: Tool, arguments: Struct, context: ToolContext, circuits: tuple[CircuitBreaker, ...]
+    ) -> Tried:
+        """Call the body of a tool that awaits nothing, once, while its circuits are closed; feeds them."""
+        clock, point, tried = self.ground.world.clock, self.ground.world.point, None
+        begun = clock.monotonic()
+        point("effect.before")
+        try:
+            _answer(tool.body(arguments, context)).send(None)
+        except StopIteration as over:
+            tried = over.value
+        assert isinstance(tried, Tried), "what awaits nothing is over"
+        point("effect.after")
+        _tell(circuits, tried, begun, clock.monotonic(), 0)
+        return tried
 
     async def _admitted(self, tool: Tool, arguments: Struct, context: ToolContext, asked: Asked) -> Tried:
         clock, admission = self.ground.world.clock, self.admission
         begun, spent = clock.monotonic(), context.micros_spent
         refusal = admission.admit(tool, asked.request, asked.call_before, begun)
         if refusal is not None:
-            return _not_begun(refusal)
+            return not_begun(refusal)
         circuits, told = admission.behind(tool), False
         try:
             if context.reserve is not None:
@@ -302,13 +327,8 @@ class Calling:
             if not told:
                 for circuit in circuits:
                     circuit.dropped()
-        now = clock.monotonic()
-        micros = _micros(tool, spent, context.micros_spent) if tool.micros_max else 0
-        for circuit in circuits:
-            if tried.failure is None or (tried.known and not tried.retryable):
-                circuit.succeeded(now, now - begun, micros)
-            else:
-                circuit.failed(now, now - begun, micros)
+        micros = micros_of(tool, spent, context.micros_spent) if tool.micros_max else 0
+        _tell(circuits, tried, begun, clock.monotonic(), micros)
         return tried
 
     async def _unpaid(self, reserve: Callable[[], Awaitable[bool]], call_before: int) -> Tried | None:
@@ -321,21 +341,14 @@ class Calling:
         return None
 
     async def _bounded(self, tool: Tool, call: Awaitable[object]) -> Tried:
-        """Await what a tool does, no longer than it may take; the only place that catches what a tool raises."""
+        """Await what a tool does, no longer than it may take."""
         # `anyio.CancelScope()` asks each time which event loop runs; the answer does not change.
         if self._new_scope is None:
             self._new_scope = type(anyio.CancelScope())
         with self._new_scope() as scope:
             alarm = self.ground.timers.after(tool.timeout_seconds, scope.cancel)
             try:
-                return Tried(await call)
-            except BaseException as raised:  # noqa: BLE001 - a tool is somebody else's code
-                error, passing = blame(raised)
-                if error is None or passing is not None:
-                    raise passing or raised from None
-                kind, retryable = classify(error)
-                known = isinstance(error, KnownFailure)
-                return Tried(failure=kind, message=describe(error), known=known, retryable=retryable)
+                return await _answer(call)
             finally:
                 alarm.cancel()
         why = f"no answer within {tool.timeout_seconds:g} s"
@@ -351,35 +364,23 @@ class Calling:
         return self.ground.world.clock.wall_micros() / MICROS < begun + tool.key_window_seconds
 
 
-def _encoded(tool: Tool, value: object) -> Raw:
-    """Encode what a tool returned, and hold it to what it declared."""
-    raw = pack(value)
-    unpack(raw, tool.returns)
-    return raw
+async def _answer(call: Awaitable[object]) -> Tried:
+    """Await what a tool does, however long; the only place that catches what a tool raises."""
+    try:
+        return Tried(await call)
+    except BaseException as raised:  # noqa: BLE001 - a tool is somebody else's code
+        error, passing = blame(raised)
+        if error is None or passing is not None:
+            raise passing or raised from None
+        kind, retryable = classify(error)
+        known = isinstance(error, KnownFailure)
+        return Tried(failure=kind, message=describe(error), known=known, retryable=retryable)
 
 
-def _not_begun(refusal: Refusal) -> Tried:
-    held = refusal.held.target if refusal.held is not None else ""
-    return Tried(
-        failure=refusal.kind,
-        message=refusal.why,
-        begun=False,
-        retryable=refusal.passing,
-        held=held,
-        circuit=refusal.circuit,
-    )
-
-
-def _cost(tool: Tool, context: ToolContext, tries: int, *, begun: bool) -> Cost:
-    """Say what a call cost: what its tool said, or else the most that it could, if its last try was begun."""
-    spent = context.micros_spent
-    return Cost(calls=tries, micros=(tool.micros_max if begun else 0) if spent is None else spent)
-
-
-def _micros(tool: Tool, before: int | None, after: int | None) -> int:
-    """Say what one try cost, from what its context had spent before and after."""
-    return tool.micros_max if after == before else (after or 0) - (before or 0)
-
-
-def _unknown(why: str, cost: Cost | None = None) -> CallResult:
-    return CallResult(value=NIL, failure=FailureKind.UNKNOWN, message=why, cost=cost or Cost())
+def _tell(circuits: tuple[CircuitBreaker, ...], tried: Tried, begun: float, now: float, micros: int) -> None:
+    """Tell the circuits of a tool how a try ended."""
+    for circuit in circuits:
+        if tried.failure is None or (tried.known and not tried.retryable):
+            circuit.succeeded(now, now - begun, micros)
+        else:
+            circuit.failed(now, now - begun, micros)

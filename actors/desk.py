@@ -80,7 +80,9 @@ class Desk:
         self.stale = 0
         """Attempts that were dropped while they waited, and wait still; whoever lets them go sets it to 0."""
         self.freed: Callable[[str], None] = _nobody
-        """Called with the agent's name when one of its workers becomes free while something waits."""
+        """Called with the agent's name when one of its workers becomes free that a task waits for."""
+        self.awaited: Callable[[str], bool] = _by_none
+        """Tells whether tasks wait for a worker of an agent; who has the waiting lists says so."""
         self.route_now: Callable[[InHand], bool] = _not_now
         """Has the supervisor route an attempt at once; False if it has something to do before."""
 
@@ -209,12 +211,17 @@ class Desk:
     def _free(self, in_hand: InHand) -> None:
         if self._busy.get(in_hand.worker) is in_hand:
             del self._busy[in_hand.worker]
-            if len(self._in_hand) > len(self._busy):
+            # What the supervisor has not looked at waits for nobody: it will find the worker free.
+            if self.awaited(in_hand.agent):
                 self.freed(in_hand.agent)
 
 
 def _nobody(agent: str) -> None:
     """Nobody listens."""
+
+
+def _by_none(_: str) -> bool:
+    return False
 
 
 def _not_now(_: object) -> bool:

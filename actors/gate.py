@@ -21,6 +21,7 @@ from casework.actors.tools import Tool, ToolRegistry
 from casework.protocols.codec import Plain, plain
 from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Verdict
+from casework.runtime.flow.replay import INNER
 from casework.runtime.staff import CallRequest, CallResult, Ruling
 
 #: The rule of a call that nothing speaks against.
@@ -80,10 +81,9 @@ class Gate:
 
     def heard(self, request: CallRequest, result: CallResult) -> None:
         """Hear what a call gave that was let through: one that gives something new is no loop."""
-        step_id, inner, _ = request.step_id.partition(":")
-        if inner:
+        if INNER in request.step_id:
             given = hash((result.failure, bytes(result.value)))
-            self._repeats.ended((*request.key, step_id), _call(request), request.step_id, given)
+            self._repeats.ended(_scope(request), _call(request), request.step_id, given)
 
     def _read(self, request: CallRequest, tool: Tool | None) -> Struct | Denial:
         """Give the arguments of a call, or the first rule that says no, in the order in which they are asked."""
@@ -106,18 +106,19 @@ class Gate:
             return Denial("affordable.calls", "no call is left in the budget")
         if tool.micros_max > grant.micros_left:
             return Denial("affordable.money", f"may cost {tool.micros_max}, but {grant.micros_left} is left")
-        return self._loop(request) or inputs
+        return (self._loop(request) or inputs) if INNER in request.step_id else inputs
 
     def _loop(self, request: CallRequest) -> Denial | None:
-        step_id, inner, _ = request.step_id.partition(":")
-        if not inner:
-            return None
         most = self.policy.bounds.repeats_max
-        if self._repeats.count((*request.key, step_id), _call(request), request.step_id) > most:
+        if self._repeats.count(_scope(request), _call(request), request.step_id) > most:
             return Denial(
                 "loop", f"the same call, with the same result, was asked for more than {most} times in one task"
             )
         return None
+
+
+def _scope(request: CallRequest) -> tuple[str, ...]:
+    return *request.key, request.step_id.partition(INNER)[0]
 
 
 def _call(request: CallRequest) -> tuple[str, int]:

@@ -4,8 +4,9 @@ It implements the runtime's `Staff`. Everything here is synchronous but the tool
 It does not know what the agents can do, nor what is in the policy.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from msgspec import Raw
@@ -120,6 +121,19 @@ class CrewStaff:
         """Rule on a call before it is made."""
         return self.gate.rule(request)
 
+    def begin(self, request: CallRequest, inputs: object) -> CallResult | Callable[[], Awaitable[CallResult]]:
+        """Make an allowed read that costs nothing, at once where nothing has to be waited for; else give what is left.
+
+        Never raises for what the tool did.
+        """
+        begun = self.calling.begin(request, inputs)
+        if begun is None:
+            return partial(self.perform, request, idempotency_key="", call_before=0, inputs=inputs)
+        if not isinstance(begun, CallResult):
+            return partial(self._heard, request, begun)
+        self.gate.heard(request, begun)
+        return begun
+
     async def perform(
         self, request: CallRequest, *, idempotency_key: str, call_before: int, inputs: object = None
     ) -> CallResult:
@@ -130,6 +144,11 @@ class CrewStaff:
         result = await self.calling.perform(
             request, idempotency_key=idempotency_key, call_before=call_before, inputs=inputs
         )
+        self.gate.heard(request, result)
+        return result
+
+    async def _heard(self, request: CallRequest, made: Callable[[], Awaitable[CallResult]]) -> CallResult:
+        result = await made()
         self.gate.heard(request, result)
         return result
 

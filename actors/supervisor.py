@@ -92,6 +92,7 @@ class SupervisorBehavior:
         # A handler of a supervisor never waits: where nothing waits for it, it can as well act at once. But not when a
         # worker becomes free: a case that takes back many tasks would have each given out before it takes it back.
         self.desk.route_now = lambda in_hand: context.step_in(partial(self._take, context, in_hand))
+        self.desk.awaited = lambda agent: bool(self.pending.get(agent))
         for in_hand in self.desk.unrouted():
             in_hand.agent = ""
             if not in_hand.recalled:
@@ -111,8 +112,9 @@ class SupervisorBehavior:
 
     def _take(self, context: Context, in_hand: InHand) -> None:
         skill = in_hand.task.task
-        agent = self.roster.agents.get(skill, "")
-        agent, instead = self._standing_in(agent, context.clock.monotonic())
+        agent, instead, now = self.roster.agents.get(skill, ""), "", context.clock.monotonic()
+        if agent in self.roster.fallbacks:
+            agent, instead = self._standing_in(agent, now)
         workers = self.roster.workers.get(agent, {})
         queue = self.pending.get(agent)
         if queue is None:
@@ -126,7 +128,7 @@ class SupervisorBehavior:
         if route.refused:
             self._refuse(in_hand, route)
         elif route.worker:
-            self._send(context, in_hand, route)
+            self._send(context, in_hand, route, now)
         else:
             in_hand.agent = agent
             queue.put(in_hand.task.tenant, in_hand)
@@ -152,7 +154,7 @@ class SupervisorBehavior:
             if in_hand.recalled:
                 continue
             why = f"{len(free)} of {len(workers)} workers are free"
-            if self._send(context, in_hand, Route(agent, free[-1], "route.waited", why)):
+            if self._send(context, in_hand, Route(agent, free[-1], "route.waited", why), context.clock.monotonic()):
                 free.pop()
 
     def _may(self, agent: str, tenant: str) -> bool:
@@ -163,9 +165,8 @@ class SupervisorBehavior:
         workers = self.roster.workers.get(agent, {})
         return self.desk.held(workers, tenant) < max(len(workers) - 1, 1)
 
-    def _send(self, context: Context, in_hand: InHand, route: Route) -> bool:
+    def _send(self, context: Context, in_hand: InHand, route: Route, now: float) -> bool:
         """Send a task on; tells whether the worker has it."""
-        now = context.clock.monotonic()
         circuit = self.circuits.of(route.agent)
         if not circuit.admit(now):
             if self._standing_in(route.agent, now)[1]:

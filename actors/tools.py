@@ -7,6 +7,7 @@ Only the gate calls a tool's body, its `verify` and its `lookup`; a test of the 
 It does not know who may use a tool.
 """
 
+import dis
 import inspect
 import math
 import typing
@@ -34,6 +35,8 @@ Ts = TypeVarTuple("Ts")
 TIMEOUT_SECONDS: Final = 30.0
 #: The argument by which the undo of a write is given what the write returned.
 RESULT: Final = "result"
+#: Instructions of a coroutine without which it cannot wait for anything, whatever it awaits.
+WAITING: Final = frozenset({"GET_AWAITABLE", "SEND", "YIELD_FROM", "YIELD_VALUE"})
 #: Calls of one tool at the same moment, unless it says otherwise: a slow tool must not take the whole machine.
 WORKERS: Final = 8
 
@@ -215,6 +218,14 @@ class ToolRegistry:
 
     def __iter__(self) -> Iterator[Tool]:
         return iter(self._tools.values())
+
+
+def awaits_nothing(function: Callable[..., object]) -> bool:
+    """Tell whether calls of a coroutine function surely never wait: nothing that it is made of could."""
+    code = getattr(function, "__code__", None)
+    if code is None or not code.co_flags & inspect.CO_COROUTINE:
+        return False
+    return all(each.opname not in WAITING for each in dis.get_instructions(code))
 
 
 def stand_in_fault(dear: Tool, cheap: Tool) -> str:

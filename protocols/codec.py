@@ -22,8 +22,8 @@ It does not know what the messages mean.
 """
 
 import hashlib
-from collections.abc import Mapping
-from typing import Final, TypeAlias, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import Raw, Struct
@@ -69,7 +69,7 @@ _ANY: Final = msgspec.msgpack.Decoder()
 _MESSAGES: Final[dict[type, int]] = {}
 _VALUES: Final[dict[type, int]] = {}
 #: The decoder of each type, with the same; of a `Raw` it makes no more than a copy, however deep that is.
-_READERS: Final[dict[object, tuple[msgspec.msgpack.Decoder[object], int]]] = {}
+_READERS: Final[dict[object, tuple[msgspec.msgpack.Decoder[Any], int]]] = {}
 #: The kind of each type of message.
 _KINDS: Final[dict[type, str]] = {}
 #: The only type of a key in plain data, and the types in it that hold others.
@@ -139,11 +139,12 @@ def unpack(raw: Raw | bytes, type_: type[T]) -> T:
     if len(raw) > unseen:
         _refuse_beyond_limits(raw, VALUE_DEPTH_MAX)
     try:
-        return cast("T", decoder.decode(raw))
+        value: T = decoder.decode(raw)
     except RecursionError:
         raise _too_deep_to_read(raw, VALUE_DEPTH_MAX) from None
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, TypeError) as error:
         raise FrameInvalid(getattr(type_, "__name__", str(type_)), str(error)) from error
+    return value
 
 
 def plain(raw: Raw | bytes) -> Plain:
@@ -189,6 +190,16 @@ def decode_entry(frame: bytes) -> Entry:
     """
     entry: Entry = _decode(_ENTRY, frame, "log entry")
     return entry
+
+
+def decode_entries(frames: Sequence[bytes]) -> list[Entry]:
+    """Decode the frames of a log; raises as `decode_entry` for the first that cannot be read."""
+    if max(map(len, frames), default=0) <= FRAME_BYTES_MAX:
+        try:
+            return list(map(_ENTRY.decode, frames))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass  # Frame by frame those of earlier versions are read as well, and the one at fault is named.
+    return [decode_entry(frame) for frame in frames]
 
 
 def decode_task(frame: bytes) -> Task:
@@ -310,8 +321,8 @@ def _too_deep_to_read(data: bytes | Raw, depth_max: int) -> FrameTooDeep:
         return FrameTooDeep()
 
 
-def _reader(type_: object) -> tuple[msgspec.msgpack.Decoder[object], int]:
-    decoder: msgspec.msgpack.Decoder[object] = msgspec.msgpack.Decoder(cast("type[object]", type_))
+def _reader(type_: object) -> tuple[msgspec.msgpack.Decoder[Any], int]:
+    decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(cast("type[object]", type_))
     return decoder, _unseen(levels_of(type_, raw_levels=0), VALUE_DEPTH_MAX)
 
 

@@ -299,10 +299,7 @@ class Halted(Struct, frozen=True, kw_only=True, tag="halted", gc=False):
 
 
 class Chapter(Struct, frozen=True, kw_only=True, tag="chapter", omit_defaults=True, gc=False):
-    """A long case began afresh, from a state that its flow gave: replay needs nothing that stands before.
-
-    It says again what the case's first record says, with the version that the case has by now.
-    """
+    """A long case began afresh, from a state; it says again what the first record says, with the version of now."""
 
     number: int
     """1 for the first one after the case was opened."""
@@ -321,6 +318,8 @@ class Chapter(Struct, frozen=True, kw_only=True, tag="chapter", omit_defaults=Tr
     user: str = ""
     mandate: Mandate | None = None
     """What is left of it."""
+    hasty: int = 0
+    """How many chapters before it, in a row, ended without having waited for anything."""
 
 
 class Migrated(Struct, frozen=True, kw_only=True, tag="migrated", omit_defaults=True, gc=False):

@@ -214,36 +214,39 @@ class CallAnswered(Struct, frozen=True, kw_only=True, tag="call_answered", omit_
 
 def unmet(task: Task, outcome: Completed) -> tuple[str, ...]:
     """Name the success criteria of a task that its outcome does not say were met."""
-    met = [checked.name for checked in outcome.checked if checked.met]
-    return tuple([criterion.name for criterion in task.success_criteria if criterion.name not in met])
+    missed: list[str] = []
+    for criterion in task.success_criteria:
+        for checked in outcome.checked:
+            if checked.met and checked.name == criterion.name:
+                break
+        else:
+            missed.append(criterion.name)
+    return tuple(missed)
 
 
 def missing_terms(task: Task) -> tuple[str, ...]:
     """Name the terms of the contract that are empty, absurd or without effect; empty when the task may be sent."""
     # Types are looked at as well: whoever writes a flow need not have a checker, and a number must be one to be sent.
     deadline, attempts, budget = task.deadline, task.attempts, task.budget
-    checks = (
-        ("case_id", bool(task.case_id)),
-        ("tenant", bool(task.tenant)),
-        ("task", bool(task.task)),
-        ("goal", type(task.goal) is str and bool(task.goal.strip())),
-        ("success_criteria", bool(task.success_criteria) and "" not in [each.name for each in task.success_criteria]),
-        ("inputs", bool(bytes(task.inputs))),
-        ("tools_allowed", "" not in task.tools_allowed),
-        ("risk_tier", type(task.risk_tier) is RiskTier),
-        ("deadline", type(deadline) is int and 0 < deadline <= DEADLINE_MAX),
-        ("attempts", type(attempts) is int and 0 < attempts <= ATTEMPTS_MAX),
-        (
-            "budget",
-            type(budget.calls) is type(budget.micros) is int
-            and 0 <= budget.calls <= BUDGET_MAX
-            and 0 <= budget.micros <= BUDGET_MAX,
-        ),
-        ("on_stop", type(task.on_stop) is OnStop),
-        ("sender", bool(task.sender)),
-        ("purpose", bool(task.purpose)),
-    )
-    return tuple([name for name, present in checks if not present])
+    checks = {
+        "case_id": bool(task.case_id),
+        "tenant": bool(task.tenant),
+        "task": bool(task.task),
+        "goal": type(task.goal) is str and bool(task.goal.strip()),
+        "success_criteria": bool(task.success_criteria) and "" not in [each.name for each in task.success_criteria],
+        "inputs": bool(bytes(task.inputs)),
+        "tools_allowed": "" not in task.tools_allowed,
+        "risk_tier": type(task.risk_tier) is RiskTier,
+        "deadline": type(deadline) is int and 0 < deadline <= DEADLINE_MAX,
+        "attempts": type(attempts) is int and 0 < attempts <= ATTEMPTS_MAX,
+        "budget": type(budget.calls) is type(budget.micros) is int
+        and 0 <= budget.calls <= BUDGET_MAX
+        and 0 <= budget.micros <= BUDGET_MAX,
+        "on_stop": type(task.on_stop) is OnStop,
+        "sender": bool(task.sender),
+        "purpose": bool(task.purpose),
+    }
+    return tuple([name for name, present in checks.items() if not present]) if False in checks.values() else ()
 
 
 def widened_term(child: Task | Mandate, parent: Task | Mandate) -> tuple[str, str, str] | None:

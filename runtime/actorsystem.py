@@ -334,6 +334,10 @@ class ActorSystem:
             assert self._group is not None
             self._group.cancel_scope.cancel()
 
+    def new_event(self) -> anyio.Event:
+        """Make an event without asking which event loop runs, which `anyio.Event()` does each time."""
+        return self._kernel.new_event()
+
     @property
     def _kernel(self) -> Kernel:
         assert self._kernel_made is not None, "use the system with `async with`"

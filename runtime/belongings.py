@@ -26,7 +26,7 @@ JOBS_END_SECONDS: Final = 5.0
 class Belongings:
     """The belongings of one incarnation."""
 
-    __slots__ = ("_failed", "_hear", "_jobs", "_kernel", "_monitored", "children", "owed")
+    __slots__ = ("_children", "_failed", "_hear", "_jobs", "_kernel", "_monitored", "_owed", "_supervision")
 
     def __init__(
         self,
@@ -42,12 +42,32 @@ class Belongings:
         self._jobs: CellJobs | None = None
         # As they were named, each with the address that it stood for.
         self._monitored: dict[str, str] = {}
-        self.children = ChildGroup(supervision)
-        self.owed = Owed()
+        self._supervision = supervision
+        self._children: ChildGroup | None = None
+        self._owed: Owed | None = None
 
     def __bool__(self) -> bool:
         """Say whether there is anything that an idle actor does not have."""
-        return bool(self._jobs or self.children or self.owed)
+        return bool(self._jobs or self._children or self._owed)
+
+    @property
+    def children(self) -> ChildGroup:
+        """The actors that it started."""
+        if self._children is None:
+            self._children = ChildGroup(self._supervision)
+        return self._children
+
+    @property
+    def owed(self) -> Owed:
+        """The replies that it owes."""
+        if self._owed is None:
+            self._owed = Owed()
+        return self._owed
+
+    def let_go(self, address: str) -> None:
+        """Answer what is owed with an error: the incarnation of that address has ended."""
+        if self._owed is not None:
+            self._owed.fail(address)
 
     def start_job(self, name: str, run: Callable[[], Awaitable[T]], then: Callable[[T], None] | None = None) -> None:
         """Start a job that ends with the incarnation; with what it found `then` is called at its end."""
@@ -76,8 +96,9 @@ class Belongings:
             self._jobs.cancel()
             with anyio.move_on_after(JOBS_END_SECONDS):
                 await self._jobs.wait_ended()
-        if self.children:
-            await (self.children.kill_all() if killed else self.children.stop_all())
+        children = self._children
+        if children:
+            await (children.kill_all() if killed else children.stop_all())
 
     def _heard(self, down: Down) -> None:
         for address in [address for address, known in self._monitored.items() if known == down.subject]:

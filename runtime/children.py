@@ -31,7 +31,7 @@ from casework.runtime.supervision import (
 KILL_SECONDS: Final = 1.0
 
 
-class CellOptions(Struct, frozen=True):
+class CellOptions(Struct, frozen=True, gc=False):
     """How a cell is made."""
 
     restart: Restart = Restart.PERMANENT
@@ -59,7 +59,7 @@ def cell_options(
     if usual and grace_seconds is None and children is None:
         return DEFAULT_OPTIONS
     assert mailbox_depth_max >= 1, "a mailbox has room for one message at least"
-    return CellOptions(restart, mailbox_depth_max, overflow, grace_seconds, children or Supervision())
+    return CellOptions(restart, mailbox_depth_max, overflow, grace_seconds, children or DEFAULT_OPTIONS.children)
 
 
 class Child(Protocol):
@@ -169,6 +169,9 @@ class ChildGroup:
         if exit_ is Exit.RECYCLED:
             # It shielded itself for so long that its round went on without it.
             return Verdict.RESTART
+        if child.options.restart is Restart.TEMPORARY:
+            # It never starts again, so nothing of it is counted.
+            return Verdict.FORGET
         key, now, limit = child.address if self._each else "", ground.clock.monotonic(), self.supervision.limit
         recent = within_period(self._restarts.get(key, ()), now, limit.period_seconds)
         verdict = decide(child.options.restart, exit_, recent, limit.intensity)

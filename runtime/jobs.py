@@ -19,7 +19,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar, final
 import anyio
 
 from casework.runtime.blame import blame
-from casework.runtime.misnested import leave_within
+from casework.runtime.misnested import leave_within, strayed
 from casework.runtime.parking import Parked
 
 T = TypeVar("T")
@@ -137,13 +137,18 @@ class JobPool:
 
     async def _turns(self, job: Job, clean: Context) -> bool:
         """Take turns in one scope; True when the job is no longer needed, or its variables are not `clean` any more."""
-        idle = self._idle
+        idle, scope = self._idle, job.scope
+        assert scope is not None, "a job takes its turns within a scope"
+        left_open = strayed(scope)
         while True:
             while job.next is not None:
                 if not await job.next.run(job):
                     return False
                 job.next, job.then = job.then, None
                 job.chained += 1
+                if left_open():
+                    # What was entered must not be cancelled in the turn of another one.
+                    leave_within(scope)
                 if copy_context() != clean:
                     # Somebody left a context variable set: nobody else may see it.
                     if job.next is not None:

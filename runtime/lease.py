@@ -68,5 +68,5 @@ class Lease:
         return self.term
 
     def _age(self) -> float:
-        now, asked = self.moment(), self._asked
-        return max(now.steady - asked.steady, now.wall - asked.wall)
+        clock, asked = self._clock, self._asked
+        return max(clock.monotonic() - asked.steady, clock.wall_micros() / MICROS - asked.wall)

@@ -335,7 +335,7 @@ class Life(Struct, eq=False, gc=False):
 
     def _let_go(self) -> None:
         if self._own is not None:
-            self._own.owed.fail(self.address)
+            self._own.let_go(self.address)
             self._own = None
 
     async def _tidy_up(self, stopped: Callable[[Context], Awaitable[None] | None]) -> None:

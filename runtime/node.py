@@ -29,6 +29,7 @@ from casework.runtime.store.generation import HALTED
 from casework.runtime.store.rules import ALONE_MICROS, SUSPECT_CLAIMS, SUSPECT_MICROS
 from casework.runtime.store.taking import Delivery
 from casework.runtime.supervision import Restart
+from casework.runtime.watchers import Watchers
 
 #: Cases that work at the same time; more wait in the store.
 ACTIVE_MAX: Final = 256
@@ -59,16 +60,16 @@ class Node:
     def __init__(self, household: Callable[[Host], Household], system: ActorSystem) -> None:
         self._house = household(self)
         self.waiters = self._house.waiters  #: cases that wait for what all share
-        self._lease = self._house.lease
+        self._lease, store, world = self._house.lease, self._house.store, self._house.world
         self._system = system
-        self.name = self._house.world.ids.new()
-        self._renewal = Renewal(self.name, self._lease, self._house.store, self._house.world)
+        self.name = world.ids.new()
+        self._renewal = Renewal(self.name, self._lease, store, world, self._house.carries, self.waiters.begun)
         self._cells: dict[CaseKey, CaseCell] = {}
+        # Those of them that rest, and stand in nobody's way: who rested longest ago first.
+        self._resting: dict[CaseKey, CaseCell] = {}
         self._starting: set[CaseKey] = set()
-        self._wake, self._changed = anyio.Event(), anyio.Event()
-        self._new_event: Callable[[], anyio.Event] = anyio.Event  # which asks each time what loop runs; `run` knows
-        # Who waits for one case: were they all woken by each change, a hundred would look a hundred times a case.
-        self._watched: dict[CaseKey, anyio.Event] = {}
+        self._wake = anyio.Event()
+        self.watchers = Watchers(system.new_event)  #: who waits for cases to rest
         self._looking = True
         self._backlog = False  # cases that nobody has wait for room, so none that came later is taken before them
         self._claiming = 0  # claims under way, and deliveries that may bring their case along
@@ -77,21 +78,19 @@ class Node:
         self._stale: set[CaseKey] = set()
         self._early: set[CaseKey] = set()  # cases that are being taken, or may be, and got something meanwhile
         self._alarm_due = self._claimed = self._ended = 0
-        self._looked = self._draining = False
-        self._watching = False  # a suspect is alone here, so others that could go on were not claimed
+        # The last one: a suspect is alone here, so others that could go on were not claimed.
+        self._looked = self._draining = self._watching = False
         self._poison = Poison()
         self._lost: list[CaseKey] = []
         # Why nothing may run on this store before a person accepts it; None until it was asked, and asked while it is.
         self._halted: str | None = None
-        # Cases that got something while no cell of theirs heard it, until the next claim has looked for them.
-        self._expected: set[CaseKey] = set()
+        self._expected: set[CaseKey] = set()  # got something no cell heard, until the next claim has looked for them
 
     async def run(self) -> None:
         """Work until cancelled; what was claimed stays claimed, `drain` gives it back."""
         house = self._house
-        self._new_event = type(anyio.Event())
         house.store.on_arrival(self._arrivals)
-        self.waiters.rested = self._notify
+        self.waiters.rested = self.watchers.notify
         await self._renewal.once()
         # What a node held that was killed is free when its lease is over, and nobody says so.
         house.timers.after(LEASE_SECONDS, self._look)
@@ -105,7 +104,7 @@ class Node:
                     self._looking = False
                 except StoreUnavailable:
                     house.timers.after(RETRY_SECONDS, self._look)
-                self._notify()
+                self.watchers.notify()
                 await self._wake.wait()
                 self._wake = anyio.Event()
                 self._looking = True
@@ -161,12 +160,15 @@ class Node:
                 self._doubts += 1
                 self._wake.set()
             self._early &= self._early if self._claiming else self._starting
-            self._notify(*[key for key in self._watched if self.resting(key)])
+            self.watchers.notify(*[key for key in self.watchers.keys if self.resting(key)])
         return result
 
     def _taken(self, term: int, claimed: Claimed) -> None:
         """Begin the case that came with a delivery, unless it was missed and is being taken again."""
-        if not (self._renewal.over or self.knows(claimed.row.key)):
+        if self.knows(claimed.row.key):
+            # The store has let it go before, which its cell has not heard yet.
+            self._stale.add(claimed.row.key)
+        elif not self._renewal.over:
             self._claimed += 1
             self._activate(claimed, term, damage(claimed))
             self._expected.discard(claimed.row.key)
@@ -178,22 +180,14 @@ class Node:
     def resting(self, key: CaseKey) -> bool:
         """Tell whether a case that the store calls parked has nothing under way here either."""
         cell = self._cells.get(key)
-        coming = key in self._starting or key in self._expected or key in self._early
+        coming = key in self._starting or key in self._expected or key in self._early or key in self._stale
         # While a suspect is alone here, others that could go on were not looked for.
         return self._looked and not (coming or self._watching) and (cell is None or cell.parked)
 
     async def wait_idle(self) -> None:
         """Wait until `idle`."""
         while not self.idle:
-            await self._changed.wait()
-
-    def changed(self) -> anyio.Event:
-        """Give the event that is set when next some case parks, ends or begins."""
-        return self._changed
-
-    def rested(self, key: CaseKey) -> anyio.Event:
-        """Give the event that is set when next a case that is at work here may rest."""
-        return self._watched.get(key) or self._watched.setdefault(key, self._new_event())
+            await self.watchers.changed().wait()
 
     def statistics(self) -> NodeStatistics:
         """Count what the node holds and has seen."""
@@ -207,7 +201,7 @@ class Node:
         self._draining = True
         with anyio.move_on_after(timeout_seconds):
             while self._cells:
-                changed = self.changed()
+                changed = self.watchers.changed()
                 for cell in list(self._cells.values()):
                     cell.release()
                 await changed.wait()
@@ -215,20 +209,23 @@ class Node:
 
     def parked(self, cell: CaseCell) -> None:
         """Hear that a case is parked and durable."""
-        self._notify(cell.key)
-        if self._draining or cell.doubted:
+        self.watchers.notify(cell.key)
+        # One that is doubted stands in the way of others until it is released.
+        if not cell.doubted and self._cells.get(cell.key) is cell:
+            self._resting[cell.key] = cell
+        if self._draining or cell.doubted or cell.strange:
             cell.release()
             return
         self._house.timers.after(LINGER_SECONDS, cell.release)
-        parked = [c for c in self._cells.values() if c.parked]
-        for oldest in parked[: max(0, len(parked) - LINGER_MAX)]:
+        for oldest in list(self._resting.values())[: max(0, len(self._resting) - LINGER_MAX)]:
             oldest.release()
         if self._backlog:
             self._wake.set()
 
     def busy(self, cell: CaseCell) -> None:
         """Hear that a parked case has something to do again."""
-        self._notify()
+        self._rests_no_more(cell)
+        self.watchers.notify()
 
     def cleared(self) -> None:
         """Hear that a suspect has a new record, or was alone for long enough: others may come."""
@@ -239,14 +236,17 @@ class Node:
         """Hear that a cell has ended."""
         if self._cells.get(cell.key) is cell:
             del self._cells[cell.key]
+        self._rests_no_more(cell)
         if cell.suspect:
             self._watching = False
+        rests = cell.at_rest and not (cell.doubted or cell.key in self._stale)
         if cell.closed:
             self._poison.forget(cell.key)
         elif cell.released:
             self._poison.forget(cell.key)
-            # Something may have come while the store took it back.
-            self._expected.add(cell.key)
+            if not rests:
+                # Something may have come while the store took it back.
+                self._expected.add(cell.key)
             if cell.key in self._stale and not self.knows(cell.key):
                 self._lose([cell.key])
         elif not self._draining:
@@ -255,13 +255,16 @@ class Node:
             self._lose([cell.key])
         self._stale.discard(cell.key)
         self._ended += 1
-        self._notify(cell.key)
-        if self._backlog or not cell.closed:
+        self.watchers.ended(cell.key, cell.last_row)
+        if self._backlog or not (cell.closed or rests):
             self._wake.set()
 
+    def _rests_no_more(self, cell: CaseCell) -> None:
+        if self._resting.get(cell.key) is cell:
+            del self._resting[cell.key]
+
     def _working(self) -> int:
-        # One that is doubted stands in the way of others until it is released.
-        return sum(not cell.parked or cell.doubted for cell in self._cells.values())
+        return len(self._cells) - len(self._resting)
 
     def _has_room(self, tenant: str) -> bool:
         """Tell whether a new case may be taken as it is opened; one of a tenant that has none here goes first."""
@@ -272,20 +275,11 @@ class Node:
         busy = (*self._starting, *(key for key, cell in self._cells.items() if not cell.parked))
         return coming < ACTIVE_MAX + SPARE_MAX and all(key.tenant != tenant for key in busy)
 
-    def _notify(self, *keys: CaseKey) -> None:
-        changed, self._changed = self._changed, self._new_event()
-        changed.set()
-        for key in keys:
-            watched = self._watched.pop(key, None)
-            if watched is not None:
-                watched.set()
-
     def _arrivals(self, keys: Sequence[CaseKey]) -> None:
         if NOBODY in keys:
             self.waiters.look_at_all()
         for key in keys:
-            cell = self._cells.get(key)
-            if cell is not None:
+            if (cell := self._cells.get(key)) is not None:
                 cell.nudge()
                 continue
             if self._claiming or key in self._starting:
@@ -336,7 +330,7 @@ class Node:
                 break
         self._expected -= expected
         self._looked = True
-        self._notify(*[key for key in self._watched if self.resting(key)])
+        self.watchers.notify(*[key for key in self.watchers.keys if self.resting(key)])
 
     def _set_alarm(self, due: int | None, asked: int) -> None:
         if due is None or due == self._alarm_due:
@@ -377,7 +371,7 @@ class Node:
             self._early.discard(key)
             self._expected.add(key)
             self._wake.set()
-        self._notify(key)
+        self.watchers.notify(key)
 
     def _look(self) -> None:
         self._wake.set()
@@ -391,6 +385,7 @@ class Node:
         poison = self._halted or self._poison.verdict(row) or damaged
         cell = CaseCell(claimed, self._house, term=term, poison=poison)
         self._cells[row.key] = cell
+        self._resting.pop(row.key, None)
         self._starting.discard(row.key)
         name = f"case:{row.key.tenant}:{row.key.case_id}:{row.epoch}"
         self._system.spawn(name, lambda: cell, restart=Restart.TEMPORARY, mailbox_depth_max=CASE_MAILBOX_MAX)

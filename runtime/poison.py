@@ -26,6 +26,9 @@ class Failures(NamedTuple):
     """What the last one broke of, where that is known."""
 
 
+_NONE: Final = Failures()
+
+
 @final
 class Poison:
     """The failures of each case that this process saw."""
@@ -45,12 +48,12 @@ class Poison:
 
     def hopeless(self, key: CaseKey) -> str:
         """Say why not even that it parks could be written; nothing if nobody knows that."""
-        times, _, why = self._failures.get(key, Failures())
+        times, _, why = self._failures.get(key, _NONE)
         return f"not even that it parks can be written: {why or 'nobody knows why'}" if times > FAILURES_MAX else ""
 
     def verdict(self, row: CaseRow) -> str:
         """Say why a claimed case must not run again; nothing if it may."""
-        times, _, why = self._failures.get(row.key, Failures())
+        times, _, why = self._failures.get(row.key, _NONE)
         if times >= FAILURES_MAX:
             return f"poison: it failed {times} times in a row" + (f", at last with {why}" if why else "")
         # Two claims more are given, for the case to go on without the message or without the tasks that may have done

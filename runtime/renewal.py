@@ -3,6 +3,7 @@
 It does not know what the lease entitles to.
 """
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, final
 
@@ -22,11 +23,16 @@ RENEW_SECONDS: Final = 1.0
 class Renewal:
     """Keeps the lease of one incarnation of a node."""
 
-    def __init__(self, node: str, lease: Lease, store: Store, world: World) -> None:
+    def __init__(
+        self, node: str, lease: Lease, store: Store, world: World, carries: Sequence[str], begun: Callable[[], None]
+    ) -> None:
+        """Prepare; `begun` is called when the lease begins, and when it does anew since it may have been over."""
         self._node = node
         self._lease = lease
         self._store = store
         self._world = world
+        self._carries = carries
+        self._begun = begun
         self.over = False  #: the lease was given back
 
     async def run(self, timers: Timers) -> None:
@@ -44,9 +50,12 @@ class Renewal:
             with suppress(StoreUnavailable):
                 until = self._world.clock.wall_micros() + int(LEASE_SECONDS * MICROS)
                 self._world.point("renew.before")
-                await self._store.renew(self._node, until=until)
+                await self._store.renew(self._node, until=until, carries=self._carries)
                 self._world.point("renew.after")
+                term = self._lease.term
                 self._lease.renewed(asked)
+                if self._lease.term != term:
+                    self._begun()
 
     async def give_back(self, timeout_seconds: float) -> None:
         """End the lease now: what its node holds is free for whoever comes next, or else when it would have been over.

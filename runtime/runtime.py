@@ -357,19 +357,20 @@ class Runtime:
         Raises:
             KeyError: there is no such case.
         """
-        key = CaseKey(self._tenant, case_id)
-        known = self.node.knows(key)
+        key, node = CaseKey(self._tenant, case_id), self.node
+        known = node.knows(key)
         while True:
-            changed, rested = self.node.changed(), self.node.resting(key)
+            rested = node.resting(key)
             if known and not rested:
-                await self.node.rested(key).wait()
+                if (row := await node.watchers.wait_rested(key)) is not None:
+                    return row
                 continue
-            known = True
+            known, changed = True, node.watchers.changed()
             row = await self.store.case(key)
             if row is None:
                 raise KeyError(case_id)
             # Before and after: it may have worked and parked anew while its row was on the way.
-            rests = row.status is CaseStatus.PARKED and rested and self.node.resting(key)
+            rests = row.status is CaseStatus.PARKED and rested and node.resting(key)
             if row.status is CaseStatus.CLOSED or rests:
                 return row
             await changed.wait()

@@ -231,6 +231,13 @@ class Staff(Protocol):
         """Tell whether what a call was held for, as its result named it, is no longer paused."""
         ...
 
+    def begin(self, request: CallRequest, inputs: object) -> CallResult | Callable[[], Awaitable[CallResult]]:
+        """Make a call that was allowed, only reads and costs nothing, if nothing has to be waited for; never waits.
+
+        Else give what is left to be awaited: `perform`, or what follows a first try. `inputs` are those of its ruling.
+        """
+        ...
+
     async def perform(
         self, request: CallRequest, *, idempotency_key: str, call_before: int, inputs: object = None
     ) -> CallResult:

@@ -32,6 +32,7 @@ from casework.runtime.telemetry_table import (
     STEP_TIME,
     STEPS,
     TOOL,
+    UNTAKEN,
     WORKFLOW,
     MetricRow,
     SpanRow,
@@ -206,6 +207,11 @@ class Telemetry:
         """Count a chapter of a case that has become long to replay."""
         if self._numbers is not None:
             self._numbers.add(CHAPTERS, flow)
+
+    def untaken(self, flow: str) -> None:
+        """Count what a case sent to another one that was not there or had closed."""
+        if self._numbers is not None:
+            self._numbers.add(UNTAKEN, flow)
 
     def set_aside(self, kind: str) -> None:
         """Count a dead letter: a `task`, a `message` or a `case` that is not tried again by itself."""

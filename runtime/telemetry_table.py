@@ -90,6 +90,9 @@ PARKS: Final = MetricRow("casework_parks_total", "counter", "Waits for named thi
 CHAPTERS: Final = MetricRow(
     "casework_chapters_long_total", "counter", "Chapters of cases that are long to replay.", "chapters", ("flow",)
 )
+UNTAKEN: Final = MetricRow(
+    "casework_messages_untaken_total", "counter", "Messages to cases that were not there.", "messages", ("flow",)
+)
 LETTERS: Final = MetricRow(
     "casework_dead_letters_total", "counter", "Tasks, messages and cases that were set aside.", "letters", ("kind",)
 )
@@ -104,7 +107,7 @@ CIRCUIT: Final = MetricRow(
     "state",
     ("kind", "name"),
 )
-METRICS: Final = (CASES, STEPS, RETRIES, PARKS, CHAPTERS, LETTERS, REVIEWS, MAILBOX, STEP_TIME, OPEN, CIRCUIT)
+METRICS: Final = (CASES, STEPS, RETRIES, PARKS, CHAPTERS, UNTAKEN, LETTERS, REVIEWS, MAILBOX, STEP_TIME, OPEN, CIRCUIT)
 
 #: Upper bounds of `casework_step_seconds`: from a lookup in memory to a slow model.
 BUCKETS_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)

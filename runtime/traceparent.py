@@ -40,5 +40,5 @@ def derived_traceparent(new_id: str, parent: str = "") -> str:
     It is marked as sampled: a process that exports may take the case over from one that does not.
     """
     digest = hashlib.sha256(new_id.encode()).hexdigest()
-    above = trace_ids(parent)
+    above = trace_ids(parent) if parent else None
     return f"00-{above[0] if above else digest[:32]}-{digest[32:48]}-01"

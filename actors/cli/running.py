@@ -7,6 +7,7 @@ import hashlib
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,9 @@ from casework.actors.cli.working import Interrupts, interruptible, refuse_other_
 from casework.actors.crew import Crew, load_crew
 from casework.actors.intake import DeliverKey, Intake
 from casework.protocols.codec import decode_entry, encode, pack
-from casework.protocols.records import Arrived, Opened
+from casework.protocols.errors import ProtocolError
+from casework.protocols.records import Arrived, Entry, Opened
+from casework.runtime.errors import StoreInvalid
 from casework.runtime.flow.opening import NAME_CHARS_MAX, name_fault
 from casework.runtime.runtime import Runtime
 from casework.runtime.seams import World
@@ -144,9 +147,7 @@ async def _warn_of_others(reader: StoreReader, errand: Errand) -> None:
     """Tell whose budgets cases draw from that are there already, where another project or user was named now."""
     there: dict[tuple[str, str], list[str]] = {}
     for each in errand.intake.openings if errand.project or errand.user else ():
-        key = CaseKey(errand.settings["tenant"], each.case_id)
-        first = (await reader.records(key))[:1]
-        opened = decode_entry(first[0].frame) if first and first[0].frame else None
+        opened = await _first(reader, CaseKey(errand.settings["tenant"], each.case_id))
         if not isinstance(opened, Opened):
             continue
         if opened.project != (errand.project or opened.project) or opened.user != (errand.user or opened.user):
@@ -156,6 +157,14 @@ async def _warn_of_others(reader: StoreReader, errand: Errand) -> None:
         told = ", ".join(cases[:CASES_TOLD_MAX]) + (f" and {more} more" if more > 0 else "")
         whose = f"{f'project {project}' if project else 'no project'} and {f'user {user}' if user else 'no user'}"
         tell("warning", f"{told}: opened before, for {whose}; they draw from those budgets still")
+
+
+async def _first(reader: StoreReader, key: CaseKey) -> Entry | None:
+    """Give the first entry of a case; None if it is not there, or for `verify`, for it cannot be read."""
+    with suppress(ProtocolError, StoreInvalid):
+        records = await reader.records(key)
+        return decode_entry(records[0].frame) if records and records[0].frame else None
+    return None
 
 
 async def _take(runtime: Runtime, store: Store, errand: Errand) -> None:

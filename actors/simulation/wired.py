@@ -5,9 +5,10 @@ stand-in is declared, the effect is the stand-in's and happens outside of every 
 in its process. It does not know what the plan is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast, final
 
 from msgspec import Struct
@@ -135,6 +136,10 @@ class _SteppingStaff:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
+
+    def begin(self, request: CallRequest, inputs: object) -> Callable[[], Awaitable[CallResult]]:
+        """Give what is left to be awaited: all of it, for every tool of a simulation waits."""
+        return partial(self.perform, request, idempotency_key="", call_before=0, inputs=inputs)
 
     async def perform(
         self, request: CallRequest, *, idempotency_key: str, call_before: int, inputs: object = None

@@ -111,12 +111,12 @@ class MortalStore:
         if self.alive:
             taken(claimed)
 
-    async def renew(self, node: str, *, until: int) -> None:
+    async def renew(self, node: str, *, until: int, carries: Sequence[str] = ()) -> None:
         """Say that a node lives; whoever does so is its heartbeat."""
         await self.reach()
         self._clock.beats()
         self.nodes[node] = None
-        await self.inner.renew(node, until=until)
+        await self.inner.renew(node, until=until, carries=carries)
 
     async def open_case(self, opening: Opening) -> OpenResult:
         """Open a case, or die here if that is the plan."""
@@ -168,12 +168,18 @@ class WatchedStaff:
         self, request: CallRequest, *, idempotency_key: str, call_before: int, inputs: object = None
     ) -> CallResult:
         """Have the gate make the call; a process that is dead makes none."""
-        await self.store.reach()
-        call = self._begun(request, idempotency_key)
-        result = await self.inner.perform(
-            request, idempotency_key=idempotency_key, call_before=call_before, inputs=inputs
-        )
-        return self._ended(call, result)
+        perform = self.inner.perform
+        made = partial(perform, request, idempotency_key=idempotency_key, call_before=call_before, inputs=inputs)
+        return await self._watched(request, idempotency_key, made)
+
+    def begin(self, request: CallRequest, inputs: object) -> CallResult | Callable[[], Awaitable[CallResult]]:
+        """Have the gate make a call that need not wait; a process that is dead makes none."""
+        if not self.store.alive:
+            return partial(self.perform, request, idempotency_key="", call_before=0, inputs=inputs)
+        begun = self.inner.begin(request, inputs)
+        if not isinstance(begun, CallResult):
+            return partial(self._watched, request, "", begun)
+        return self._ended(self._begun(request, ""), begun)
 
     async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
         """Have the gate find out; what it finds done happened once, whoever heard of it first."""
@@ -182,6 +188,11 @@ class WatchedStaff:
         known = self.outside.effect(request.tool, idempotency_key)
         call = self._begun(request, idempotency_key) if known is None and result.failure is None else None
         return self._ended(call, result)
+
+    async def _watched(self, request: CallRequest, key: str, made: Callable[[], Awaitable[CallResult]]) -> CallResult:
+        await self.store.reach()
+        call = self._begun(request, key)
+        return self._ended(call, await made())
 
     def _begun(self, request: CallRequest, key: str) -> ToolCall | None:
         tool = self.crew.tools.find(request.tool)

@@ -23,7 +23,7 @@ class Alarms:
 
         def rung() -> None:
             services.world.point("timer.rings")
-            services.tell(lambda: ring(step_id, due))
+            services.cell.tell(lambda: ring(step_id, due))
 
         self._alarms[step_id] = services.timers.at(due, rung)
 

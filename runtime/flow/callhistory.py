@@ -23,7 +23,7 @@ from casework.protocols.records import (
 )
 from casework.protocols.wire import OnStop, RiskTier
 from casework.runtime.flow.holding import Holds
-from casework.runtime.flow.replay import INNER, split_mark
+from casework.runtime.flow.replay import INNER, MARK
 from casework.runtime.store.base import Wait, WaitKind
 
 Ended = Call | Done | Undone
@@ -53,6 +53,8 @@ class CallHistory:
 
     def __init__(self) -> None:
         self._recorded: dict[str, list[Entry]] = {}
+        # Steps of calls inside tasks, by the scope of the attempt that made them.
+        self._inside: dict[str, list[str]] = {}
         # Steps of writes that are done, in that order.
         self._done: dict[str, None] = {}
         #: What a person is asked before a call can go on, by the call's step; the call may not be under way itself.
@@ -66,10 +68,13 @@ class CallHistory:
 
         That is in microseconds since the epoch.
         """
-        step, _ = split_mark(step_id)
+        step = step_id.partition(MARK)[0]
         known = self._recorded.get(step)
         if known is None:
             self._recorded[step] = [entry]
+            task, inside, _ = step.partition(INNER)
+            if inside:
+                self._inside.setdefault(task + inside, []).append(step)
             if type(entry) is Call and not self.holds.open:
                 return  # The only record that most calls have.
         else:
@@ -138,8 +143,9 @@ class CallHistory:
         return intents[-1] if intents else 0
 
     def asked_in(self, scope: str) -> list[str]:
-        """Give the calls that were asked for in a scope, oldest first."""
-        return [step for step in self._recorded if step.startswith(scope) and self.arguments(step) is not None]
+        """Give the calls that were asked for in the scope of an attempt, oldest first."""
+        inside = self._inside.get(scope)
+        return [step for step in inside if self.arguments(step) is not None] if inside else []
 
     def intents(self) -> list[tuple[str, Intent, Done | Undone | None]]:
         """Give each write with its step and its end: first those that are done, in that order, then the others."""

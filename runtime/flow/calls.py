@@ -13,7 +13,9 @@ it is recorded aside, as `(late)`. It does not know who asked for the call.
 """
 
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from functools import partial
+from typing import Final
 
 from msgspec import Raw
 from msgspec.structs import replace
@@ -31,7 +33,7 @@ from casework.protocols.records import (
     Withdrawn,
 )
 from casework.protocols.wire import Cost, FailureKind, RiskTier
-from casework.runtime.flow.callhistory import CallHistory, Ended, cheaper_tool
+from casework.runtime.flow.callhistory import NOTHING, CallHistory, Ended, cheaper_tool
 from casework.runtime.flow.callwork import CallWork
 from casework.runtime.flow.engine import Pending
 from casework.runtime.flow.entries import BY_PERSON
@@ -39,8 +41,12 @@ from casework.runtime.flow.operations import CallTool
 from casework.runtime.flow.replay import INNER, marked
 from casework.runtime.flow.reserving import Holder, Reserving
 from casework.runtime.flow.services import Services
+from casework.runtime.jobs import CHAIN_MAX
 from casework.runtime.seams import MICROS
 from casework.runtime.staff import CallRequest, CallResult, Grant, Ruling
+
+#: How many calls that need not wait are made in a row before as many have jobs as let others have their turn.
+CALLS_AT_ONCE: Final = 8
 
 
 class Calls:
@@ -53,7 +59,8 @@ class Calls:
         # Made for the first call that costs something: few cases have one.
         self._spends: Reserving | None = None
         self._holder: Holder | None = None
-        self._over = False
+        self._over, self._reads = False, 0
+        self.prompt = False  #: whether calls that need not wait may be made at once
 
     @property
     def running(self) -> bool:
@@ -92,6 +99,10 @@ class Calls:
             known.request = replace(known.request, grant=request.grant)
             return
         told = self.history.told(step_id)
+        if told is NOTHING:
+            work = self._works[step_id] = CallWork(request, done, wanted)
+            self._rule(work, approved=False)
+            return
         intent, decided = told.intent, told.decided
         if told.ended is not None:
             done(told.ended)
@@ -220,16 +231,7 @@ class Calls:
 
     def _refuse(self, work: CallWork, ruling: Ruling, why: str) -> None:
         """End a call that may not be made."""
-        request = work.request
-        entry = Call(
-            tool=request.tool,
-            arguments=request.arguments,
-            verdict=ruling.verdict,
-            failure=FailureKind.REFUSED,
-            message=why,
-            edited=work.edited,
-        )
-        self.end(work, entry)
+        self.end(work, work.refused(ruling.verdict, why))
 
     def _ask_approval(self, work: CallWork, ruling: Ruling) -> None:
         request = work.request
@@ -256,22 +258,11 @@ class Calls:
 
     def _intend(self, work: CallWork, ruling: Ruling) -> None:
         request, services = work.request, self._services
-        now = services.world.clock.wall_micros()
-        work.intent = Intent(
-            tool=request.tool,
-            arguments=request.arguments,
-            tier=ruling.tier,
-            key=services.identify(f"{request.key.tenant}/{request.key.case_id}/{request.step_id}"),
-            call_before=now + int(ruling.call_within_seconds * MICROS),
-            verdict=ruling.verdict,
-            edited=work.edited,
-            undoes=request.undoes.step_id if request.undoes else "",
-            accounts=ruling.accounts,
-            micros=ruling.micros_max,
-        )
+        key = services.identify(f"{request.key.tenant}/{request.key.case_id}/{request.step_id}")
+        work.intent = work.intended(ruling, key, services.world.clock.wall_micros())
         record = services.logbook.write(request.step_id, work.intent)
         self.history.remember(request.step_id, work.intent)
-        services.when_durable(record.seq, lambda: self._run_write(work, ruling))
+        services.cell.when_durable(record.seq, lambda: self._run_write(work, ruling))
 
     def _run_write(self, work: CallWork, ruling: Ruling) -> None:
         """Make a write whose intent is durable, unless nobody waits for it by now."""
@@ -292,13 +283,32 @@ class Calls:
             work.span = services.telemetry.tool_call(request.tool, request.trace, case_id, step_id)
         if intent is not None and intent.accounts:
             request = replace(request, reserve=partial(self._reserving.reserve, work, intent))
-        inputs, key, before = ruling.inputs, intent.key if intent else "", intent.call_before if intent else 0
-        perform = partial(services.staff.perform, request, inputs=inputs, idempotency_key=key, call_before=before)
+        if intent is None:
+            self._read(work, ruling)
+            return
+        key, before, staff = intent.key, intent.call_before, services.staff
+        perform = partial(staff.perform, request, inputs=ruling.inputs, idempotency_key=key, call_before=before)
 
         async def write() -> CallResult | None:
-            return await perform() if await services.entitled() else None
+            return await perform() if await services.cell.entitled() else None
 
-        services.find_out("call", perform if intent is None else write, partial(self._performed, work, ruling))
+        services.find_out("call", write, partial(self._performed, work, ruling))
+
+    def _read(self, work: CallWork, ruling: Ruling) -> None:
+        """Make a call that only reads, at once unless many were in a row; what it waits for has a job."""
+        staff, request = self._services.staff, work.request
+        at_once = self.prompt and self._reads % (CALLS_AT_ONCE + CHAIN_MAX) < CALLS_AT_ONCE
+        self._reads += 1
+        if at_once:
+            # What a tool leaves in context variables is its own.
+            begun = copy_context().run(staff.begin, request, ruling.inputs)
+            if isinstance(begun, CallResult):
+                self._performed(work, ruling, begun)
+                return
+            find = begun
+        else:
+            find = partial(staff.perform, request, inputs=ruling.inputs, idempotency_key="", call_before=0)
+        self._services.find_out("call", find, partial(self._performed, work, ruling))
 
     def _performed(self, work: CallWork, ruling: Ruling, result: CallResult | None) -> None:
         work.running = False
@@ -327,7 +337,7 @@ class Calls:
 
         async def look_up() -> CallResult | None:
             # It may be made again under its key. What it may have cost is drawn by then, or it never was made.
-            if not await services.entitled():
+            if not await services.cell.entitled():
                 return None
             if not intent.accounts or await self._reserving.reserve(work, intent):
                 key, before = intent.key, intent.call_before

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from casework.protocols.records import Call, Intent, Verdict
+from casework.protocols.wire import FailureKind
 from casework.runtime.flow.callhistory import Ended
-from casework.runtime.staff import CallRequest, CallResult
+from casework.runtime.seams import MICROS
+from casework.runtime.staff import CallRequest, CallResult, Ruling
 from casework.runtime.store.accounts import Overdrawn
 from casework.runtime.telemetry import SpanHandle
 
@@ -29,6 +31,34 @@ class CallWork(Struct, eq=False):
     span: SpanHandle | None = None
     short: Overdrawn | None = None
     """The account in which too little was left for it."""
+
+    def refused(self, verdict: Verdict, why: str) -> Call:
+        """Make the record of a call that may not be made."""
+        request = self.request
+        return Call(
+            tool=request.tool,
+            arguments=request.arguments,
+            verdict=verdict,
+            failure=FailureKind.REFUSED,
+            message=why,
+            edited=self.edited,
+        )
+
+    def intended(self, ruling: Ruling, key: str, now: int) -> Intent:
+        """Make the record of a write that may be made from now on, in microseconds since the epoch, under a key."""
+        request = self.request
+        return Intent(
+            tool=request.tool,
+            arguments=request.arguments,
+            tier=ruling.tier,
+            key=key,
+            call_before=now + int(ruling.call_within_seconds * MICROS),
+            verdict=ruling.verdict,
+            edited=self.edited,
+            undoes=request.undoes.step_id if request.undoes else "",
+            accounts=ruling.accounts,
+            micros=ruling.micros_max,
+        )
 
     def read(self, verdict: Verdict, result: CallResult, took: int) -> Call:
         """Make the record of a call that only reads; it took so many microseconds, 0 for one that the flow made."""

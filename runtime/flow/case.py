@@ -11,7 +11,7 @@ import inspect
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, Generic, NoReturn, TypeVar, cast
 
 import msgspec
@@ -47,14 +47,14 @@ T = TypeVar("T")
 NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 #: What a case may be called: names joined by slashes, so that a child's id can begin with its parent's.
 CASE_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100}){0,7}")
-
+#: Names of tasks and tools that are known to be such; a program has some dozens.
+NAMES_MAX: Final = 1_024
 
 #: Seconds that a flow may wait at most, a thousand years.
 SECONDS_MAX: Final = 1000 * 365 * 86_400
 
 
-@dataclass(slots=True, frozen=True)
-class Result(Generic[T]):
+class Result(msgspec.Struct, Generic[T], frozen=True):
     """What an agent made of a task."""
 
     value: T
@@ -271,7 +271,10 @@ class Case:
         return cast("Reported", await perform(NextReport()))
 
     async def send(self, case_id: str, key: str, value: object) -> None:
-        """Send a named thing to another case of this tenant; it arrives there as if delivered."""
+        """Send a named thing to another case of this tenant; it arrives there as if delivered.
+
+        The flow goes on at once; where that case is not there or has closed, the log of this one says so.
+        """
         await perform(Send(case_id, key, pack(value)))
 
     async def cancel(self, case_id: str, *, reason: str = "") -> None:
@@ -324,8 +327,13 @@ def _awaited(branches: Sequence[object]) -> None:
     raise TypeError(f"a branch must be a coroutine, such as case.park(...), not {type(odd[0]).__name__}")
 
 
+@lru_cache(maxsize=NAMES_MAX)
+def _is_name(name: str) -> bool:
+    return NAME.fullmatch(name) is not None
+
+
 def _named(name: str, what: str) -> None:
-    if not NAME.fullmatch(name):
+    if not _is_name(name):
         raise ValueError(f"{what} name {name!r} must be 1 to 64 letters, digits, '_', '.' or '-'")
 
 

@@ -11,9 +11,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
-from casework.protocols.codec import decode_outcome, unpack
+from msgspec import Raw
+
+from casework.protocols.codec import decode_outcome
 from casework.protocols.errors import ProtocolError
-from casework.protocols.records import Child, Opened
+from casework.protocols.records import Chapter, Child
 from casework.runtime.behavior import Context
 from casework.runtime.errors import FlowError, FlowUnknown, MailboxFull, NotSent
 from casework.runtime.flow.casestore import CaseStore
@@ -23,14 +25,17 @@ from casework.runtime.flow.incarnation import Incarnation
 from casework.runtime.flow.logbook import Logbook
 from casework.runtime.flow.messages import report
 from casework.runtime.flow.migration import weigh
-from casework.runtime.flow.opening import About, first_entry, opening
+from casework.runtime.flow.opening import below, opening
 from casework.runtime.flow.reading import CLAIMS_MAX, Reader, Reading, next_chapter, unread
 from casework.runtime.flow.services import Services
+from casework.runtime.flow.standing import has_news, told
 from casework.runtime.mailbox import Envelope
+from casework.runtime.staff import CaseRef
 from casework.runtime.store.base import (
     Append,
     Appended,
     AppendResult,
+    CaseRow,
     CaseStatus,
     Fenced,
     InboxItem,
@@ -40,7 +45,7 @@ from casework.runtime.store.base import (
     WaitKind,
 )
 from casework.runtime.store.claims import Claimed
-from casework.runtime.store.rules import SUSPECT_CLAIMS
+from casework.runtime.store.rules import SUSPECT_CLAIMS, closed_row
 from casework.runtime.telemetry import SpanHandle
 from casework.runtime.timers import Alarm
 
@@ -50,8 +55,6 @@ T = TypeVar("T")
 #: a crash repeats them, which is harmless, for nothing has left the case since.
 LAG_SECONDS: Final = 0.05
 LAG_RECORDS_MAX: Final = 64
-#: What a parked case tells its parent about: these cannot end by themselves.
-TOLD = frozenset({WaitKind.EVIDENCE, WaitKind.REVIEW, WaitKind.OPERATOR})
 
 
 class CaseCell:
@@ -66,27 +69,28 @@ class CaseCell:
         self.key = row.key
         self.parked = False  #: parked and durable, with nothing under way
         self.released = False  #: given back to the store, or owned by another incarnation now
+        self.at_rest = False  #: given back, and nothing has come for it that a claim would have to find
         self.closed = False  #: its last record is durable
         self.anew = False  #: ended for its log to be read anew
         self.failure: BaseException | None = None  #: what broke it
         self.doubted = row.claims > 1  #: claimed in vain before, and without a new record so far
         self.suspect = row.claims > SUSPECT_CLAIMS  #: alone on its node until it has a new record
-        self._poison = poison
-        self._row = row
+        self.strange = False  #: its version is not here; another node may come that has it
+        self._poison, self._row = poison, row
         self._claimed: Claimed | None = claimed
         self._house = household
         self._store = CaseStore(household, row, term)
-        self._logbook = Logbook(row, household.world.clock.wall_micros)
-        self._held: list[tuple[int, Callable[[], None]]] = []
-        self._appending = self._began = False
-        self._ending = False
-        self._reading = False
-        self._read_again = self._nudged = False
-        self._moving = self._late = False
+        self._logbook = Logbook(row, household.world.clock)
+        self._held: tuple[tuple[int, Callable[[], None]], ...] = ()
+        self._appending = self._began = self._ending = False
+        self._reading = self._read_again = self._nudged = False
+        self._moving = self._late = self._undisturbed = False
         self._lag: Alarm | None = None
         self._context: Context
+        self._read_as: Reading
         self._incarnation: Incarnation
         self._span: SpanHandle | None = None
+        self._last: tuple[Append, bytes] | None = None
 
     async def started(self, context: Context) -> None:
         """Replay the log, take up what it left open, and read the inbox."""
@@ -101,28 +105,23 @@ class CaseCell:
         except BaseException as error:
             self.failure = error
             raise
-        opened, flow = reading.opened, reading.flow
-        services = self._services(reading, flow.inputs if flow else object)
-        self._incarnation = Incarnation(
-            reading.engine,
-            services,
-            lambda child: self._opening(child, opened),
-            tools=flow.tools if flow else (),
-            chapter=self._row.chapter,
-        )
+        flow, self.strange = reading.flow, bool(reading.lacks)
+        self._read_as = reading
+        services = self._services(reading)
+        tools = flow.tools if flow else ()
+        self._incarnation = Incarnation(reading.engine, services, tools=tools, chapter=self._row.chapter)
         self._claimed = None
-        self._span = self._house.telemetry.case_run(opened.flow, self.key.case_id, opened.trace)
+        self._span = self._house.telemetry.case_run(reading.opened.flow, self.key.case_id, reading.opened.trace)
+        mail = self._incarnation.mail
+        mail.seen, mail.due = claimed.seen, bool(claimed.inbox)
+        mail.spare(careful=self.doubted, held=self._row.claims > CLAIMS_MAX)
         if reading.reason:
-            self._incarnation.halt(reading.reason)
+            self._incarnation.halt(reading.reason, reading.lacks)
         else:
-            self._guarded(lambda: self._incarnation.begin(reading.inner, reading.blamed))
-        self._began = True
+            self._guarded(self._incarnation.begin, reading.inner, reading.blamed)
         # What was given with the claim need not be asked for, unless more came since.
-        self._reading = True
-        self._incarnation.mail.seen = claimed.seen
-        self._incarnation.mail.spare(careful=self.doubted, held=self._row.claims > CLAIMS_MAX)
-        self._guarded(lambda: self._have_read((claimed.inbox, "")))
-        self._guarded(self._incarnation.settle)
+        self._began = self._reading = True
+        self._guarded(self._have_read, (claimed.inbox, ""))
         self._flush()
 
     def _reading_of_log(self, claimed: Claimed) -> Reading:
@@ -141,9 +140,10 @@ class CaseCell:
         assert callable(event), "events of a case are functions to run as its next message"
         context.at_end(partial(self._happen, event))
 
-    def _happen(self, event: Callable[[], object]) -> None:
+    def _happen(self, event: Callable[..., object], *args: object) -> None:
         if not self._ending:
-            self._guarded(event, self._incarnation.settle)
+            self._guarded(event, *args)
+            self._guarded(self._incarnation.settle)
             self._flush()
 
     def stopped(self, context: Context) -> None:
@@ -157,6 +157,10 @@ class CaseCell:
         finally:
             self._house.ended(self)
 
+    def last_row(self) -> CaseRow | None:
+        """Give its row as the store has it now that it has closed; None if it has not, or that was not told."""
+        return closed_row(self._row, *self._last) if self._last is not None and self._last[1] else None
+
     @property
     def durable(self) -> int:
         """Give how many records the store is known to have."""
@@ -164,25 +168,26 @@ class CaseCell:
 
     def nudge(self) -> None:
         """Have the inbox read, as the case's next message; may be called from anywhere on the event loop."""
+        self._undisturbed = self.at_rest = False
         if not self._began:
             self._read_again = True
         elif not self._nudged:
             self._nudged = True
             self._stir()
-            self._tell(self._read)
+            self.tell(self.look)
 
     def _outcome(self, frame: bytes, attempt: int) -> None:
         self._incarnation.outcome(decode_outcome(frame), frame, attempt)
 
     def release(self) -> None:
         """Give the case back if it is still parked and durable; ends the cell."""
-        busy = self._appending or self._reading or self._ending
         # One whose handler broke down may have written what nobody will append: supervision ends it.
-        if not self.parked or busy or not self._logbook.empty:
+        if not self.parked or self._appending or self._reading or self._ending or not self._logbook.empty:
             return
+        self._undisturbed = all(wait.kind is not WaitKind.TIMER for wait in self._logbook.waits)
         self._append(self._logbook.release(self._incarnation.mail.seen))
 
-    def _read(self) -> None:
+    def look(self) -> None:
         """Begin to read the inbox; while a read is under way, another one is remembered."""
         self._nudged = False
         if self._reading:
@@ -191,18 +196,17 @@ class CaseCell:
         self._reading = True
         self._find_out("read", self._store.inbox, self._have_read)
 
-    def _guarded(self, *parts: Callable[[], object]) -> None:
-        """Run parts of a handler; what cannot be written or read halts this case and no other."""
+    def _guarded(self, run: Callable[..., object], *args: object) -> None:
+        """Run a part of a handler; what cannot be written or read halts this case and no other."""
         try:
-            for run in parts:
-                run()
+            run(*args)
         except (ProtocolError, FlowError, ValueError) as error:
             self._incarnation.halt(f"{type(error).__name__}: {error}")
         except BaseException as error:
             self.failure = error
             raise
 
-    def _services(self, reading: Reading, inputs: type[object]) -> Services:
+    def _services(self, reading: Reading) -> Services:
         house = self._house
         return Services(
             key=self.key,
@@ -215,36 +219,42 @@ class CaseCell:
             staff=house.staff,
             timers=house.timers,
             telemetry=house.telemetry,
-            ref=CellRef(self._context.self_ref, self._asked, self._at_once, self._outcome),
+            purse=self._store,
+            cell=self,
             find_out=self._find_out,
-            tell=self._tell,
-            when_durable=lambda seq, run: self._held.append((seq, run)),
-            entitled=self._entitled,
-            draw=self._store.draw,
-            left=self._store.left,
-            chapter=lambda state: next_chapter(reading, self._row, state, inputs),
-            look=self._read,
-            halt=lambda reason: self._incarnation.halt(reason),  # noqa: PLW0108  # it is made with them
         )
 
-    def _asked(self, frame: bytes, answer: Callable[[bytes], None]) -> None:
-        self._incarnation.asked(frame, answer)
+    @property
+    def ref(self) -> CaseRef:
+        """How agents reach the case."""
+        return CellRef(self._context.self_ref, self._incarnation.asked, self._at_once, self._outcome)
+
+    def when_durable(self, seq: int, run: Callable[[], None]) -> None:
+        """Run a function once the record with that sequence number is durable."""
+        self._held += ((seq, run),)
+
+    def chapter(self, state: Raw) -> Chapter:
+        """Make the record that begins the next chapter from a state; raises FrameInvalid."""
+        reading, flow = self._read_as, self._read_as.flow
+        return next_chapter(reading, self._row, state, flow.inputs if flow else object)
+
+    def halt(self, reason: str) -> None:
+        """Park the case for an operator, with the reason."""
+        self._incarnation.halt(reason)
 
     def _find_out(self, name: str, find: Callable[[], Awaitable[T]], hear: Callable[[T], None]) -> None:
         self._context.find_out(name, find, partial(self._found, hear))
 
     def _found(self, hear: Callable[[T], None], found: T) -> None:
-        self._step_in(partial(hear, found))
-
-    def _step_in(self, event: Callable[[], None]) -> None:
-        """Have something happen at once, or else as the next message."""
-        if not self._context.step_in(partial(self._happen, event)):
-            self._tell(event)
+        if not self._context.step_in(partial(self._happen, hear, found)):
+            self.tell(partial(hear, found))
 
     def _at_once(self, event: Callable[[], None]) -> bool:
+        """Have something happen at once, if nothing is to happen before it."""
         return self._context.step_in(partial(self._happen, event))
 
-    def _tell(self, event: Callable[[], None]) -> None:
+    def tell(self, event: Callable[[], None]) -> None:
+        """Run a function as the case's next message."""
         try:
             self._context.self_ref.tell_local(event)
         except NotSent as error:
@@ -252,22 +262,14 @@ class CaseCell:
             if isinstance(error, MailboxFull):
                 self._end()
 
-    def _opening(self, child: Child, parent: Opened) -> Opening:
-        """Make the opening of a child case; it is for what its parent is for."""
-        flow = self._house.flows.get(child.flow)
+    def opening(self, child: Child) -> Opening:
+        """Make the opening of a child case; raises FlowUnknown, FrameInvalid."""
+        house, above = self._house, self._read_as.opened
+        flow = house.flows.get(child.flow)
         if flow is None:
             raise FlowUnknown(child.flow, "", "the crew has no flow of that name")
-        unpack(child.inputs, flow.inputs)
-        opened = first_entry(
-            flow,
-            child.inputs,
-            About(parent.purpose, parent.project, parent.user, child.mandate),
-            crew=self._house.crew,
-            policy_hash=self._house.staff.policy_hash,
-            parent=self.key.case_id,
-            trace=parent.trace,
-        )
-        return opening(self.key._replace(case_id=child.case_id), opened, self._house.world.clock.wall_micros())
+        opened = below(self.key, above, child, flow, crew=house.crew, policy_hash=house.staff.policy_hash)
+        return opening(self.key._replace(case_id=child.case_id), opened, house.world.clock.wall_micros())
 
     def _flush(self) -> None:
         """Append what is unwritten, unless an append is under way; then its end does it."""
@@ -303,7 +305,7 @@ class CaseCell:
         if self._late or self._held or self.doubted or not 0 < self._logbook.repeatable < LAG_RECORDS_MAX:
             return False
         if self._lag is None:
-            self._lag = self._house.timers.after(LAG_SECONDS, lambda: self._tell(self._catch_up))
+            self._lag = self._house.timers.after(LAG_SECONDS, lambda: self.tell(self._catch_up))
         return True
 
     def _catch_up(self) -> None:
@@ -327,14 +329,9 @@ class CaseCell:
         parent, logbook = self._row.parent, self._logbook
         if not parent:
             return
-        told = [wait for wait in waits if wait.kind in TOLD]
         closed = self._incarnation.closed
-        if closed is None:
-            before = {wait.key for wait in logbook.waits if wait.kind in TOLD}
-            same = logbook.status is CaseStatus.PARKED and before == {wait.key for wait in told}
-            if status is not CaseStatus.PARKED or not told or same:
-                return
-        logbook.send(report(self.key, parent, logbook.written, told, closed))
+        if closed is not None or has_news(logbook.status, logbook.waits, status, waits):
+            logbook.send(report(self.key, parent, logbook.written, told(waits), closed))
 
     def _append(self, append: Append) -> None:
         self._appending = True
@@ -352,25 +349,28 @@ class CaseCell:
             self.suspect = self.doubted = False
             self._incarnation.mail.spare(careful=False)
             if self._incarnation.mail and not append.release:
-                self._read()
+                self.look()
             self._house.cleared()
         for record in append.records:
             self._house.telemetry.recorded(record.kind)
         if append.status is CaseStatus.CLOSED:
-            self.closed = True
+            self.closed, self._last = True, (append, result.head)
             self._house.telemetry.case_closed(self._row.flow, append.result)
-        due = [run for seq, run in self._held if seq < self._logbook.durable]
-        self._held = [held for held in self._held if held[0] >= self._logbook.durable]
-        for run in due:
-            run()
+        if self._held:
+            due = [run for seq, run in self._held if seq < self._logbook.durable]
+            self._held = tuple(held for held in self._held if held[0] >= self._logbook.durable)
+            for run in due:
+                run()
+                self._incarnation.settle()  # What the flow caused is written before another step ends.
         if append.release:
-            self.released = True
+            self.released, self.at_rest = True, self._undisturbed and result.rests
             self._end()
 
-    async def _entitled(self) -> bool:
+    async def entitled(self) -> bool:
+        """Wait until the case may have an effect on the world; False if it is another node's by now."""
         entitled = await self._store.entitled()
-        if not entitled:
-            self._step_in(self._lose)
+        if not entitled and not self._at_once(self._lose):
+            self.tell(self._lose)
         return entitled
 
     def _lose(self) -> None:
@@ -390,7 +390,7 @@ class CaseCell:
         self._incarnation.arrived(items, complete=not self._read_again)
         if self._read_again:
             self._read_again = False
-            self._read()
+            self.look()
 
     def _move(self, records: Sequence[Record]) -> None:
         """Answer whoever wishes the case to go on with another version, unless it has gone on meanwhile."""

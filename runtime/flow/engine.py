@@ -14,14 +14,14 @@ It does not know what a task or a tool is, nor whether it is replaying.
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from msgspec import Raw, Struct
 
 from casework.protocols.errors import ContractIncomplete, ContractWidened, ProtocolError
 from casework.protocols.records import Entry, Parked, Review, Unparked, Withdrawn, Won
 from casework.runtime.errors import CaseCancelled, ChapterFull, ForeignAwait, ScheduleInvalid
-from casework.runtime.flow.entries import Setting, answer, instant_entry, name_of, start_entry
+from casework.runtime.flow.entries import Setting, answer, drawn, name_of, start_entry, told_entry
 from casework.runtime.flow.operations import (
     Branches,
     Draw,
@@ -31,7 +31,7 @@ from casework.runtime.flow.operations import (
     NextChapter,
     Scoping,
     Waiting,
-    is_operation,
+    is_prompt,
     is_waiting,
 )
 from casework.runtime.untasked import tried, untasked
@@ -40,6 +40,8 @@ from casework.runtime.untasked import tried, untasked
 CLOSINGS_MAX: Final = 16
 #: Records that a flow may cause without waiting for anything, as many as a chapter may have: it may never end.
 OUTPUTS_MAX: Final = 10_000
+#: Operations that are not recorded, for they only say how the steps after them are called.
+_SCOPING: Final = (Enter, Leave)
 
 
 class Output(NamedTuple):
@@ -108,6 +110,7 @@ class Engine:
         self._apart = False
         self.finished = False
         self.turning: Raw | None = None  #: the state from which the flow wants to begin afresh
+        self.hasty = False  #: whether it does so without having waited for anything
         self._cancelled = False
         self.value: object = None  #: what the flow returned
         self.error: Exception | None = None  #: what the flow raised instead
@@ -115,6 +118,7 @@ class Engine:
     def begin(self) -> None:
         """Run the flow to its first wait."""
         self._run()
+        self.hasty = self.turning is not None
 
     def feed(self, step_id: str, entry: Entry) -> None:
         """End a waiting step with its record and run on.
@@ -189,27 +193,22 @@ class Engine:
             value, error = None, None
             if is_waiting(operation) and len(self.outputs) < OUTPUTS_MAX:
                 error = self._wait(branch, operation)
-                if error is None:
-                    return
+            elif is_prompt(operation) and len(self.outputs) < OUTPUTS_MAX:
+                try:
+                    value = self._instant(branch, operation)
+                except (ScheduleInvalid, ContractIncomplete, ContractWidened) as invalid:
+                    error = invalid
                 continue
-            if not is_operation(operation):
-                self._foreign(branch, operation)
-                return
-            if isinstance(operation, Branches):
-                self._fork(branch, operation)
-                return
-            if isinstance(operation, NextChapter):
+            elif isinstance(operation, NextChapter):
                 error = self._turn(branch, operation)
-                if error is None:
-                    return
-                continue
-            if is_waiting(operation) or len(self.outputs) >= OUTPUTS_MAX:
+            elif isinstance(operation, Branches):
+                self._fork(branch, operation)
+            elif is_waiting(operation) or is_prompt(operation):
                 self._shut_all(branch, ChapterFull(OUTPUTS_MAX))
+            else:
+                self._foreign(branch, operation)
+            if error is None:
                 return
-            try:
-                value = self._instant(branch, cast("Instant | Scoping", operation))
-            except (ScheduleInvalid, ContractIncomplete, ContractWidened) as invalid:
-                error = invalid
 
     def _foreign(self, branch: Branch, awaited: object) -> None:
         """End the whole flow: a wait that is not ours cannot be replayed."""
@@ -316,14 +315,15 @@ class Engine:
         return None
 
     def _instant(self, branch: Branch, operation: Instant | Scoping) -> object:
-        if isinstance(operation, Enter | Leave):
+        if isinstance(operation, _SCOPING):
             return self._scoped(branch, operation)
         step_id = self._step_id(branch, name_of(operation))
-        value: object = None
         if isinstance(operation, Draw):
-            value = self._setting.draw(operation, step_id)
-        self.outputs.append(Output(step_id, instant_entry(self._setting, operation, value)))
-        return value
+            value, entry = drawn(self._setting, step_id, operation)
+            self.outputs.append(Output(step_id, entry))
+            return value
+        self.outputs.append(Output(step_id, told_entry(self._setting, operation)))
+        return None
 
     def _step_id(self, branch: Branch, name: str) -> str:
         ordinal = branch.ordinals.get(name, 0)

@@ -5,12 +5,12 @@ Pure tables and functions, one case for each kind of operation. A waiting operat
 It does not know in which order anything happens.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Final
 
 from msgspec import Struct, field
 
-from casework.protocols.codec import digest, pack
+from casework.protocols.codec import digest, pack, unpack
 from casework.protocols.errors import ContractIncomplete
 from casework.protocols.records import (
     Arrived,
@@ -52,6 +52,7 @@ from casework.runtime.flow.operations import (
     Send,
     Sleep,
     TakeBack,
+    Telling,
     Waiting,
 )
 from casework.runtime.flow.remainder import Remainder
@@ -71,6 +72,9 @@ ENDS: Final[Mapping[type, tuple[type, ...]]] = {
 }
 
 
+#: What each kind of draw gives.
+DRAWN: Final[Mapping[str, type]] = {"now": int, "next": int, "random": float, "id": str}
+
 #: Status that is reported of a case which was to be opened below this one, and is somebody else's.
 FOREIGN: Final = "foreign"
 #: How the rule of a verdict begins that a person gave; the person's name follows.
@@ -88,16 +92,25 @@ class Setting(Struct, frozen=True, eq=False):
     identity: bytes
     """Hash of the case's first record; ids of its tasks and reviews grow from it."""
     now: Callable[[], int]
-    draw: Callable[[Draw, str], object]
-    """Give what a draw asks for at a step id: recorded ones on replay, fresh ones else."""
+    draw: Callable[[Draw], object]
+    """Draw what the log does not have."""
     remainder: Remainder = field(default_factory=Remainder)
     """What the case may still give out."""
+    given: MutableMapping[str, Entry] = field(default_factory=dict[str, Entry])
+    """Tasks and draws that the log has, by step: who asks for the same again takes them from here."""
 
 
-def instant_entry(setting: Setting, operation: Instant, value: object) -> Entry:
+def drawn(setting: Setting, step_id: str, operation: Draw) -> tuple[object, Drawn]:
+    """Give what a draw gives, and its record: those that the log has, else new ones."""
+    entry = setting.given.pop(step_id, None)
+    if isinstance(entry, Drawn):
+        return unpack(entry.value, DRAWN[operation.kind]), entry
+    value = setting.draw(operation)
+    return value, Drawn(value=pack(value))
+
+
+def told_entry(setting: Setting, operation: Telling) -> Entry:
     match operation:
-        case Draw():
-            return Drawn(value=pack(value))
         case Note(text, level, place, data):
             return Noted(text=text, level=level, place=place, data=data)
         case Decide(subject, options, chosen, rule, why, confidence, inputs_hash):
@@ -148,12 +161,15 @@ def start_entry(setting: Setting, step_id: str, operation: Waiting) -> Entry | N
 
 
 def _task(setting: Setting, step_id: str, operation: Delegate) -> Task:
-    """Make the task of a delegation.
+    """Make the task of a delegation, or take the one that the log has of it.
 
     Raises:
         ContractIncomplete: a term is missing; such a task is not sent.
         ContractWidened: it is beyond what is left of the case's mandate.
     """
+    sent = setting.given.pop(step_id, None)
+    if isinstance(sent, Task) and _asked_again(setting, step_id, operation, sent):
+        return setting.remainder.task(sent)
     task = Task(
         id=identify(setting.identity, step_id),
         tenant=setting.key.tenant,
@@ -161,7 +177,7 @@ def _task(setting: Setting, step_id: str, operation: Delegate) -> Task:
         step_id=step_id,
         task=operation.name,
         goal=operation.goal,
-        success_criteria=tuple(Criterion(name=name) for name in operation.criteria),
+        success_criteria=tuple([Criterion(name=name) for name in operation.criteria]),
         inputs=operation.inputs,
         tools_allowed=operation.tools,
         risk_tier=operation.tier,
@@ -179,6 +195,27 @@ def _task(setting: Setting, step_id: str, operation: Delegate) -> Task:
     return setting.remainder.task(task)
 
 
+def _asked_again(setting: Setting, step_id: str, operation: Delegate, sent: Task) -> bool:
+    """Tell whether a task asks for just what this operation does, whatever belongs to the occasion."""
+    key, budget = setting.key, sent.budget
+    return (
+        sent.step_id == step_id
+        and sent.task == operation.name
+        and sent.inputs == operation.inputs
+        and sent.goal == operation.goal
+        and sent.tools_allowed == operation.tools
+        and sent.risk_tier is operation.tier
+        and sent.on_stop is operation.on_stop
+        and sent.attempts == operation.attempts
+        and budget.calls == operation.calls
+        and budget.micros == operation.micros
+        and tuple([each.name for each in sent.success_criteria]) == operation.criteria
+        and sent.purpose == setting.purpose
+        and sent.case_id == key.case_id
+        and sent.tenant == key.tenant
+    )
+
+
 def _deadline(setting: Setting, operation: Delegate) -> int:
     deadline = int(setting.now() + operation.deadline_seconds * MICROS)
     return min(deadline, operation.deadline) if operation.deadline else deadline
@@ -191,11 +228,12 @@ def identify(identity: bytes, step_id: str) -> str:
 
 def fits(operation: Waiting, entry: Entry) -> bool:
     """Tell whether a record can end this operation."""
-    if not isinstance(entry, ENDS[type(operation)]):
+    if type(entry) not in ENDS[type(operation)]:
         return False
+    if isinstance(entry, Completed | Failed):
+        return True
     if isinstance(entry, Call) and isinstance(operation, CallTool):
-        same = bytes(entry.arguments) == bytes(operation.arguments)
-        return entry.tool == operation.name and (same or entry.edited)
+        return entry.tool == operation.name and (entry.arguments == operation.arguments or entry.edited)
     if isinstance(operation, TakeBack):
         return isinstance(entry, Call | Done | Undone) and entry.tool == operation.undo
     if isinstance(entry, Arrived) and isinstance(operation, Park):
@@ -203,6 +241,7 @@ def fits(operation: Waiting, entry: Entry) -> bool:
     return True
 
 
+#: What the steps of an operation are called that has no name of its own.
 _NAMES: Final[Mapping[type, str]] = {
     AskReview: "review",
     Park: "park",
@@ -218,26 +257,26 @@ _NAMES: Final[Mapping[type, str]] = {
 }
 
 
+#: Operations whose steps are called as they say.
+_NAMED: Final = (CallTool, Delegate)
+
+
 def name_of(operation: Waiting | Instant) -> str:
-    match operation:
-        case CallTool() | Delegate():
-            return operation.name
-        case TakeBack(undo=undo):
-            return undo
-        case Draw(kind):
-            return kind
-        case _:
-            return _NAMES[type(operation)]
+    if isinstance(operation, _NAMED):
+        return operation.name
+    if isinstance(operation, Draw):
+        return operation.kind
+    return operation.undo if isinstance(operation, TakeBack) else _NAMES[type(operation)]
 
 
 def answer(operation: Waiting, entry: Entry, step_id: str) -> tuple[object, Exception | None]:
     """Turn the record that ends a step into what the coroutine gets: a value or an error; of a task with its step."""
-    assert isinstance(entry, ENDS[type(operation)]), "the caller has checked that the record fits"
+    assert type(entry) in ENDS[type(operation)], "the caller has checked that the record fits"
     if isinstance(entry, Call) and entry.failure is None:
         return entry.value, None
+    if isinstance(entry, Completed):
+        return (step_id, entry), None
     match entry:
-        case Completed():
-            return (step_id, entry), None
         case Failed(kind=kind, message=message):
             assert isinstance(operation, Delegate), "only a task fails so"
             return None, TaskFailed(operation.name, kind, message)

@@ -3,10 +3,11 @@
 A record of references, made once per node. It does not know what a case does with them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from casework.runtime.flow.carrying import carried
 from casework.runtime.flow.case import Flow
 from casework.runtime.flow.waiters import Waiters
 from casework.runtime.lease import Lease
@@ -27,6 +28,8 @@ class Household:
     store: Store
     staff: Staff
     flows: Mapping[str, Flow]
+    carries: Sequence[str]
+    """Their versions, as the store is told that they are here."""
     crew: str
     world: World
     timers: Timers
@@ -69,17 +72,18 @@ def household(
     """Make what a node's cases share, once the node is there."""
 
     def make(host: Host) -> Household:
-        timers = Timers(world.clock)
+        timers, carries = Timers(world.clock), carried(flows)
         return Household(
             store=store,
             staff=staff,
             flows=flows,
+            carries=carries,
             crew=crew,
             world=world,
             timers=timers,
             telemetry=telemetry,
             lease=Lease(world.clock),
-            waiters=Waiters(store, world, timers, staff),
+            waiters=Waiters(store, world, timers, staff, carries=carries),
             parked=host.parked,
             ended=host.ended,
             busy=host.busy,

@@ -8,13 +8,13 @@ It does not know how records become durable, nor in which actor it lives.
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 from msgspec import Raw
 
 from casework.protocols.records import (
     Arrived,
     Cancel,
-    Child,
     Closed,
     Decided,
     Decision,
@@ -25,10 +25,7 @@ from casework.protocols.records import (
     Noted,
     Reported,
     Review,
-    Sent,
-    Stopped,
     Timer,
-    Withdrawn,
 )
 from casework.protocols.wire import Outcome, Task
 from casework.runtime.errors import FlowError, ForeignAwait
@@ -36,54 +33,47 @@ from casework.runtime.flow.alarms import Alarms
 from casework.runtime.flow.asides import ASIDE_STEP
 from casework.runtime.flow.callhistory import Ended
 from casework.runtime.flow.calls import Calls
-from casework.runtime.flow.chapters import OPERATOR_STEP, ChapterLength
+from casework.runtime.flow.chapters import ENDLESS, OPERATOR_STEP, ChapterLength
 from casework.runtime.flow.engine import Engine
 from casework.runtime.flow.mail import Mail
-from casework.runtime.flow.messages import expired, message, readable
+from casework.runtime.flow.messages import expired
 from casework.runtime.flow.migration import MIGRATED_STEP, wish_key
 from casework.runtime.flow.operations import CallTool, Delegate, NextReport, Park, TakeBack
 from casework.runtime.flow.orders import UNREADABLE, operator_key, order_of, unreadable
+from casework.runtime.flow.outgoing import Outgoing
 from casework.runtime.flow.reckoning import reckon, request_for
 from casework.runtime.flow.replay import INNER, Logged, marked, split_mark
 from casework.runtime.flow.services import Services
-from casework.runtime.flow.standing import closing, first_waiting, said, waits_of
+from casework.runtime.flow.standing import closing, first_waiting, halted_waits, said, waits_of
 from casework.runtime.flow.suspending import Suspending
 from casework.runtime.flow.tasks import Tasks
 from casework.runtime.flow.taskwork import RESUMED, TASK_MARKS
-from casework.runtime.store.base import CaseStatus, InboxItem, Opening, Wait, WaitKind
+from casework.runtime.store.base import CaseStatus, InboxItem, Wait
+
+#: Step under which stands what came too late for the flow, or is not for it.
+LATE_STEP: Final = marked("case", "late")
 
 
 class Incarnation:
     """A case while it is in memory."""
 
-    def __init__(
-        self,
-        engine: Engine | None,
-        services: Services,
-        opening: Callable[[Child], Opening],
-        *,
-        tools: Sequence[str],
-        chapter: int,
-    ) -> None:
+    def __init__(self, engine: Engine | None, services: Services, *, tools: Sequence[str], chapter: int) -> None:
         """Make it; `chapter` is the sequence number of the record with which its replay began."""
-        self._engine = engine
-        self._services = services
-        self._opening = opening
+        self._engine, self._services = engine, services
         self._tools = tuple(tools)
-        # What an operator delivers to have a halted case tried again.
-        self._operator = operator_key(services.key.case_id)
-        self._calls = Calls(services)
-        self._alarms = Alarms(services)
+        self._operator = operator_key(services.key.case_id)  # what an operator delivers to have it tried again
+        self._calls, self._alarms = Calls(services), Alarms(services)
         suspending = Suspending(services, self._calls.history, self._alarms, self._past)
         self._tasks = Tasks(services, self._calls, suspending, self._feed)
         self._earlier: dict[str, list[Logged]] = {}
         # Reviews past their time, and held tasks: they end once the inbox was read since, for a decision may be in it.
-        self._overdue: set[str] = set()
+        self._overdue: dict[str, None] = {}
         self.mail = Mail(services.key.case_id)  #: what is in its inbox, as far as it was read
+        self._outgoing = Outgoing(services)
         self._heard = False
         self._chapter = ChapterLength(chapter)
-        self._going = True  # neither halted, nor turned, nor closed
         self.halted = ""  #: why it goes no further, once it does not
+        self._lacks = ""
         self.wish: tuple[InboxItem, Arrived] | None = None  #: somebody wants it to go on with another version
         self.turned = False  #: whether it has written the record from which replay begins next
         self.anew = False  #: whether it ends when all is durable, for its log to be read anew
@@ -115,26 +105,37 @@ class Incarnation:
         engine, services, moved = self._engine, self._services, True
         if engine is None:
             return
+        self._calls.prompt = self.mail.none
         while moved and self._going:
             if engine.outputs or engine.abandoned:
-                self._take_outputs(engine)
+                self._outgoing.write(engine)
                 self._drop_abandoned(engine)
             moved = self._start_waiting(engine) or (bool(self.mail) and self._match_inbox(engine))
             moved = moved or bool(engine.outputs or engine.abandoned) or reckon(engine, self._calls.history, services)
-        if engine.finished and self._going and not self._calls.writing:
-            if engine.turning is None:
-                self._close(engine)
-            else:
+        # What came before it ends is heard, and so is whether anybody took what it sent.
+        if engine.finished and self._heard and self._going and not self._calls.writing:
+            if engine.turning is not None:
                 self._turn(engine.turning)
+            elif self._outgoing.in_doubt:
+                self._outgoing.ask()
+            else:
+                self._close(engine)
         # An operator may have asked for more: only who has read the inbox knows.
         if self._heard and self._going and (why := self._chapter.measure(services)):
             self.halt(why)
 
+    @property
+    def _going(self) -> bool:
+        return not (self.halted or self.turned or self.closed is not None)
+
     def _turn(self, state: Raw) -> None:
         """Begin the next chapter: this incarnation ends, and the next one starts from there."""
-        logbook = self._services.logbook
-        logbook.begin_chapter(logbook.write("case", self._services.chapter(state)).seq)
-        self.turned, self.anew, self._going = True, True, False
+        logbook, chapter = self._services.logbook, self._chapter.following(self._services.cell.chapter(state))
+        if chapter is None:
+            self.halt(ENDLESS)
+            return
+        logbook.begin_chapter(logbook.write("case", chapter).seq)
+        self.turned = self.anew = True
 
     def arrived(self, items: Sequence[InboxItem], *, complete: bool) -> None:
         """Hear what waits in the inbox, but for what was consumed before; `complete`: nothing is known to miss."""
@@ -145,9 +146,11 @@ class Incarnation:
             if isinstance(entry, Arrived) and entry.key == wish_key(self._services.key.case_id):
                 self.wish = item, entry
         self._heard = True
+        if complete:
+            self._outgoing.heard()
         self.settle()
         if complete and not self.mail.held:
-            overdue, self._overdue = self._overdue, set()
+            overdue, self._overdue = self._overdue, {}
             for step_id in sorted(overdue):
                 self._expire(step_id)
                 self.settle()
@@ -162,11 +165,11 @@ class Incarnation:
         if not self.halted:
             self._tasks.asked(frame, answer)
 
-    def halt(self, reason: str) -> None:
-        """Go no further: record why, and wait for an operator."""
+    def halt(self, reason: str, lacks: str = "") -> None:
+        """Go no further: record why, and wait for an operator, or for what it `lacks`."""
         if self.halted or self.closed is not None:
             return
-        self.halted, self._going = said(reason), False
+        self.halted, self._lacks = said(reason), lacks
         self._services.logbook.write("case", Halted(reason=self.halted))
         self._services.telemetry.set_aside("message" if reason.startswith(UNREADABLE) else "case")
         self._calls.orphan()
@@ -187,14 +190,13 @@ class Incarnation:
         self._services.logbook.write(MIGRATED_STEP, answer)
         if isinstance(answer, Migrated):
             self._services.logbook.pin(answer.version, answer.source_hash)
-            self.turned, self.anew, self._going = True, True, False
+            self.turned = self.anew = True
 
     @property
     def calling(self) -> bool:
-        """Tell whether it is plain that it is open and waits for nothing outside: all that it does is calling tools."""
-        if self._engine is None or not self._going or self.mail.asides.reasons:
-            return False
-        return self._calls.are_all_of(self._engine.pending)
+        """Tell whether it is plain that it is open and waits for nothing outside: it only calls tools, or delegates."""
+        engine = self._engine if self._going and not self.mail.asides.reasons else None
+        return engine is not None and (self._calls.are_all_of(engine.pending) or self._tasks.are_all_of(engine.pending))
 
     @property
     def status(self) -> CaseStatus:
@@ -204,45 +206,24 @@ class Incarnation:
         if self.turned:
             return CaseStatus.OPEN
         working = self._calls.writing_now if self.halted else self._tasks.running or self._calls.running
-        return CaseStatus.OPEN if working or self._alarms.ringing else CaseStatus.PARKED
+        return CaseStatus.OPEN if working or self._alarms.ringing or self._outgoing.asking else CaseStatus.PARKED
 
     def waits(self) -> tuple[Wait, ...]:
         """Name everything that the case waits for from outside."""
         if self.closed is not None or self.turned:
             return ()
         if self.halted:
-            return (Wait(self._operator, WaitKind.OPERATOR, self.halted),)
+            return halted_waits(self._operator, self.halted, self._lacks)
         assert self._engine is not None, "an incarnation without an engine is halted"
         waits = [wait for pending in self._engine.pending.values() for wait in waits_of(pending)]
         return (*waits, *self.mail.asides.waits(), *self._calls.history.waits(), *self._tasks.waits())
-
-    def _take_outputs(self, engine: Engine) -> None:
-        """Write what the flow caused, with everything that goes out in the same append."""
-        logbook = self._services.logbook
-        outputs, engine.outputs = engine.outputs, []
-        for output in outputs:
-            entry = output.entry
-            # Made first: a child that cannot be opened must not stand in the log as if it were.
-            opened = self._opening(entry) if isinstance(entry, Child) else None
-            record = logbook.write(output.step_id, entry, readable(entry))
-            pending = engine.pending.get(output.step_id)
-            if pending is not None and pending.entry is entry:
-                pending.frame = record.frame
-            if opened is not None:
-                logbook.open(opened)
-            elif isinstance(entry, Review):
-                self._services.queue(output.step_id, entry, record.at)
-            elif isinstance(entry, Withdrawn):
-                logbook.withdraw(entry.review_id)
-            elif isinstance(entry, Sent | Stopped):
-                logbook.send(message(self._services.key, entry, record.seq))
 
     def _drop_abandoned(self, engine: Engine) -> None:
         abandoned, engine.abandoned = engine.abandoned, []
         for pending in abandoned:
             self._tasks.forget(pending.step_id)
             self._calls.forget(pending.step_id)
-            self._overdue.discard(pending.step_id)
+            self._overdue.pop(pending.step_id, None)
             self._alarms.drop(pending.step_id)
 
     def _start_waiting(self, engine: Engine) -> bool:
@@ -288,8 +269,8 @@ class Incarnation:
     def _past(self, step_id: str, _due: int) -> None:
         """Hear that a review's or held task's time is over; a decision that was taken may still be on its way."""
         if self._alarms.drop(step_id):
-            self._overdue.add(step_id)
-            self._services.look()
+            self._overdue[step_id] = None
+            self._services.cell.look()
 
     def _expire(self, step_id: str) -> None:
         """End a review that nobody decided in time, as rejected, or a task that was held for too long."""
@@ -342,6 +323,10 @@ class Incarnation:
                     return False
                 self._consume(item)
                 self._feed(step_id, entry, item.frame)
+            case Noted():
+                self._consume(item)
+                self._services.telemetry.untaken(self._services.opened.flow)
+                self._services.logbook.write(LATE_STEP, entry, item.frame)
             case _:
                 self._consume(item)
                 self._late(f"a message of kind {item.kind} is not for a case")
@@ -386,7 +371,7 @@ class Incarnation:
         self._services.logbook.consume(item.id)
 
     def _late(self, text: str) -> None:
-        self._services.logbook.write(marked("case", "late"), Noted(text=text, level="warning"))
+        self._services.logbook.write(LATE_STEP, Noted(text=text, level="warning"))
 
     def _close(self, engine: Engine) -> None:
         error = engine.error
@@ -395,6 +380,6 @@ class Incarnation:
             return
         if self.mail:
             self._late(f"{len(self.mail)} messages were not read before the case closed")
-        self.closed, self._going = closing(engine.value, error), False
+        self.closed = closing(engine.value, error)
         self._services.logbook.write("case", self.closed)
         self._calls.close()

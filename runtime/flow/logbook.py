@@ -6,11 +6,14 @@ together. `durable` says how far the store has confirmed; whatever must not happ
 waits for that number. It does not know what the records mean.
 """
 
-from collections.abc import Callable
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from casework.protocols.codec import encode, kind_of
 from casework.protocols.records import Entry
+from casework.runtime.seams import Clock
 from casework.runtime.store.accounts import Settlement
 from casework.runtime.store.base import (
     Append,
@@ -27,22 +30,42 @@ from casework.runtime.store.base import (
 REPEATABLE: Final = frozenset({"call", "task", "completed", "drawn", "noted", "decision", "won"})
 
 
+class _Beside(Struct, eq=False):
+    """What goes out beside records with the next append; of most cases nothing ever does."""
+
+    consumed: list[str] = []
+    sends: list[InboxItem] = []
+    opens: list[Opening] = []
+    opened: list[ReviewRow] = []
+    withdrawn: list[str] = []
+    settled: list[Settlement] = []
+    chapter: int | None = None
+    pinned: tuple[str, str] | None = None
+
+    def added(self, append: Append) -> Append:
+        """Give an append with all of it."""
+        return replace(
+            append,
+            consumed=tuple(self.consumed),
+            sends=tuple(self.sends),
+            opens=tuple(self.opens),
+            reviews_opened=tuple(self.opened),
+            reviews_withdrawn=tuple(self.withdrawn),
+            settles=tuple(self.settled),
+            chapter=self.chapter,
+            pinned=self.pinned,
+        )
+
+
 class Logbook:
     """Unwritten records of one incarnation of a case."""
 
-    def __init__(self, row: CaseRow, now: Callable[[], int]) -> None:
+    def __init__(self, row: CaseRow, clock: Clock) -> None:
         self._row = row
-        self._now = now
+        self._clock = clock
         self._records: list[Record] = []
         self._repeats = True
-        self._consumed: list[str] = []
-        self._sends: list[InboxItem] = []
-        self._opens: list[Opening] = []
-        self._opened: list[ReviewRow] = []
-        self._withdrawn: list[str] = []
-        self._settled: list[Settlement] = []
-        self._chapter: int | None = None
-        self._pinned: tuple[str, str] | None = None
+        self._beside: _Beside | None = None
         self.written = row.next_seq  #: sequence number of the next record
         self.durable = row.next_seq  #: records below this number are in the store
         self.status = row.status  #: as last appended
@@ -51,14 +74,13 @@ class Logbook:
     @property
     def empty(self) -> bool:
         """Tell whether nothing waits to be appended."""
-        return not (self._records or self._consumed or self._sends)
+        beside = self._beside
+        return not (self._records or (beside is not None and (beside.consumed or beside.sends)))
 
     @property
     def repeatable(self) -> int:
         """Count the unwritten records, if nothing else goes out with them and a crash only repeats them; else 0."""
-        if self._consumed or self._sends or self._opens or self._opened or self._withdrawn or self._settled:
-            return 0
-        return len(self._records) if self._repeats and self._chapter is None and self._pinned is None else 0
+        return len(self._records) if self._repeats and self._beside is None else 0
 
     def holds(self, records: int) -> bool:
         """Tell whether the case has just so many records, all of them durable."""
@@ -68,71 +90,59 @@ class Logbook:
         """Give an entry its place in the log; `frame` holds its bytes if it was encoded before."""
         kind = kind_of(entry)
         self._repeats = self._repeats and kind in REPEATABLE
-        record = Record(self.written, self._row.epoch, kind, step_id, self._now(), frame or encode(entry))
+        record = Record(self.written, self._row.epoch, kind, step_id, self._clock.wall_micros(), frame or encode(entry))
         self.written += 1
         self._records.append(record)
         return record
 
     def consume(self, item_id: str) -> None:
         """Take an inbox item out with the next append."""
-        self._consumed.append(item_id)
+        self._with.consumed.append(item_id)
 
     def send(self, item: InboxItem) -> None:
         """Put an item into another case's inbox with the next append."""
-        self._sends.append(item)
+        self._with.sends.append(item)
 
     def open(self, opening: Opening) -> None:
         """Open another case with the next append."""
-        self._opens.append(opening)
+        self._with.opens.append(opening)
 
     def review(self, review: ReviewRow) -> None:
         """Open a review with the next append."""
-        self._opened.append(review)
+        self._with.opened.append(review)
 
     def withdraw(self, review_id: str) -> None:
         """Withdraw a review with the next append."""
-        self._withdrawn.append(review_id)
+        self._with.withdrawn.append(review_id)
 
     def settle(self, settlement: Settlement) -> None:
         """Say with the next append what a call did cost for which something was drawn."""
-        self._settled.append(settlement)
+        self._with.settled.append(settlement)
 
     def begin_chapter(self, seq: int) -> None:
         """Have replay begin at a record from the next append on."""
-        self._chapter = seq
+        self._with.chapter = seq
 
     def pin(self, version: str, source_hash: str) -> None:
         """Pin the case to another version of its flow with the next append."""
-        self._pinned = version, source_hash
+        self._with.pinned = version, source_hash
 
     def take(self, status: CaseStatus, waits: tuple[Wait, ...], *, result: str = "") -> Append:
         """Hand over everything unwritten as one append; the caller appends it before it takes again."""
-        append = Append(
-            key=self._row.key,
-            epoch=self._row.epoch,
-            next_seq=self.durable,
-            records=tuple(self._records),
-            status=status,
-            result=result,
-            waits=waits,
-            chapter=self._chapter,
-            pinned=self._pinned,
-            consumed=tuple(self._consumed),
-            sends=tuple(self._sends),
-            opens=tuple(self._opens),
-            reviews_opened=tuple(self._opened),
-            reviews_withdrawn=tuple(self._withdrawn),
-            settles=tuple(self._settled) if self._settled else (),
-            release=status is CaseStatus.CLOSED,
-        )
-        if self._settled:
-            self._settled = []
-        for held in (self._records, self._consumed, self._sends, self._opens, self._opened, self._withdrawn):
-            held.clear()
+        row, records, release = self._row, tuple(self._records), status is CaseStatus.CLOSED
+        append = Append(row.key, row.epoch, self.durable, records, status, result, waits, release=release)
+        if self._beside is not None:
+            append, self._beside = self._beside.added(append), None
+        self._records.clear()
         self._repeats = True
         self.status, self.waits = status, waits
-        self._chapter, self._pinned = None, None
         return append
+
+    @property
+    def _with(self) -> _Beside:
+        if self._beside is None:
+            self._beside = _Beside()
+        return self._beside
 
     def confirm(self, append: Append) -> None:
         """Hear that an append is durable."""

@@ -23,13 +23,19 @@ class Mail:
     def __init__(self, case_id: str) -> None:
         """Begin with none of a case."""
         self.seen = 0  #: highest inbox position that was read
+        self.due = True  #: what was given with the claim is not taken in yet
         self.asides = Asides(case_id)  #: those that nobody takes
         self._careful = self._held = False
         self._waiting: dict[str, Message] = {}
-        self._consumed: set[str] = set()
+        self._consumed: dict[str, None] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def none(self) -> bool:
+        """Tell whether nothing waits or is known to come, and the case was not claimed in vain."""
+        return not (self._waiting or self.due or self._careful)
 
     @property
     def held(self) -> bool:
@@ -38,7 +44,7 @@ class Mail:
 
     def take_in(self, items: Sequence[InboxItem]) -> list[Message]:
         """Hear what is in the inbox, and give what is new; what was consumed before is passed over."""
-        fresh: list[Message] = []
+        self.due, fresh = False, list[Message]()
         for item in items:
             self.seen = max(self.seen, item.position)
             if item.id not in self._consumed and item.id not in self._waiting:
@@ -57,7 +63,7 @@ class Mail:
     def consume(self, item: InboxItem) -> None:
         """Take a message out."""
         del self._waiting[item.id]
-        self._consumed.add(item.id)
+        self._consumed[item.id] = None
         self._held = self._careful
 
     def spare(self, *, careful: bool, held: bool = False) -> None:

@@ -14,6 +14,7 @@ from casework.protocols.records import (
     Closed,
     Decided,
     Entry,
+    Noted,
     Parked,
     Reported,
     Review,
@@ -47,14 +48,25 @@ def readable(entry: Entry) -> bytes:
 
 
 def message(sender: CaseKey, entry: Sent | Stopped, seq: int) -> InboxItem:
-    """Make the message that a record with sequence number `seq` says was sent; its id comes from both."""
+    """Make the message that a record with sequence number `seq` says was sent; its id comes from both.
+
+    Where nobody can take it, its sender gets a note for its log instead.
+    """
     by, receiver = f"case:{sender.case_id}", sender._replace(case_id=entry.case_id)
     if isinstance(entry, Sent):
         message_id = f"sent:{sender.case_id}:{seq}"
         arrived = Arrived(key=entry.key, message_id=message_id, by=by, value=entry.value)
-        return InboxItem(receiver, message_id, "arrived", encode(arrived))
+        back = _untaken(sender, message_id, f"nobody took {entry.key}", entry.case_id)
+        return InboxItem(receiver, message_id, "arrived", encode(arrived), otherwise=back)
     message_id = f"cancel:{sender.case_id}:{seq}"
-    return InboxItem(receiver, message_id, "cancel", encode(Cancel(message_id=message_id, by=by, reason=entry.reason)))
+    frame = encode(Cancel(message_id=message_id, by=by, reason=entry.reason))
+    back = _untaken(sender, message_id, "nobody was there to be stopped", entry.case_id)
+    return InboxItem(receiver, message_id, "cancel", frame, otherwise=back)
+
+
+def _untaken(sender: CaseKey, message_id: str, what: str, receiver: str) -> InboxItem:
+    noted = Noted(text=f"{what}: case {receiver} is not there or has closed", level="warning")
+    return InboxItem(sender, f"untaken:{message_id}", "noted", encode(noted))
 
 
 def report(sender: CaseKey, parent: str, seq: int, told: Sequence[Wait], closed: Closed | None) -> InboxItem:

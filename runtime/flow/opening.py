@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 from msgspec import Raw
 
-from casework.protocols.codec import encode, kind_of
-from casework.protocols.records import Opened
+from casework.protocols.codec import encode, kind_of, unpack
+from casework.protocols.records import Child, Opened
 from casework.protocols.wire import Mandate
 from casework.runtime.flow.case import Flow
 from casework.runtime.flow.messages import foreign
@@ -64,6 +64,18 @@ def first_entry(
         user=about.user,
         mandate=about.mandate,
     )
+
+
+def below(parent: CaseKey, opened: Opened, child: Child, flow: Flow, *, crew: str, policy_hash: str) -> Opened:
+    """Make the first entry of a case that another one opens; it is for what that was opened for.
+
+    Raises:
+        FrameInvalid: the inputs are not what the flow takes.
+    """
+    unpack(child.inputs, flow.inputs)
+    what = About(opened.purpose, opened.project, opened.user, child.mandate)
+    trace, above = opened.trace, parent.case_id
+    return first_entry(flow, child.inputs, what, crew=crew, policy_hash=policy_hash, trace=trace, parent=above)
 
 
 def opening(key: CaseKey, opened: Opened, at: int) -> Opening:

@@ -178,7 +178,8 @@ class Leave(Struct, frozen=True):
 
 
 Waiting = Delegate | CallTool | AskReview | Park | Sleep | NextReport | Reckon | TakeBack
-Instant = Draw | Note | Decide | OpenChild | Send | CancelChild | Account
+Telling = Note | Decide | OpenChild | Send | CancelChild | Account
+Instant = Draw | Telling
 Scoping = Enter | Leave
 Operation = Waiting | Instant | Scoping | Branches | NextChapter
 
@@ -190,15 +191,15 @@ def perform(operation: Operation) -> Generator[Operation, object, object]:
 
 
 # Sets of types: a replay asks this of every step, and a test against a union of eight types costs a microsecond.
-_OPERATIONS: Final = frozenset(get_args(Operation))
 _WAITING: Final = frozenset(get_args(Waiting))
-
-
-def is_operation(value: object) -> TypeGuard[Operation]:
-    """Tell whether what a coroutine yielded is one of ours."""
-    return type(value) in _OPERATIONS
+_PROMPT: Final = frozenset(get_args(Instant) + get_args(Scoping))
 
 
 def is_waiting(value: object) -> TypeGuard[Waiting]:
     """Tell whether what a coroutine yielded is an operation that ends with a record of its own."""
     return type(value) in _WAITING
+
+
+def is_prompt(value: object) -> TypeGuard[Instant | Scoping]:
+    """Tell whether it is one that the engine answers at once."""
+    return type(value) in _PROMPT

@@ -17,12 +17,13 @@ from casework.protocols.errors import CaseworkError
 from casework.protocols.records import Chapter, Decision, Opened
 from casework.runtime.errors import FlowUnknown
 from casework.runtime.flow.asides import set_aside, taken
+from casework.runtime.flow.carrying import missing
 from casework.runtime.flow.case import Case, Flow
 from casework.runtime.flow.engine import Engine
 from casework.runtime.flow.entries import Setting
 from casework.runtime.flow.operations import Delegate, Draw
 from casework.runtime.flow.remainder import Remainder
-from casework.runtime.flow.replay import Logged, decode_log, recorded_draws, replay
+from casework.runtime.flow.replay import Logged, decode_log, given, replay
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseRow, InboxItem, Record
 
@@ -38,6 +39,8 @@ class Reading(Struct, frozen=True, eq=False):
     """Its first record, or that of its chapter, as far as it could be read."""
     chapter: int = 0
     """Number of the chapter, 0 for the first one."""
+    hasty: int = 0
+    """How many chapters before it, in a row, waited for nothing."""
     identity: bytes = b""
     """What ids of its tasks and reviews grow from."""
     engine: Engine | None = None
@@ -46,6 +49,8 @@ class Reading(Struct, frozen=True, eq=False):
     """Records of what happened inside tasks and calls."""
     reason: str = ""
     """Why there is no engine."""
+    lacks: str = ""
+    """The version of its flow that it waits for, if that is why."""
     remainder: Remainder = field(default_factory=Remainder)
     """What the case may still give out, where the engine stands."""
     doomed: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -65,13 +70,14 @@ class Reader(Struct, frozen=True, eq=False):
 
     def read(self, row: CaseRow, records: Sequence[Record], inbox: Sequence[InboxItem] = ()) -> Reading:
         """Lead a fresh engine through a case's log; `inbox` holds what it may take next."""
-        opened, chapter, identity = unread(row), 0, b""
+        opened, chapter, identity, hasty = unread(row), 0, b"", 0
         engine: Engine | None = None
         try:
             log = decode_log(records)
             first, identity = log[0].entry, log[0].record.hash
             if isinstance(first, Chapter):
                 opened, chapter, identity = reopened(first), first.number, first.identity.encode()
+                hasty = first.hasty
             elif isinstance(first, Opened):
                 opened = first
             flow = known_flow(self.flows, row)
@@ -81,12 +87,13 @@ class Reader(Struct, frozen=True, eq=False):
             case, inputs = Case(*row.key, opened.mandate), unpack(opened.inputs, declared)
             engine = Engine(case.run(flow.function, inputs), setting)
             inner = replay(engine, log)
-            reading = Reading(opened, chapter, identity, engine, inner, remainder=remainder, flow=flow)
+            reading = Reading(opened, chapter, hasty, identity, engine, inner, remainder=remainder, flow=flow)
             return spare(row, reading, inbox, self.policy_hash)
         except (CaseworkError, IndexError) as error:
             if engine is not None:
                 engine.close()
-            return Reading(opened, reason=f"{type(error).__name__}: {error}")
+            lacks = missing(row) if isinstance(error, FlowUnknown) else ""
+            return Reading(opened, reason=f"{type(error).__name__}: {error}", lacks=lacks)
 
     def _setting(
         self, row: CaseRow, opened: Opened, identity: bytes, log: Sequence[Logged], remainder: Remainder
@@ -109,7 +116,8 @@ class Reader(Struct, frozen=True, eq=False):
             policy_hash=self.policy_hash,
             identity=identity,
             now=world.clock.wall_micros,
-            draw=recorded_draws(log, fresh),
+            draw=fresh,
+            given=given(log),
             remainder=remainder,
         )
 
@@ -167,6 +175,7 @@ def next_chapter(reading: Reading, row: CaseRow, state: Raw, inputs: type[object
         project=opened.project,
         user=opened.user,
         mandate=reading.remainder.left,
+        hasty=reading.hasty + 1 if reading.engine is not None and reading.engine.hasty else 0,
     )
 
 

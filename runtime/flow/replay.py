@@ -8,14 +8,14 @@ It does not know how the log was read.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from operator import attrgetter
 from typing import Final
 
 from msgspec import Struct
 
-from casework.protocols.codec import decode_entry, kind_of, pack, unpack
+from casework.protocols.codec import decode_entries, kind_of, pack
 from casework.protocols.records import (
     Cancel,
     Child,
@@ -42,7 +42,6 @@ from casework.protocols.wire import Task
 from casework.runtime.errors import ReplayMismatch
 from casework.runtime.flow.engine import Engine, Output
 from casework.runtime.flow.entries import fits
-from casework.runtime.flow.operations import Draw
 from casework.runtime.store.base import Record
 
 #: Records that the flow itself causes.
@@ -73,8 +72,8 @@ ENDS: Final = frozenset({Done, Undone})
 #: Fields that belong to the first time and not to what was asked.
 OCCASIONAL: Final = frozenset({"id", "review_id", "deadline", "trace", "expires", "due", "policy_hash", "sender"})
 
-#: What each kind of draw gives.
-DRAWN: Final[Mapping[str, type]] = {"now": int, "next": int, "random": float, "id": str}
+#: Records that a flow that asks for the same again is given themselves: no other is made to be compared with them.
+GIVEN: Final = frozenset({Task, Drawn})
 
 #: Stands in the step id of everything that happens inside a task or call.
 INNER: Final = ":"
@@ -102,21 +101,12 @@ def split_mark(step_id: str) -> tuple[str, str]:
 
 def decode_log(records: Sequence[Record]) -> list[Logged]:
     """Decode a case's records; raises FrameUnknown or FrameInvalid for one that this version cannot read."""
-    return [Logged(record, decode_entry(record.frame)) for record in records]
+    return list(map(Logged, records, decode_entries([record.frame for record in records])))
 
 
-def recorded_draws(log: Sequence[Logged], fresh: Callable[[Draw], object]) -> Callable[[Draw, str], object]:
-    """Make the `draw` of an engine's setting: what the log has for a step, else `fresh(operation)`."""
-    drawn = {logged.record.step_id: logged.entry for logged in log if isinstance(logged.entry, Drawn)}
-
-    def draw(operation: Draw, step_id: str) -> object:
-        entry = drawn.get(step_id)
-        if entry is None:
-            return fresh(operation)
-        assert isinstance(entry, Drawn), "filtered above"
-        return unpack(entry.value, DRAWN[operation.kind])
-
-    return draw
+def given(log: Sequence[Logged]) -> dict[str, Entry]:
+    """Give what the log has of tasks and draws, by step: the `given` of an engine's setting."""
+    return {logged.record.step_id: logged.entry for logged in log if type(logged.entry) in GIVEN}
 
 
 def replay(engine: Engine, log: Sequence[Logged]) -> list[Logged]:
@@ -169,12 +159,8 @@ def _feed(engine: Engine, logged: Logged) -> None:
 
 def _match(engine: Engine, output: Output, logged: Logged) -> None:
     record = logged.record
-    same = (
-        output.step_id == record.step_id
-        and type(output.entry) is type(logged.entry)
-        and _alike(output.entry, logged.entry)
-    )
-    if not same:
+    same = output.entry is logged.entry or _alike(output.entry, logged.entry)
+    if not same or output.step_id != record.step_id:
         raise ReplayMismatch(record.seq, _recorded(logged), _caused(output))
     pending = engine.pending.get(record.step_id)
     if pending is not None:
@@ -182,9 +168,9 @@ def _match(engine: Engine, output: Output, logged: Logged) -> None:
 
 
 def _alike(caused: Entry, recorded: Entry) -> bool:
-    """Tell whether two records of one kind ask for the same, whatever belongs to the occasion."""
-    if isinstance(caused, Drawn):
-        return True
+    """Tell whether two records ask for the same, whatever belongs to the occasion."""
+    if type(caused) is not type(recorded):
+        return False
     declared = _declared(type(caused))
     ours, theirs = declared(caused), declared(recorded)
     # Values that are equal are so at once; those that come back from bytes as something else are judged by their bytes.

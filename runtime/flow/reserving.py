@@ -95,7 +95,7 @@ class Reserving:
 
     async def reserve(self, work: CallWork, intent: Intent) -> bool:
         """Draw what a call may cost; False if too little is left. If cancelled, ask again."""
-        drawn = await self._services.draw(self._id(work.request.step_id), intent.accounts, intent.micros)
+        drawn = await self._services.purse.draw(self._id(work.request.step_id), intent.accounts, intent.micros)
         if isinstance(drawn, Drawn):
             work.short = None
         else:  # Under one id one amount is drawn: another than before is not to be had.
@@ -133,7 +133,7 @@ class Reserving:
             maker.ask(work.request, title, decision.rule, f"{decision.why}; approve once the limit is raised.")
         elif decision.chosen == OnStop.PARK:
             # A limit that is raised before everybody can see that it is waited for is seen here.
-            self._services.when_durable(record.seq, lambda: self.look(step_id))
+            self._services.cell.when_durable(record.seq, lambda: self.look(step_id))
         if cheaper_tool(decision) or self._rests(step_id):
             # Its agent asks for it again, and finds in the log what was decided.
             del self._works[step_id]
@@ -156,7 +156,7 @@ class Reserving:
             policy_hash=self._services.staff.policy_hash,
         )
         record = self._write(step_id, decision, self._history.told(step_id).overdrafts)
-        self._services.when_durable(record.seq, lambda: self._recheck(step_id, result.held))
+        self._services.cell.when_durable(record.seq, lambda: self._recheck(step_id, result.held))
         if self._rests(step_id):
             del self._works[step_id]
 
@@ -183,7 +183,7 @@ class Reserving:
         def looked(left: int) -> None:
             self._looked(step_id, enough=left >= micros)
 
-        services.find_out("look", partial(services.left, account), looked)
+        services.find_out("look", partial(services.purse.left, account), looked)
 
     def unpark(self, step_id: str) -> None:
         """Hear that nobody waits any more for a call that waits."""

@@ -5,20 +5,21 @@ It does not know what they do with it.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Final, Protocol, TypeVar
 
 from msgspec import Raw, Struct
 
 from casework.protocols.codec import digest, encode
-from casework.protocols.records import Chapter, Opened, Review
-from casework.protocols.wire import RiskTier
+from casework.protocols.records import Chapter, Child, Opened, Review
+from casework.protocols.wire import Mandate, RiskTier
 from casework.runtime.flow.entries import identify
 from casework.runtime.flow.logbook import Logbook
 from casework.runtime.flow.operations import CallTool
 from casework.runtime.seams import World
 from casework.runtime.staff import CallRequest, CaseRef, Grant, Staff
 from casework.runtime.store.accounts import Drawn, DrawRefused, Overdrawn
-from casework.runtime.store.base import CaseKey, ReviewRow
+from casework.runtime.store.base import CaseKey, Opening, ReviewRow
 from casework.runtime.telemetry import Telemetry
 from casework.runtime.timers import Timers
 
@@ -26,6 +27,8 @@ T = TypeVar("T")
 
 #: Calls that a flow itself may make in one chapter.
 FLOW_CALLS_MAX: Final = 10_000
+#: What so many flows may do is remembered: a crew has some dozens, and each of its cases asks at every call.
+GRANTS_MAX: Final = 1_024
 
 
 class FindOut(Protocol):
@@ -33,6 +36,55 @@ class FindOut(Protocol):
 
     def __call__(self, name: str, find: Callable[[], Awaitable[T]], hear: Callable[[T], None]) -> None:
         """Await `find()` beside the case, and have it hear what was found."""
+        ...
+
+
+class Purse(Protocol):
+    """The store's budgets, as one case draws from them."""
+
+    async def draw(self, id_: str, accounts: tuple[str, ...], micros: int) -> Drawn | Overdrawn | DrawRefused:
+        """Reserve under an id so many millionths of each of these accounts; the same again does no harm."""
+        ...
+
+    async def left(self, account: str) -> int:
+        """Say what is left of an account."""
+        ...
+
+
+class Shell(Protocol):
+    """The cell in which a case runs, as the parts of one incarnation see it."""
+
+    @property
+    def ref(self) -> CaseRef:
+        """How agents reach the case."""
+        ...
+
+    def tell(self, event: Callable[[], None]) -> None:
+        """Run a function as the case's next message; the way back in from whatever is no job of it, as alarms are."""
+        ...
+
+    def when_durable(self, seq: int, run: Callable[[], None]) -> None:
+        """Run a function once the record with that sequence number is durable."""
+        ...
+
+    async def entitled(self) -> bool:
+        """Wait until the case may have an effect on the world; False if it is another node's by now."""
+        ...
+
+    def chapter(self, state: Raw) -> Chapter:
+        """Make the record that begins the next chapter from a state; raises FrameInvalid."""
+        ...
+
+    def opening(self, child: Child) -> Opening:
+        """Make the opening of a child case; raises FlowUnknown, FrameInvalid."""
+        ...
+
+    def look(self) -> None:
+        """Have the inbox read again."""
+        ...
+
+    def halt(self, reason: str) -> None:
+        """Park the case for an operator, with the reason."""
         ...
 
 
@@ -52,38 +104,15 @@ class Services(Struct, frozen=True, eq=False):
     staff: Staff
     timers: Timers
     telemetry: Telemetry
-    ref: CaseRef
+    purse: Purse
+    cell: Shell
     find_out: FindOut
     """Start a job that ends with the case's cell, and hear what it found: at once if no message waits."""
-    tell: Callable[[Callable[[], None]], None]
-    """Run a function as the case's next message; the way back in from whatever is no job of it, as alarms are."""
-    when_durable: Callable[[int, Callable[[], None]], None]
-    """Run a function once the record with that sequence number is durable."""
-    entitled: Callable[[], Awaitable[bool]]
-    """Wait until the case may have an effect on the world; False if it is another node's by now."""
-    draw: Callable[[str, tuple[str, ...], int], Awaitable[Drawn | Overdrawn | DrawRefused]]
-    """Reserve under an id so many millionths of each of these accounts; the same again does no harm."""
-    left: Callable[[str], Awaitable[int]]
-    """Say what is left of an account."""
-    chapter: Callable[[Raw], Chapter]
-    """Make the record that begins the next chapter from a state; raises FrameInvalid."""
-    look: Callable[[], None]
-    """Have the inbox read again."""
-    halt: Callable[[str], None]
-    """Park the case for an operator, with the reason."""
 
     def request(self, step_id: str, operation: CallTool, tools: tuple[str, ...]) -> CallRequest:
         """Make the request for a call of the flow itself, which may use these tools."""
-        mandate = self.opened.mandate
-        grant = Grant(
-            caller=f"flow:{self.opened.flow}",
-            tools_allowed=tools if mandate is None else tuple(each for each in tools if each in mandate.tools_allowed),
-            risk_tier=RiskTier.IRREVERSIBLE if mandate is None else mandate.risk_tier,
-            calls_left=FLOW_CALLS_MAX,
-            micros_left=0,
-            purpose=self.opened.purpose,
-        )
         opened = self.opened
+        grant = _grant(opened.flow, tools, opened.mandate, opened.purpose)
         return CallRequest(
             key=self.key,
             step_id=step_id,
@@ -128,3 +157,16 @@ class Services(Struct, frozen=True, eq=False):
                 frame=encode(review),
             )
         )
+
+
+@lru_cache(maxsize=GRANTS_MAX)
+def _grant(flow: str, tools: tuple[str, ...], mandate: Mandate | None, purpose: str) -> Grant:
+    """Say what a flow may do in its own name that may use these tools; the same for every call of it."""
+    return Grant(
+        caller=f"flow:{flow}",
+        tools_allowed=tools if mandate is None else tuple(each for each in tools if each in mandate.tools_allowed),
+        risk_tier=RiskTier.IRREVERSIBLE if mandate is None else mandate.risk_tier,
+        calls_left=FLOW_CALLS_MAX,
+        micros_left=0,
+        purpose=purpose,
+    )

@@ -3,7 +3,7 @@
 It does not know how the case got there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from casework.protocols.codec import FRAME_BYTES_MAX, pack
@@ -14,12 +14,27 @@ from casework.runtime.flow.engine import Pending
 from casework.runtime.flow.entries import fits
 from casework.runtime.flow.operations import CallTool, Delegate, NextReport, Park
 from casework.runtime.flow.saga import PartlyDone
-from casework.runtime.store.base import Wait, WaitKind
+from casework.runtime.store.base import CaseStatus, Wait, WaitKind
 
 #: Bytes of a flow's result at most: the records and messages that carry it must fit into a frame.
 RESULT_BYTES_MAX: Final = FRAME_BYTES_MAX - 65_536
 #: Characters of an error that go into the log.
 ERROR_CHARS_MAX: Final = 300
+#: What a parked case tells its parent about: these cannot end by themselves.
+TOLD: Final = frozenset({WaitKind.EVIDENCE, WaitKind.REVIEW, WaitKind.OPERATOR})
+
+
+def told(waits: Sequence[Wait]) -> list[Wait]:
+    """Give those that a case tells its parent about."""
+    return [wait for wait in waits if wait.kind in TOLD]
+
+
+def has_news(status: CaseStatus, waits: Sequence[Wait], now: CaseStatus, waits_now: Sequence[Wait]) -> bool:
+    """Tell whether a case has something to tell its parent that it had not when it last said where it stands."""
+    news = {wait.key for wait in told(waits_now)}
+    if now is not CaseStatus.PARKED or not news:
+        return False
+    return status is not CaseStatus.PARKED or {wait.key for wait in told(waits)} != news
 
 
 def first_waiting(pending: Mapping[str, Pending], operation: type, entry: Entry) -> str | None:
@@ -47,6 +62,12 @@ def waits_of(pending: Pending) -> list[Wait]:
             return [Wait(pending.step_id, WaitKind.CHILD, "a report of a child case")]
         case _:
             return []
+
+
+def halted_waits(operator: str, why: str, lacks: str) -> tuple[Wait, ...]:
+    """Name what a case waits for that goes no further: its operator, and what it lacks, if that would do."""
+    waits = (Wait(operator, WaitKind.OPERATOR, why),)
+    return (*waits, Wait(lacks, WaitKind.OPERATOR, "a node that has it")) if lacks else waits
 
 
 def said(text: str) -> str:

@@ -16,7 +16,7 @@ No agent waits with a suspended task, and its own time stands still: it goes on 
 It does not know who does the work.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -35,10 +35,11 @@ from casework.protocols.wire import (
 )
 from casework.runtime.flow.callhistory import Ended
 from casework.runtime.flow.calls import Calls
+from casework.runtime.flow.engine import Pending
 from casework.runtime.flow.operations import Delegate, Reckon
 from casework.runtime.flow.orders import Order
 from casework.runtime.flow.reckoning import writes_of
-from casework.runtime.flow.replay import INNER, Logged, marked
+from casework.runtime.flow.replay import Logged, marked
 from casework.runtime.flow.saga import account
 from casework.runtime.flow.services import Services
 from casework.runtime.flow.suspending import Suspending
@@ -74,12 +75,20 @@ class Tasks:
         self._ended = ended
         self._suspending = suspending
         self._works: dict[str, TaskWork] = {}
+        self._steps: dict[str, str] = {}  # by the task's id
         calls.held_in(self)
 
     @property
     def running(self) -> bool:
         """Tell whether somebody works on a task, or soon will."""
         return bool(self._works) and any(not work.idle for work in self._works.values())
+
+    def are_all_of(self, pending: Mapping[str, Pending]) -> bool:
+        """Tell whether there are some, none held or stopped, and they are all that the flow waits for."""
+        history, works = self._calls.history, self._works
+        if not works or len(pending) != len(works) or history.asked or history.short:
+            return False
+        return not any(work.idle for work in works.values())
 
     def waits(self) -> list[Wait]:
         """Name what stopped tasks wait for."""
@@ -97,11 +106,12 @@ class Tasks:
         """Take up a task as it was asked for; `earlier` holds what earlier incarnations recorded inside it."""
         work = TaskWork(task.step_id, task, frame, operation.deadline_seconds, task.attempts, operation.deadline)
         self._works[work.step_id] = work
+        self._steps[task.id] = work.step_id
         for logged in earlier:
             work.relive(logged)
         if work.idle:
             return
-        held = self._calls.history.waiting_below(work.scope)
+        held = self._calls.history.waiting_below(work.scope) if earlier else ""
         if held:
             self._suspending.bide(work, held)
         elif work.step_id in self._services.doomed:
@@ -114,6 +124,7 @@ class Tasks:
         work = self._works.pop(step_id, None)
         if work is None:
             return
+        del self._steps[work.task.id]
         self._still(work)
         self._services.staff.recall(work.task.id)
         self._calls.forget_below(step_id)
@@ -124,7 +135,7 @@ class Tasks:
 
     def outcome(self, outcome: Outcome, frame: bytes, attempt: int) -> None:
         """Hear an agent's outcome; one for another attempt, or for a task that ended, is late and ignored."""
-        work = self._find(outcome.task_id)
+        work = self._works.get(self._steps.get(outcome.task_id, ""))
         if work is None or work.idle or work.attempt != attempt:
             return
         if work.unasked and isinstance(outcome, Completed):
@@ -149,7 +160,7 @@ class Tasks:
     def asked(self, frame: bytes, answer: Callable[[bytes], None]) -> None:
         """Hear an agent ask for a call inside its task."""
         asked = decode_call_asked(frame)
-        work = self._find(asked.task_id)
+        work = self._works.get(self._steps.get(asked.task_id, ""))
         if work is None or work.idle or work.attempt != asked.attempt:
             answer(encode(CallAnswered(failure=FailureKind.REFUSED, message="the task has moved on")))
             return
@@ -232,12 +243,10 @@ class Tasks:
             if not work.idle:
                 self._services.staff.recall(work.task.id)
         self._works.clear()
+        self._steps.clear()
         self._calls.held_in(None)
         self._suspending.close()
         self._ended = _nobody
-
-    def _find(self, task_id: str) -> TaskWork | None:
-        return next((work for work in self._works.values() if work.task.id == task_id), None)
 
     def _still(self, work: TaskWork) -> None:
         for alarm in (work.alarm, work.patience):
@@ -261,11 +270,11 @@ class Tasks:
         if telemetry.recording:
             work.span = telemetry.agent_work(task.task, task.trace, task.case_id, work.step_id)
         seconds = min(left, services.staff.attempt_seconds(work.task))
-        work.alarm = services.timers.after(seconds, lambda: services.tell(lambda: self._timed_out(work, attempt)))
+        work.alarm = services.timers.after(seconds, lambda: services.cell.tell(lambda: self._timed_out(work, attempt)))
         services.world.point("task.sent")
-        refused = services.staff.dispatch(work.frame, work.task, attempt, services.ref)
+        refused = services.staff.dispatch(work.frame, work.task, attempt, services.cell.ref)
         if refused is not None:
-            services.tell(lambda: self.outcome(refused, encode(refused), attempt))
+            services.cell.tell(lambda: self.outcome(refused, encode(refused), attempt))
 
     def _too_late(self, work: TaskWork) -> None:
         held = f"; it was held by {work.held_by}" if work.held_by else ""
@@ -279,10 +288,10 @@ class Tasks:
     def _locally(self, work: TaskWork, kind: FailureKind, message: str, *, retryable: bool) -> None:
         """Fail an attempt on our own account, as the next message: never from inside a dispatch."""
         failed = Failed(task_id=work.task.id, kind=kind, message=message, retryable=retryable, attempt=work.attempt)
-        self._services.tell(lambda: self.outcome(failed, encode(failed), failed.attempt))
+        self._services.cell.tell(lambda: self.outcome(failed, encode(failed), failed.attempt))
 
     def _finish(self, work: TaskWork, outcome: Outcome, frame: bytes) -> None:
-        del self._works[work.step_id]
+        del self._works[work.step_id], self._steps[work.task.id]
         self._ended(work.step_id, outcome, frame)
 
     def _failed(self, work: TaskWork, failed: Failed, frame: bytes) -> None:
@@ -296,7 +305,8 @@ class Tasks:
             self._decide(work, RETRY, retry.decision, frame)
             services.telemetry.retried(work.task.task)
             work.attempt += 1
-            work.alarm = services.timers.after(retry.delay_seconds, lambda: services.tell(lambda: self._redial(work)))
+            tell = services.cell.tell
+            work.alarm = services.timers.after(retry.delay_seconds, lambda: tell(lambda: self._redial(work)))
             return
         self._decide(work, RETRY, retry.decision, frame)
         self._stop(work, failed, frame, retry.decision.why)
@@ -365,8 +375,8 @@ class Tasks:
         """Let a new call wait until the agent has asked for all that the log has of it: it may have skipped it."""
         services, attempt = self._services, work.attempt
         if work.patience is None:
-            skipped = services.timers.after(SKIP_SECONDS, lambda: services.tell(lambda: self._skipped(work, attempt)))
-            work.patience = skipped
+            tell = services.cell.tell
+            work.patience = services.timers.after(SKIP_SECONDS, lambda: tell(lambda: self._skipped(work, attempt)))
         work.held.append(ask)
 
     def _skipped(self, work: TaskWork, attempt: int) -> None:
@@ -374,19 +384,15 @@ class Tasks:
         if self._works.get(work.step_id) is work and work.attempt == attempt and work.unasked and not work.idle:
             self._diverged(work, f"it went on without asking for {work.unasked[0]}, which the log has")
 
-    def _account(self, work: TaskWork) -> None:
-        """Tell the log what a task has written that cannot go on."""
-        services, scopes = self._services, (f"{work.step_id}{INNER}", f"{work.step_id}@")
-        writes = writes_of(self._calls.history, Reckon(scopes), services.staff)
-        services.logbook.write(marked(work.step_id, DIVERGED), account(writes, {}))
-
     def _diverged(self, work: TaskWork, what: str) -> None:
         """An agent does something else than it did before: a new attempt, unless it has written."""
-        if self._calls.history.wrote(work.step_id):
-            self._account(work)
-            self._services.halt(f"partial: the agent of {work.step_id} diverged after a write: {what}")
+        services, history = self._services, self._calls.history
+        if history.wrote(work.step_id):
+            writes = writes_of(history, Reckon(work.below), services.staff)
+            services.logbook.write(marked(work.step_id, DIVERGED), account(writes, {}))
+            services.cell.halt(f"partial: the agent of {work.step_id} diverged after a write: {what}")
             return
-        self._services.staff.recall(work.task.id)
+        services.staff.recall(work.task.id)
         self._locally(work, FailureKind.ERROR, f"the agent diverged: {what}", retryable=True)
 
 

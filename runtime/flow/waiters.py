@@ -7,8 +7,11 @@ ledger at which it was looked, so no case is woken twice for the same money, whi
 not want the money any more: who would have been next is looked for again after a while. What was resumed goes on at
 once, all of it.
 
-Nothing is asked while nothing becomes free; a process that was killed before it looked is made up for by the next that
-begins, or by those that hear of its end. It does not know who frees money or resumes anything, nor what a call is.
+So does what waits for a version of a flow that this node has: it looks when its lease begins, also anew after it was
+over for a while, and once more when whoever set a case aside meanwhile has written so.
+
+Nothing else is asked while nothing becomes free; a process that was killed before it looked is made up for by the next
+that begins, or by those that hear of its end. It does not know who frees money or resumes anything, nor what a call is.
 """
 
 import logging
@@ -23,7 +26,10 @@ from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Arrived
 from casework.runtime.errors import StoreInvalid, StoreUnavailable
 from casework.runtime.flow.callhistory import CallHistory
+from casework.runtime.flow.carrying import tell_carried
 from casework.runtime.flow.reserving import BUDGET, budget_key
+from casework.runtime.flow.telling import tell_waiting
+from casework.runtime.lease import LEASE_SECONDS
 from casework.runtime.seams import World
 from casework.runtime.staff import Staff
 from casework.runtime.store.accounts import Account, Settlement, parts_of
@@ -78,9 +84,16 @@ class _Purse:
 class Waiters:
     """Those who wait, as one node sees to them; nobody is woken before `run`."""
 
-    def __init__(self, store: Store, world: World, timers: Timers, staff: Staff) -> None:
-        """Prepare; where no tool of a staff costs anything and nothing was ever switched, nobody is looked for."""
+    def __init__(
+        self, store: Store, world: World, timers: Timers, staff: Staff, *, carries: Sequence[str] = ()
+    ) -> None:
+        """Prepare; `carries` are the versions of flows that this node has.
+
+        Where no tool of a staff costs anything and nothing was ever switched, nobody is looked for that waits for that.
+        """
         self._staff = staff
+        self._carries = carries
+        self._come = bool(carries)
         self._switched = False
         self._store = store
         self._world = world
@@ -97,7 +110,7 @@ class Waiters:
     @property
     def busy(self) -> bool:
         """Tell whether somebody may be woken still, for money that is free by now."""
-        return self._looking or self._all or bool(self._accounts or self._resumed)
+        return self._looking or self._all or self._come or bool(self._accounts or self._resumed)
 
     def settled(self, settlement: Settlement, drawn: tuple[Sequence[str], int] | None) -> None:
         """Hear that a settlement is durable, or may be; `drawn` is from which accounts how much was held, if known."""
@@ -139,15 +152,26 @@ class Waiters:
             except StoreUnavailable:
                 await self._world.clock.sleep(RETRY_SECONDS)
 
+    def begun(self) -> None:
+        """Hear that the lease of this node begins, or does anew: meanwhile others may have parked what only it has."""
+        self._look_again()
+        self._timers.after(LEASE_SECONDS, self._look_again)
+
+    def _look_again(self) -> None:
+        self._come = bool(self._carries)
+        self._woken.set()
+
     def _freed(self, accounts: Sequence[str]) -> None:
         self._accounts.update(dict.fromkeys(accounts))
         self._woken.set()
 
     async def _look(self) -> None:
         """See to everything that was heard so far; what cannot be read is for `verify`, and nobody waits for it."""
-        accounts, resumed, every = self._accounts, self._resumed, self._all
-        self._accounts, self._resumed, self._all, self._looking = {}, {}, False, True
+        accounts, resumed, every, come = self._accounts, self._resumed, self._all, self._come
+        self._accounts, self._resumed, self._all, self._come, self._looking = {}, {}, False, False, True
         try:
+            if come:
+                await tell_carried(self._store, self._carries)
             if every:
                 await self._find(accounts, resumed)
             for switch in resumed.values():
@@ -157,10 +181,10 @@ class Waiters:
         except StoreUnavailable:
             self._accounts.update(accounts)
             self._resumed.update(resumed)
-            self._all = self._all or every
+            self._all, self._come = self._all or every, self._come or come
             raise
         except StoreInvalid as error:
-            _LOGGER.warning("who waits for money or for something paused is not known: %s", error)
+            _LOGGER.warning("who waits for money, for something paused or for a version is not known: %s", error)
         finally:
             self._looking = False
 
@@ -236,24 +260,8 @@ async def tell_parked(store: Store, switch: Switch) -> int:
         StoreUnavailable: some may not have been told; to tell them again does no harm.
     """
     key, why = switch_key(switch.target), pack(switch.reason)
-    count, failed = 0, list[StoreUnavailable | StoreInvalid]()
 
-    async def tell(row: CaseRow) -> None:
-        item_id = f"{key}:{row.next_seq}"
-        arrived = Arrived(key=key, message_id=item_id, by=switch.by, value=why)
-        try:
-            told = await store.deliver(*row.key, item_id, encode(arrived))
-            if isinstance(told, Unavailable | Unknown):
-                failed.append(StoreUnavailable(store.url, told.why))
-        except (StoreUnavailable, StoreInvalid) as error:
-            failed.append(error)
+    def arrival(_row: CaseRow, item_id: str) -> Arrived:
+        return Arrived(key=key, message_id=item_id, by=switch.by, value=why)
 
-    async for rows in paged(store, [key]):
-        # All of a page at once, for a store commits together what comes together.
-        async with anyio.create_task_group() as jobs:
-            for row in rows:
-                jobs.start_soon(tell, row)
-        if failed:
-            raise failed[0]
-        count += len(rows)
-    return count
+    return await tell_waiting(store, key, arrival)

@@ -161,13 +161,13 @@ class DiskView:
             raise StoreUnavailable(self.url, "it may have been written")
         return given
 
-    async def renew(self, node: str, *, until: int) -> None:
+    async def renew(self, node: str, *, until: int, carries: Sequence[str] = ()) -> None:
         """Renew, in the disk's time; whoever does so is a heartbeat."""
         self._clock.beats()
         left = (until - self._clock.wall_micros()) / MICROS if until else 0.0
         until = until - self._machine.skew_micros if until else 0
         end = self._disk.loop.time() + left
-        await self._do("renew", lambda: self._disk.inner.renew(node, until=until))
+        await self._do("renew", lambda: self._disk.inner.renew(node, until=until, carries=carries))
         self._disk.renewed(self._process, node, end)
 
     async def append(self, append: Append) -> AppendResult:

@@ -5,8 +5,7 @@ for what a caller must handle: the answer is one of the result records at the en
 held across an await of the caller. All times are microseconds since the epoch. An append compares the case's epoch
 and next sequence number and does everything or nothing: log records, consumed inbox items, messages to other cases,
 cases opened, reviews opened and withdrawn, settlements, waits, status. Only the owner of a case (the node that claimed
-it, under its epoch) appends; everyone else puts an item into its inbox.
-It does not know what a record means.
+it, under its epoch) appends; everyone else puts an item into its inbox. It does not know what a record means.
 """
 
 import enum
@@ -123,6 +122,8 @@ class InboxItem(Struct, frozen=True, gc=False):
     frame: bytes
     position: int = 0
     """Given by the store: grows with each insertion."""
+    otherwise: "InboxItem | None" = None
+    """What an append sends out in its place where its receiver is closed or absent; None: nothing. Not kept."""
 
 
 class ReviewRow(Struct, frozen=True, gc=False):
@@ -179,7 +180,7 @@ class Append(Struct, frozen=True, gc=False):
     consumed: tuple[str, ...] = ()
     """Ids of inbox items that `records` hold; they never come again."""
     sends: tuple[InboxItem, ...] = ()
-    """A message whose id the receiver had before, or whose receiver is closed or absent, is dropped."""
+    """One whose id the receiver had before is dropped; where the receiver is closed or absent, `otherwise` is sent."""
     opens: tuple[Opening, ...] = ()
     """An opening whose key exists is dropped, and its `otherwise` sent if that case has another parent."""
     reviews_opened: tuple[ReviewRow, ...] = ()
@@ -197,7 +198,11 @@ class Append(Struct, frozen=True, gc=False):
 
 
 class Appended(Struct, frozen=True, gc=False):
-    """It is durable."""
+    """It is durable; `head` is the hash of the last record of a case that it closed, else empty, or not told."""
+
+    head: bytes = b""
+    rests: bool = False
+    """It was given back parked, and nothing has come that it has not seen; False where nobody looked for that."""
 
 
 class Fenced(Struct, frozen=True, gc=False):
@@ -371,11 +376,11 @@ class Store(StoreReader, StoreDoor, AccountKeeper, SettingKeeper, Taker, Protoco
         """Take a case again that a node holds, with epoch + 1, which counts as no claim; None if it holds it not."""
         ...
 
-    async def renew(self, node: str, *, until: int) -> None:
+    async def renew(self, node: str, *, until: int, carries: Sequence[str] = ()) -> None:
         """Say that a node lives until then. A node that never renewed, or whose time is over, does not live.
 
-        `until` 0 is its clean end: its claims of what it still holds count no longer.
-        """
+        `until` 0 is its clean end: its claims of what it still holds count no longer. One that `carries` flows, each a
+        `rules.pin`, gets no other that some living node carries; a store of one process may pass this over."""
         ...
 
     async def append(self, append: Append) -> AppendResult:
@@ -391,8 +396,5 @@ class Store(StoreReader, StoreDoor, AccountKeeper, SettingKeeper, Taker, Protoco
         ...
 
     def on_arrival(self, heard: Callable[[Sequence[CaseKey]], None]) -> None:
-        """Call `heard` on the event loop after each commit that gave these cases an item or opened them.
-
-        One listener; it must not block.
-        """
+        """Have the one listener hear of each commit that gave cases an item or opened them; it must not block."""
         ...

@@ -48,6 +48,7 @@ _WITHDRAW: Final = """
     UPDATE review SET state = 'withdrawn' WHERE id = ? AND case_no = ? AND (state = 'open' OR EXISTS
         (SELECT 1 FROM inbox i WHERE i.case_no = review.case_no AND i.id = ? AND NOT i.consumed))
 """
+_UNSEEN: Final = "SELECT 1 FROM inbox WHERE case_no = ? AND consumed = 0 AND position > ? LIMIT 1"
 _CONSUME: Final = "UPDATE inbox SET consumed = 1, frame = x'' WHERE case_no = ? AND id = ?"
 _STANDING: Final = """
     SELECT no, epoch, next_seq, node, head, changed_at, EXISTS (SELECT 1 FROM wait w WHERE w.case_no = no)
@@ -100,8 +101,10 @@ def append(connection: sqlite3.Connection, append: Append, arrived: list[CaseKey
         sqlite_accounts.settle(connection, append.settles, append.epoch)
     arrived += [opening.key for opening in append.opens if _open(connection, opening)]
     refused = [item for opening in append.opens if (item := _refused(connection, opening)) is not None]
-    arrived += [item.key for item in (*append.sends, *refused) if _send(connection, item)]
-    return Appended()
+    arrived += [key for item in (*append.sends, *refused) if (key := _send(connection, item)) is not None]
+    parks = append.release and append.status is CaseStatus.PARKED
+    rests = parks and connection.execute(_UNSEEN, (number, append.inbox_seen)).fetchone() is None
+    return rules.appended(append, head, rests=rests)
 
 
 def open_case(connection: sqlite3.Connection, opening: Opening, arrived: list[CaseKey]) -> CaseOpened | CaseExists:
@@ -265,11 +268,14 @@ def _refused(connection: sqlite3.Connection, opening: Opening) -> InboxItem | No
     return rules.refused(opening, parent)
 
 
-def _send(connection: sqlite3.Connection, item: InboxItem) -> bool:
+def _send(connection: sqlite3.Connection, item: InboxItem) -> CaseKey | None:
+    """Send an item, or what goes out in its place; give who got it."""
     receiver = connection.execute(
         """SELECT no FROM "case" WHERE tenant = ? AND case_id = ? AND status <> 'closed'""", item.key
     ).fetchone()
-    return receiver is not None and _put(connection, receiver[0], "", (item.id, item.kind, item.frame))
+    if receiver is None:
+        return None if item.otherwise is None else _send(connection, item.otherwise)
+    return item.key if _put(connection, receiver[0], "", (item.id, item.kind, item.frame)) else None
 
 
 def _put(connection: sqlite3.Connection, number: int, target: str, item: tuple[str, str, bytes]) -> bool:

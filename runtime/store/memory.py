@@ -14,7 +14,6 @@ import msgspec
 from casework.runtime.store import rules
 from casework.runtime.store.base import (
     Append,
-    Appended,
     AppendResult,
     CaseExists,
     CaseKey,
@@ -39,6 +38,7 @@ from casework.runtime.store.chain import chained
 from casework.runtime.store.claims import Claimed, Claims
 from casework.runtime.store.memory_accounts import MemoryAccounts
 from casework.runtime.store.memory_archive import MemoryArchive, MemoryCase
+from casework.runtime.store.memory_nodes import MemoryNodes
 from casework.runtime.store.taking import Delivery
 from casework.runtime.store.waiting import FIRST, Place, place_of
 
@@ -51,7 +51,7 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
         super().__init__()
         self._artifacts: dict[str, bytes] = {}
         self._settings: dict[str, str] = {}
-        self._leases: dict[str, int] = {}
+        self._nodes = MemoryNodes()
 
     @property
     def url(self) -> str:
@@ -208,27 +208,26 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
 
     def _takes(self, case: MemoryCase, node: str, now: int) -> bool:
         """Say whether a node may have the one case that a delivery wakes."""
-        living = {node, *(name for name, until in self._leases.items() if until > now)}
         held = (each.row for each in self._cases.values() if each.row.node == node)
         alone = any(rules.watched(row, now, rules.ALONE_MICROS) for row in held)
-        return not (case.row.claims or case.row.node in living or alone) and _wanted(case, now)
+        return not (case.row.claims or alone) and self._nodes.free_for(node, now)(case.row) and _wanted(case, now)
 
     async def claim(self, node: str, *, limit: int, now: int) -> Claims:
         """Take up to `limit` cases for a node, each with epoch + 1, oldest first, with what they need to begin."""
         assert node, "a node has a name"
         await anyio.lowlevel.checkpoint()
-        self._leases = {name: until for name, until in self._leases.items() if until > now}
+        self._nodes.bury(now)
         free = self._claimable(node, limit, now)
         chosen = free[: rules.fitting([sum(len(record.frame) for record in case.replayed) for case in free])]
         for case in chosen:
             self._take(case, node, now)
         alone = any(rules.watched(case.row, now, rules.ALONE_MICROS) for case in chosen)
         more = bool(chosen) and not alone and (len(free) == limit or len(chosen) < len(free))
-        return Claims([_claimed(case) for case in chosen], more, None if more else self._next_due(node))
+        return Claims([_claimed(case) for case in chosen], more, None if more else self._next_due(node, now))
 
     def _claimable(self, node: str, limit: int, now: int) -> list[MemoryCase]:
-        living = {*self._leases, node}
-        free = [case for case in self._cases.values() if case.row.node not in living and _wanted(case, now)]
+        may_take = self._nodes.free_for(node, now)
+        free = [case for case in self._cases.values() if may_take(case.row) and _wanted(case, now)]
         free.sort(key=lambda case: (case.row.opened_at, case.number))
         held = [case.row for case in self._cases.values() if case.row.node == node]
         if any(rules.watched(row, now, rules.ALONE_MICROS) for row in held):
@@ -239,12 +238,12 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
         doubted = [case for case in free if 0 < case.row.claims < rules.SUSPECT_CLAIMS][max(doubts, 0) :]
         return suspects or [case for case in free if not rules.suspected(case.row) and case not in doubted][:limit]
 
-    def _next_due(self, node: str) -> int | None:
-        living = {*self._leases, node}
+    def _next_due(self, node: str, now: int) -> int | None:
+        may_take = self._nodes.free_for(node, now)
         dues = [
             wait.due
             for case in self._cases.values()
-            if case.row.status is CaseStatus.PARKED and case.row.node not in living
+            if case.row.status is CaseStatus.PARKED and may_take(case.row)
             for wait in case.row.waits
             if wait.kind is WaitKind.TIMER
         ]
@@ -260,10 +259,10 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
         case.row = msgspec.structs.replace(case.row, epoch=case.row.epoch + 1)
         return _claimed(case)
 
-    async def renew(self, node: str, *, until: int) -> None:
+    async def renew(self, node: str, *, until: int, carries: Sequence[str] = ()) -> None:
         """Say that a node lives until then."""
         await anyio.lowlevel.checkpoint()
-        self._leases[node] = until
+        self._nodes.renew(node, until, carries)
         if until == 0:
             for case in self._cases.values():
                 if case.row.node == node:
@@ -287,9 +286,11 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
         self._settle(append.settles, append.epoch)
         arrived = [opening.key for opening in append.opens if self._open(opening)]
         refused = [rules.refused(each, self._cases[each.key].row.parent) for each in append.opens]
-        arrived += [item.key for item in (*append.sends, *refused) if item is not None and self._put(item)]
+        back = [item.otherwise for item in append.sends if self._open_case(item.key) is None]
+        arrived += [item.key for item in (*append.sends, *refused, *back) if item is not None and self._put(item)]
         self._announce(arrived)
-        return Appended()
+        rests = append.release and case.row.status is CaseStatus.PARKED and not _wanted(case, 0)
+        return rules.appended(append, case.row.head, rests=rests)
 
     async def remember(self, name: str, value: str) -> None:
         """Set a setting of this store."""
@@ -349,12 +350,16 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
         )
         return True
 
+    def _open_case(self, key: CaseKey) -> MemoryCase | None:
+        case = self._cases.get(key)
+        return None if case is None or case.row.status is CaseStatus.CLOSED else case
+
     def _put(self, item: InboxItem, *, target: str = "") -> bool:
-        case = self._cases.get(item.key)
-        if case is None or case.row.status is CaseStatus.CLOSED or item.id in case.had:
+        case = self._open_case(item.key)
+        if case is None or item.id in case.had:
             return False
         self._position += 1
-        case.unread[item.id] = msgspec.structs.replace(item, position=self._position)
+        case.unread[item.id] = msgspec.structs.replace(item, position=self._position, otherwise=None)
         case.had[item.id] = target
         return True
 
@@ -378,14 +383,10 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
         case.row = msgspec.structs.replace(row, epoch=row.epoch + 1, node=node, changed_at=now, claims=row.claims + 1)
 
     def _receivers(self, tenant: str, target: str) -> list[MemoryCase]:
-        named = self._cases.get(CaseKey(tenant, target))
-        if named is not None and named.row.status is not CaseStatus.CLOSED:
+        if (named := self._open_case(CaseKey(tenant, target))) is not None:
             return [named]
-        return [
-            case
-            for case in self._cases.values()
-            if case.row.key.tenant == tenant and any(wait.key == target for wait in case.row.waits)
-        ]
+        ours = (case for case in self._cases.values() if case.row.key.tenant == tenant)
+        return [case for case in ours if any(wait.key == target for wait in case.row.waits)]
 
 
 def _claimed(case: MemoryCase) -> Claimed:

@@ -80,7 +80,7 @@ class PostgresStore:
         """Use `open`."""
         self._address = address
         self._heard: Callable[[Sequence[CaseKey]], None] | None = None
-        self._nodes: list[str] = []
+        self._nodes: dict[str, tuple[str, ...]] = {}  # our nodes, with what each carries
         self._reader = PostgresReader(address)
         self._writer = PostgresWriter(address, world, self._nodes, Ears(self._arrived, self._want_hint))
         self.ear = PostgresEar(address, world, self._announce, self._nodes)  #: to be served by whoever works on cases
@@ -258,7 +258,7 @@ class PostgresStore:
         If cancelled, cases may have been claimed; they are claimable again once the node's lease is over.
         """
         assert node, "a node has a name"
-        claims = await self._do(Claim(node, limit, now))
+        claims = await self._do(Claim(node, limit, now, self._nodes.get(node, ())))
         assert isinstance(claims, Claims), "each call has its own kinds of answers"
         return claims
 
@@ -275,11 +275,10 @@ class PostgresStore:
         assert claimed is None or isinstance(claimed, Claimed), "a claim again has one case or none"
         return claimed
 
-    async def renew(self, node: str, *, until: int) -> None:
+    async def renew(self, node: str, *, until: int, carries: Sequence[str] = ()) -> None:
         """Say that a node lives until then; raises StoreUnavailable. A lease given up at once is told to the others."""
-        if node not in self._nodes:
-            self._nodes.append(node)
-        await self._do(Renewal(node, until))
+        self._nodes[node] = tuple(pin for pin in carries if postgres_queries.storable(pin))
+        await self._do(Renewal(node, until, self._nodes[node]))
         if self._writer.others:
             self.ear.met()
         await self._learn_switches()

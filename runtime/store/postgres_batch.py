@@ -7,7 +7,7 @@ A refusal is decided from the locked rows before anything is written, so it neve
 It does not know when the transaction begins or ends; what it answers counts once it has been committed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, final
 
 import msgspec
@@ -19,7 +19,6 @@ from casework.runtime.store import postgres_queries as queries
 from casework.runtime.store import rules
 from casework.runtime.store.base import (
     Append,
-    Appended,
     CaseExists,
     CaseKey,
     CaseOpened,
@@ -59,7 +58,7 @@ _DECIDE: Final = """
 class Batch:
     """Calls that share one transaction, with their answers by place."""
 
-    def __init__(self, link: Link, asked: Sequence[Asked], own: Sequence[str], mark: int) -> None:
+    def __init__(self, link: Link, asked: Sequence[Asked], own: Collection[str], mark: int) -> None:
         """Prepare; `own` are the names of our nodes, and `mark` is below which a store gives no case."""
         self._link = link
         self._asked = asked
@@ -130,8 +129,7 @@ class Batch:
         refusal = rules.append_refusal(append, epoch=standing.epoch, next_seq=standing.next_seq, node=standing.node)
         if refusal is not None:
             return refusal
-        wave.append(append, standing)
-        return Appended()
+        return rules.appended(append, wave.append(append, standing).head)
 
     async def _deliver(self, deliveries: Sequence[tuple[int, Delivery]]) -> None:
         receivers = await self._receivers(deliveries)

@@ -43,6 +43,7 @@ class Claim:
     node: str
     limit: int
     now: int
+    carries: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, frozen=True)
@@ -59,6 +60,7 @@ class Renewal:
 
     node: str
     until: int
+    carries: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, frozen=True)

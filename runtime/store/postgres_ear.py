@@ -10,7 +10,7 @@ amid a transaction has it locked, or a clock is a little behind. As long as a lo
 It does not know what the listener does.
 """
 
-from collections.abc import Awaitable, Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from typing import Final, final
 
 import anyio
@@ -22,6 +22,7 @@ from casework.runtime.store import postgres_queries as queries
 from casework.runtime.store.base import CaseKey
 from casework.runtime.store.claims import NOBODY
 from casework.runtime.store.door_wire import CircuitsAsked, TurnAsked
+from casework.runtime.store.postgres_carrying import FOREIGN, OURS
 from casework.runtime.store.postgres_link import DRIVER_ERRORS, Link, connect, part
 from casework.runtime.store.postgres_switches import SwitchesHeard
 from casework.runtime.store.postgres_url import PostgresAddress
@@ -37,23 +38,26 @@ RETRY_SECONDS_MAX: Final = 2.0
 #: Cases that one look tells of at most; a listener that is told of some looks for all.
 NEWS_MAX: Final = 1_000
 
-_NEWS: Final = """
-    WITH clock AS MATERIALIZED (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now)
+#: What we hold, and what nobody holds and is not left to others: they have ears themselves, and who dies has a lease
+#: that ends.
+_LOOK: Final = """
+    WITH clock AS MATERIALIZED (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now), {foreign}
     SELECT c.tenant, c.case_id, NOT EXISTS (
         SELECT FROM node n WHERE n.name = c.node AND n.until > (SELECT now FROM clock)
     ) AS free
     FROM "case" c WHERE c.no IN (
         SELECT i.case_no FROM inbox i JOIN "case" p ON p.no = i.case_no
-        WHERE NOT i.consumed AND p.status <> 'closed' AND i.position > p.seen
+        WHERE NOT i.consumed AND p.status <> 'closed' AND i.position > p.seen AND ({ours} OR p.node = ANY($3))
         UNION ALL
         SELECT w.case_no FROM wait w JOIN "case" p ON p.no = w.case_no
-        WHERE w.kind = 'timer' AND p.status = 'parked' AND w.due <= (SELECT now FROM clock)
+        WHERE w.kind = 'timer' AND p.status = 'parked' AND w.due <= (SELECT now FROM clock) AND {ours}
         UNION ALL
-        (SELECT o.no FROM "case" o WHERE o.status = 'open'
+        (SELECT o.no FROM "case" o WHERE o.status = 'open' AND {free_ours}
             AND NOT EXISTS (SELECT 1 FROM node n WHERE n.name = o.node AND n.until > (SELECT now FROM clock))
          LIMIT $1)
     ) LIMIT $1
-"""
+""".replace("{foreign}", FOREIGN.format("$2", "(SELECT now FROM clock)", "$3"))
+_NEWS: Final = _LOOK.replace("{free_ours}", OURS.format("o")).replace("{ours}", OURS.format("p"))
 #: Microseconds until the next lease of another node ends (none: NULL), whether one has ended unseen, and how many bytes
 #: stand there of what was switched.
 _LEASES: Final = """
@@ -85,7 +89,11 @@ class PostgresEar:
     """Listens for one store; run `serve` beside whatever works on its cases."""
 
     def __init__(
-        self, address: PostgresAddress, world: World, heard: Callable[[Sequence[CaseKey]], None], own: Sequence[str]
+        self,
+        address: PostgresAddress,
+        world: World,
+        heard: Callable[[Sequence[CaseKey]], None],
+        own: Mapping[str, Sequence[str]],
     ) -> None:
         """Prepare.
 
@@ -93,7 +101,7 @@ class PostgresEar:
             address: where the store is.
             world: clock and ids.
             heard: called on the event loop with the cases that have news.
-            own: the names of this process's nodes, as they come to be known; their leases are not watched.
+            own: this process's nodes with what each carries, as they come to be known; their leases are not watched.
         """
         self._address = address
         self._world = world
@@ -150,7 +158,10 @@ class PostgresEar:
 
     async def _look(self, link: Link) -> float:
         """Tell the listener what there is, and say for how many seconds nothing is due."""
-        news = await link.fetch(_NEWS, NEWS_MAX)
+        carried = [*self._own.values()]
+        # A node that does not say what it carries takes everything.
+        carries = {pin for pins in carried for pin in pins} if all(carried) else ()
+        news = await link.fetch(_NEWS, NEWS_MAX, list(carries), list(self._own))
         keys = [CaseKey(tenant, case_id) for tenant, case_id, _ in news]
         free = {CaseKey(tenant, case_id) for tenant, case_id, free in news if free}
         leases = await link.fetchrow(_LEASES, list(self._own), SWITCHES)

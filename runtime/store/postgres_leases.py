@@ -2,11 +2,12 @@
 
 A lease is kept in the database's own time: what a caller says by its clock is moved by how far that clock was off
 when it was last compared. A claim passes over rows that another transaction holds, and takes only a case that still
-stands as it stood when it was found free, so no case is given twice.
+stands as it stood when it was found free, so no case is given twice. What is left to others, since they alone carry the
+version of its flow, is found out by the same statement, so nobody who has just come is passed over.
 It does not know who decides what a node is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final, final
 
 import msgspec
@@ -16,6 +17,7 @@ from casework.runtime.store import rules
 from casework.runtime.store.claims import Claimed, Claims
 from casework.runtime.store.generation import HALTED, MARK
 from casework.runtime.store.postgres_calls import Artifact, Asked, Claim, Reclaim, Renewal, Setting
+from casework.runtime.store.postgres_carrying import FOREIGN, OURS
 from casework.runtime.store.postgres_columns import columns
 from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_queries import BEGINNING, RETURNING_CASE, case_row, inbox_of, log_of
@@ -44,14 +46,14 @@ _BURY: Final = """
 #: Three ways to be wanted, each found by its own index, so that parked cases cost nothing. Whether suspects are asked
 #: for stands in the statement, for a plan that is kept must use their index for them alone.
 _CHOOSE: Final = """
-    WITH free AS MATERIALIZED (
+    WITH {foreign}, free AS MATERIALIZED (
         (SELECT c.no, c.epoch, c.next_seq, c.node, c.status, c.opened_at, c.claims FROM "case" c
-         WHERE c.status = 'open' AND {suspect} AND c.node <> $1
+         WHERE c.status = 'open' AND {suspect} AND c.node <> $1 AND {ours}
            AND NOT EXISTS (SELECT 1 FROM node n WHERE n.name = c.node AND n.until > $3)
          ORDER BY c.opened_at, c.no LIMIT $2::bigint + $6::bigint)
         UNION ALL
         SELECT c.no, c.epoch, c.next_seq, c.node, c.status, c.opened_at, c.claims FROM "case" c
-        WHERE c.status = 'parked' AND {suspect} AND c.node <> $1
+        WHERE c.status = 'parked' AND {suspect} AND c.node <> $1 AND {ours}
           AND NOT EXISTS (SELECT 1 FROM node n WHERE n.name = c.node AND n.until > $3)
           AND c.no IN (
               SELECT i.case_no FROM inbox i JOIN "case" p ON p.no = i.case_no
@@ -80,7 +82,7 @@ _CHOOSE: Final = """
         UPDATE "case" c SET epoch = c.epoch + 1, node = $1, changed_at = $4,
                             claims = c.claims + 1, suspect = c.claims + 1 >= $7
         FROM fitting f WHERE c.no = f.no
-"""
+""".replace("{foreign}", FOREIGN.format("$9", "$3", "ARRAY[$1]")).replace("{ours}", OURS.format("c"))
 #: All that the cases need to begin comes with the same statement, and the moment when the next timer is due: so nothing
 #: can fail in between. The timers are looked at one by one until the first that counts; each OFFSET keeps the planner
 #: to that.
@@ -90,13 +92,13 @@ _GIVE: Final = """
     SELECT c.*, log.*, unread.*, (
         SELECT w.due FROM (SELECT case_no, due FROM wait WHERE kind = 'timer' ORDER BY due OFFSET 0) w
         CROSS JOIN LATERAL (
-            SELECT FROM "case" p WHERE p.no = w.case_no AND p.status = 'parked'
+            SELECT FROM "case" p WHERE p.no = w.case_no AND p.status = 'parked' AND {ours}
                 AND p.node <> $1 AND NOT EXISTS (SELECT 1 FROM node n WHERE n.name = p.node)
                 AND NOT EXISTS (SELECT 1 FROM fitting f WHERE f.no = p.no) OFFSET 0
         ) p ORDER BY w.due LIMIT 1
     ) AS next_due
     FROM (SELECT 1) AS always LEFT JOIN claimed c ON true
-"""
+""".replace("{ours}", OURS.format("p"))
 _IN_ORDER: Final = "ORDER BY c.opened_at, c.no"
 _CLAIM: Final = " ".join((_CHOOSE, RETURNING_CASE, _GIVE, BEGINNING.format(bytes_max="$5"), _IN_ORDER))
 _CLAIM_SUSPECTS: Final = _CLAIM.replace("{suspect}", "c.suspect")
@@ -117,8 +119,9 @@ _RECLAIM: Final = " ".join((_TAKE_AGAIN, RETURNING_CASE, _GIVE_AGAIN, BEGINNING.
 #: Also says whether nodes of other processes live.
 _RENEW: Final = """
     WITH renewed AS (
-        INSERT INTO node SELECT * FROM unnest($1::text[], $2::bigint[])
-        ON CONFLICT (name) DO UPDATE SET until = excluded.until
+        INSERT INTO node SELECT g.name, g.until, ARRAY(SELECT json_array_elements_text(g.carries::json))
+        FROM unnest($1::text[], $2::bigint[], $4::text[]) AS g (name, until, carries)
+        ON CONFLICT (name) DO UPDATE SET until = excluded.until, carries = excluded.carries
     )
     SELECT EXISTS (
         SELECT FROM node WHERE until > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
@@ -146,7 +149,7 @@ _KEEP: Final = "INSERT INTO artifact SELECT * FROM unnest($1::text[], $2::bytea[
 class Leases:
     """The part of a batch that is about nodes, settings and artefacts."""
 
-    def __init__(self, link: Link, own: Sequence[str], mark: int) -> None:
+    def __init__(self, link: Link, own: Collection[str], mark: int) -> None:
         """Prepare; `own` are the names of our nodes, and a store whose mark is below `mark` gives no case."""
         self._link = link
         self._skew = 0
@@ -185,19 +188,21 @@ class Leases:
         for call in asked:
             if isinstance(call, Setting) and call.added:
                 added[call.name] = added.get(call.name, "") + call.value
-        nodes = {call.node: call.until + self._skew for call in asked if isinstance(call, Renewal)}
+        renewals = {call.node: call for call in asked if isinstance(call, Renewal)}
+        nodes = [(name, call.until + self._skew, _json(call.carries)) for name, call in sorted(renewals.items())]
         for statement, kept in ((_KEEP, artifacts), (_SET, settings), (_ADD, added)):
             if kept:
                 await self._link.execute(statement, *columns(sorted(kept.items()), 2))
         if nodes:
-            self.others = await self._link.fetchval(_RENEW, *columns(sorted(nodes.items()), 2), list(self._own))
+            names, untils, carries = columns(nodes, 3)
+            self.others = await self._link.fetchval(_RENEW, names, untils, list(self._own), carries)
         ended = [call.node for call in asked if isinstance(call, Renewal) and not call.until]
         if ended:
             await self._link.execute(_CLEAR, ended)
 
     async def _claim(self, call: Claim) -> Claims:
         since = call.now - rules.SUSPECT_MICROS
-        asking = (call.now + self._skew, call.node, rules.SUSPECT_CLAIMS, self._own, since, HALTED, MARK)
+        asking = (call.now + self._skew, call.node, rules.SUSPECT_CLAIMS, list(self._own), since, HALTED, MARK)
         found = await self._link.fetchrow(_BURY, *asking)
         assert found is not None, "a query without a table has a row"
         self.others = bool(found["others"])
@@ -221,7 +226,7 @@ class Leases:
     async def _take(self, call: Claim, limit: int, *, suspects: bool, doubts: int = 0) -> Claims:
         moments = (call.now + self._skew, call.now)
         taking = (call.node, limit, *moments, rules.CLAIM_BYTES_MAX, _SPARE, rules.SUSPECT_CLAIMS, doubts)
-        rows = await self._link.fetch(_CLAIM_SUSPECTS if suspects else _CLAIM_OTHERS, *taking)
+        rows = await self._link.fetch(_CLAIM_SUSPECTS if suspects else _CLAIM_OTHERS, *taking, call.carries)
         due: int | None = rows[0]["next_due"]
         cases = [await self._claimed(row) for row in rows if row["no"] is not None]
         found = rows[0]["found"] or 0
@@ -237,3 +242,7 @@ class Leases:
         else:
             records = log_of(row)
         return Claimed(case, records, inbox_of(case.key, row))
+
+
+def _json(texts: Sequence[str]) -> str:
+    return msgspec.json.encode(texts).decode()

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, final
 
 from casework.runtime.store import rules
-from casework.runtime.store.base import Append, Appended, CaseKey, CaseOpened, Opening
+from casework.runtime.store.base import Append, CaseKey, CaseOpened, Opening
 from casework.runtime.store.batch import Group, coalesce
 from casework.runtime.store.chain import GENESIS, chained
 from casework.runtime.store.postgres_calls import Asked
@@ -94,7 +94,9 @@ class Quick:
         """
         wave = Wave({})
         groups = coalesce([call if isinstance(call, Append) else None for call in asked])
-        after = [wave.append(g.append, self._known[g.append.key]) for g in groups if isinstance(g, Group)]
+        appends = [group.append for group in groups if isinstance(group, Group)]
+        after = [wave.append(append, self._known[append.key]) for append in appends]
+        answers = {append.key: rules.appended(append, now.head) for append, now in zip(appends, after, strict=True)}
         openings = sorted((call for call in asked if isinstance(call, Opening)), key=lambda opening: opening.key)
         heads = [chained(GENESIS, opening.key, opening.record) for opening in openings]
         rows = [
@@ -111,7 +113,7 @@ class Quick:
         values: dict[int, object] = {}
         for place, call in enumerate(asked):
             if isinstance(call, Append):
-                values[place] = Appended()
+                values[place] = answers[call.key]
             elif isinstance(call, Opening) and call.key in new:
                 values[place] = CaseOpened(call.key)
         return values, [opening.key for opening, _ in opened if not opening.node], after

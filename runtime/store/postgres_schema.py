@@ -126,8 +126,11 @@ _ACCOUNTS: Final = """
     CREATE UNIQUE INDEX ledger_once ON ledger (draw_id, account_no, kind) WHERE draw_id <> '';
 """
 
+#: Version 4: nodes say which versions of flows they carry. A process of an earlier one that still works says nothing.
+_CARRIED: Final = "ALTER TABLE node ADD COLUMN carries text[] NOT NULL DEFAULT '{}'"
+
 #: Step n brings version n to version n + 1. Steps are never changed once released. Version 3: settings have seals.
-STEPS: Final[tuple[str, ...]] = (_TABLES, _ACCOUNTS, FIRST_SEALS)
+STEPS: Final[tuple[str, ...]] = (_TABLES, _ACCOUNTS, FIRST_SEALS, _CARRIED)
 SCHEMA_VERSION: Final = len(STEPS)
 
 _STANDING: Final = """

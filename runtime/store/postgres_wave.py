@@ -199,12 +199,18 @@ class Wave:
     async def _send(self, link: Link) -> list[CaseKey]:
         items: list[Item] = []
         keys: dict[int, CaseKey] = {}
-        for item in self._sends:
-            receiver = self._known.get(item.key)
-            if receiver is not None and receiver.status is not CaseStatus.CLOSED:
+        for sent in self._sends:
+            item, receiver = sent, self._open_case(sent.key)
+            if receiver is None and sent.otherwise is not None:
+                item, receiver = sent.otherwise, self._open_case(sent.otherwise.key)
+            if receiver is not None:
                 items.append((receiver.number, item.id, "", item.kind, item.frame))
                 keys[receiver.number] = item.key
         return [keys[number] for number, _ in await put(link, items)]
+
+    def _open_case(self, key: CaseKey) -> Standing | None:
+        receiver = self._known.get(key)
+        return None if receiver is None or receiver.status is CaseStatus.CLOSED else receiver
 
     def _log(self, number: int, key: CaseKey, records: Iterable[Record], head: bytes) -> bytes:
         for record in records:

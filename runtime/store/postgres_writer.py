@@ -9,7 +9,7 @@ after a pause that grows. What was lost before COMMIT was sent did not happen, w
 It does not know what the calls do.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, NamedTuple, final
 
 import anyio
@@ -67,7 +67,7 @@ class Ears(NamedTuple):
 class PostgresWriter:
     """The one writing connection of a store, and the queue before it."""
 
-    def __init__(self, address: PostgresAddress, world: World, own: Sequence[str], ears: Ears) -> None:
+    def __init__(self, address: PostgresAddress, world: World, own: Collection[str], ears: Ears) -> None:
         """Prepare; `own` are the names of this process's nodes, as they come to be known."""
         self._address = address
         self._world = world

@@ -4,7 +4,7 @@ Each implementation fetches the facts, asks here and carries out the answer insi
 can differ in judgement. It does not know where anything is kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -14,6 +14,7 @@ from casework.protocols.errors import FrameInvalid
 from casework.protocols.records import Arrived, Cancel, Decided
 from casework.runtime.store.base import (
     Append,
+    Appended,
     CaseRow,
     CaseStatus,
     Conflict,
@@ -97,6 +98,33 @@ def refused(opening: Opening, parent: str) -> InboxItem | None:
     return opening.otherwise if parent != opening.parent else None
 
 
+def appended(append: Append, head: bytes, *, rests: bool = False) -> Appended:
+    """Answer an append after which the case's last hash is `head`."""
+    return Appended(head) if append.status is CaseStatus.CLOSED else Appended(rests=rests)
+
+
+def closed_row(row: CaseRow, append: Append, head: bytes) -> CaseRow:
+    """Give the row of a case as it is once an append has closed it, from any of its rows since its last claim."""
+    version, source_hash = append.pinned or (row.version, row.source_hash)
+    return CaseRow(
+        key=row.key,
+        epoch=append.epoch,
+        next_seq=append.next_seq + len(append.records),
+        node="",
+        status=CaseStatus.CLOSED,
+        result=append.result,
+        flow=row.flow,
+        version=version,
+        source_hash=source_hash,
+        crew=row.crew,
+        parent=row.parent,
+        head=head,
+        opened_at=row.opened_at,
+        changed_at=append.records[-1].at if append.records else row.changed_at,
+        chapter=row.chapter if append.chapter is None else append.chapter,
+    )
+
+
 def append_refusal(append: Append, *, epoch: int, next_seq: int, node: str) -> Fenced | Conflict | None:
     """Say why an append is refused, or None.
 
@@ -117,6 +145,21 @@ def fitting(sizes: Sequence[int]) -> int:
             return place
         total += size
     return len(sizes)
+
+
+def pin(flow: str, version: str, source_hash: str) -> str:
+    """Name the one version of a flow that a case runs, or a node carries."""
+    return f"{flow}:{version}:{source_hash}"
+
+
+def version_key(carries: str) -> str:
+    """Name what a case waits for whose version no living node carried; a node that has it is told of it so."""
+    return f"version:{carries}"
+
+
+def left_to_others(carries: Collection[str], others: Iterable[str]) -> frozenset[str]:
+    """Name what a node that carries these leaves to other living ones; who does not say what it carries, nothing."""
+    return frozenset(others).difference(carries) if carries else frozenset()
 
 
 def suspected(row: CaseRow) -> bool:

@@ -259,7 +259,7 @@ class SqliteStore:
         assert node, "a node has a name"
         return await self._writer.hold(lambda connection: sqlite_claims.reclaim(connection, node, key))
 
-    async def renew(self, node: str, *, until: int) -> None:
+    async def renew(self, node: str, *, until: int, carries: Sequence[str] = ()) -> None:
         """Say that a node lives until then; raises StoreUnavailable."""
         await self._writer.hold(lambda connection: changes.renew(connection, node, until))
 

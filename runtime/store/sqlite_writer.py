@@ -79,6 +79,8 @@ class SqliteWriter:
         self._waits = True
         # What is committed and not known to be on the disk: whoever waits for it is answered when it is.
         self._owed: list[Call[object]] = []
+        # Of these, what is on the disk by now, and is answered together with what took it there.
+        self._paid: list[Call[object]] = []
 
     async def start(self) -> None:
         """Start the thread and wait until the file is open.
@@ -243,8 +245,9 @@ class SqliteWriter:
             arrived = self._write(connection, writing)
             going = {call: go for call in writing if (go := call.going()) is not None}
             owed = [] if self._waits else [call for call in writing if call.early and call.error is None]
-            told = [call for call in writing if call not in owed], tuple(going.values()), tuple(dict.fromkeys(arrived))
-            self._wakeup.call(partial(self._woken, *told))
+            answered = [*(call for call in writing if call not in owed), *self._paid]
+            self._wakeup.call(partial(self._woken, answered, tuple(going.values()), tuple(dict.fromkeys(arrived))))
+            self._paid = []
             self._owed += owed
             if any(call not in going for call in owed):
                 self._settle(connection)
@@ -308,18 +311,17 @@ class SqliteWriter:
     def _committed(self) -> None:
         self._upkeep.committed(waited=self._waits)
         if self._waits:
-            owed, self._owed = self._owed, []
-            self._wake(owed)
+            self._paid, self._owed = self._owed, []
 
     def _settle(self, connection: sqlite3.Connection) -> None:
         """Bring what is owed to the disk: by a commit that changes nothing, for a log has no other way."""
         if self._owed:
             sync = Call[object](None, change=lambda link, _: link.execute(f"PRAGMA user_version = {SCHEMA_VERSION}"))
             self._write(connection, [sync])
-            owed, self._owed = self._owed, []
-            for call in owed:
+            for call in self._owed:
                 call.error = OutcomeUnknown(self._url, f"its commit was not confirmed ({sync.error})")
-            self._wake(owed)
+            answered, self._paid, self._owed = self._paid + self._owed, [], []
+            self._wake(answered)
 
     def _wait_for_disk(self, connection: sqlite3.Connection, *, wait: bool) -> None:
         if wait is not self._waits:

@@ -17,6 +17,7 @@ from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Cancel, Decision, Entry, Halted, Parked, Review, Timer
 from casework.protocols.wire import Failed, OnStop, Task
 from casework.runtime.store.base import CaseRow, CaseStatus, Record, Wait, WaitKind
+from casework.runtime.store.rules import pin, version_key
 
 #: What records end: a thing that was waited for, or one that nobody waits for any more.
 _ENDS_PARK: Final = frozenset({"arrived", "unparked"})
@@ -50,9 +51,17 @@ def odd_wait(row: CaseRow, records: Sequence[Record]) -> str:
         return ""
     if row.status is CaseStatus.PARKED and not row.waits:
         return "its row says that it waits, but not for what"
-    if asked.halted and row.waits == (Wait(f"operator:{row.key.case_id}", WaitKind.OPERATOR, asked.halted),):
-        return ""
+    if asked.halted and row.waits and row.waits[0] == _operator(row, asked):
+        # One whose version no node had waits for that as well, unless an earlier Casework set it aside.
+        rest = {(wait.key, wait.kind, wait.due) for wait in row.waits[1:]}
+        version = version_key(pin(row.flow, row.version, row.source_hash))
+        if rest <= {(version, WaitKind.OPERATOR, 0)}:
+            return ""
     return next(_oddities(row, asked), "")
+
+
+def _operator(row: CaseRow, asked: _Asked) -> Wait:
+    return Wait(f"operator:{row.key.case_id}", WaitKind.OPERATOR, asked.halted)
 
 
 def _oddities(row: CaseRow, asked: _Asked) -> Iterator[str]:

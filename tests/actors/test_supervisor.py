@@ -109,6 +109,30 @@ async def test_one_worker_does_what_waits_in_the_order_in_which_it_came(scene: S
 
 
 @pytest.mark.promise("SUPERVISOR-1")
+async def test_the_supervisor_hears_of_a_free_worker_only_where_a_task_waits_for_it(scene: Scene) -> None:
+    holds, case, told = {"slow": Hold(), "quick": Hold()}, scene.case(), list[str]()
+    agents = [Agent(name, {name: Skill(Amount, int, hold.work)}, workers=1) for name, hold in holds.items()]
+    with anyio.fail_after(5):
+        async with scene.staff(scene.crew(agents)) as staff:
+            tell = staff.desk.freed
+
+            def freed(agent: str) -> None:
+                told.append(agent)
+                tell(agent)
+
+            staff.desk.freed = freed
+            for number, skill in enumerate(("slow", "slow", "quick", "quick")):
+                dispatch(scene, staff, case, number, skill=skill)
+            await anyio.wait_all_tasks_blocked()
+            holds["quick"].go.set()
+            await case.wait_outcomes(2)
+            assert told == ["quick"]
+            holds["slow"].go.set()
+            await case.wait_outcomes(4)
+            assert told == ["quick", "slow"]
+
+
+@pytest.mark.promise("SUPERVISOR-1")
 async def test_beyond_the_bound_a_task_is_refused_and_may_be_tried_again(scene: Scene) -> None:
     hold, case = Hold(), scene.case()
     with anyio.fail_after(5):

@@ -15,7 +15,7 @@ FLOORS = {
         "telemetry_export", "telemetry_spans", "telemetry", "lifecycle", "supervision", "reply", "mailbox", "deadlines",
         "ref", "children", "behavior", "blame", "jobs", "store", "transport", "switches", "staff", "deadletters",
         "kernel", "names", "groups", "belongings", "life", "cell", "homes", "pool", "actorsystem", "flow", "limits",
-        "letters", "poison", "setaside", "renewal", "node", "switchboard", "runtime", "simulation",
+        "letters", "poison", "setaside", "renewal", "watchers", "node", "switchboard", "runtime", "simulation",
     ),
     "casework.runtime.store": (
         "accounts", "taking", "base", "chain", "rules", "claims", "damage", "ledger_rules", "queries",
@@ -30,12 +30,12 @@ FLOORS = {
     ),
     "casework.runtime.flow": (
         "operations", "saga", "case", "remainder", "entries", "engine", "logbook", "opening", "replay", "services",
-        "callwork", "reserving", "calls", "reckoning", "tasks", "incarnation", "casecell",
+        "callwork", "reserving", "calls", "reckoning", "tasks", "outgoing", "incarnation", "casecell",
     ),
     "casework.actors": (
         "errors", "failures", "declared", "budgets", "policy", "permissions", "breaker", "repeats", "rates", "fairness",
-        "bulkhead", "tools", "intake", "gate", "admission", "retry", "calling", "desk", "undoing", "review", "criteria",
-        "agent", "staff", "supervisor", "fallbacks", "conflicts", "patterns",
+        "bulkhead", "tools", "intake", "gate", "admission", "tries", "retry", "calling", "desk", "undoing", "review",
+        "criteria", "agent", "staff", "supervisor", "fallbacks", "conflicts", "patterns",
         "checks", "crew", "drawing", "costs", "timeline",
         "times", "timing", "seen", "trace", "simulation",
         "gateway", "console", "cli",

@@ -194,6 +194,7 @@ SAMPLES: Final[tuple[Struct, ...]] = (
         mandate=MANDATE,
         project="2026-q3",
         user="ann",
+        hasty=3,
     ),
     records.Migrated(
         version="2",

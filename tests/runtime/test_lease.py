@@ -1,6 +1,6 @@
 """A node that has not renewed its lease starts no effect; what another node took meanwhile it leaves alone."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -31,9 +31,9 @@ class Stuck(OddStore):
         self.free.set()
         self.deaf = False
 
-    async def renew(self, node: str, *, until: int) -> None:
+    async def renew(self, node: str, *, until: int, carries: Sequence[str] = ()) -> None:
         await self.free.wait()
-        await self.inner.renew(node, until=until)
+        await self.inner.renew(node, until=until, carries=carries)
 
     async def append(self, append: Append) -> AppendResult:
         result = await super().append(append)

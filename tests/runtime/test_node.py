@@ -22,6 +22,7 @@ from casework.runtime.store.base import (
     Unknown,
     WaitKind,
 )
+from casework.runtime.store.claims import Claims
 from casework.runtime.store.memory import MemoryStore
 from tests.support.flow_scene import KEY, LEASE_OVER, Ask, crashing, crew, entries, runtime, until, value
 from tests.support.manual_clock import ManualClock
@@ -250,3 +251,89 @@ async def test_a_message_that_comes_while_a_case_is_given_back_is_not_lost() -> 
             store.let_go()
             assert (await machine.wait("c1")).status is CaseStatus.CLOSED
             assert await value(store) == 4
+
+
+class Resting(OddStore):
+    """Counts claims; the answer to an append that gives a case back can be held."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.claims = 0
+        self.given_back = anyio.Event()
+        self.go = anyio.Event()
+        self.go.set()
+
+    async def claim(self, node: str, *, limit: int, now: int) -> Claims:
+        self.claims += 1
+        return await super().claim(node, limit=limit, now=now)
+
+    async def append(self, append: Append) -> AppendResult:
+        answer = await super().append(append)
+        if append.release:
+            self.given_back.set()
+            await self.go.wait()
+        return answer
+
+
+@pytest.mark.promise("NODE-6")
+async def test_a_case_that_is_given_back_with_nothing_new_is_not_looked_for_again() -> None:
+    clock, store = ManualClock(), Resting()
+    with anyio.fail_after(5):
+        async with runtime(crew(simple), store, clock) as machine:
+            await machine.open("simple", "c1", Ask(4))
+            await machine.wait("c1")
+            await anyio.wait_all_tasks_blocked()
+            before = store.claims
+            clock.advance(1.5)
+            await anyio.wait_all_tasks_blocked()
+            assert machine.statistics()[:2] == (0, 0)
+            assert store.claims == before
+
+
+@pytest.mark.promise("NODE-6")
+@pytest.mark.parametrize("heard", [True, False])
+@pytest.mark.parametrize("target", ["go", "c1"])
+async def test_a_message_that_comes_before_or_after_a_case_is_given_back_is_not_lost(
+    *, heard: bool, target: str
+) -> None:
+    clock, store = ManualClock(), Resting()
+    with anyio.fail_after(5):
+        async with runtime(crew(simple), store, clock) as machine:
+            await machine.open("simple", "c1", Ask(4))
+            await machine.wait("c1")
+            await anyio.wait_all_tasks_blocked()
+            if heard:
+                # The store has let it go, and nobody knows so far.
+                store.go = anyio.Event()
+            else:
+                store.deafen()
+                await machine.deliver(target, key="go", by="test")
+            clock.advance(1.5)
+            await store.given_back.wait()
+            if heard:
+                await machine.deliver(target, key="go", by="test")
+                store.go.set()
+            assert (await machine.wait("c1")).status is CaseStatus.CLOSED
+            store.hear()
+
+
+async def timed(case: Case, inputs: Ask) -> int:
+    await case.sleep(5)
+    return inputs.n
+
+
+@pytest.mark.promise("NODE-6")
+async def test_a_case_that_is_given_back_with_a_timer_is_taken_when_that_is_due() -> None:
+    clock, store = ManualClock(), Resting()
+    with anyio.fail_after(5):
+        async with runtime(crew(timed), store, clock) as machine:
+            await machine.open("timed", "c1", Ask(4))
+            await machine.wait("c1")
+            await anyio.wait_all_tasks_blocked()
+            clock.advance(1.5)
+            await store.given_back.wait()
+            await anyio.wait_all_tasks_blocked()
+            assert machine.statistics()[:2] == (0, 0)
+            clock.advance(4)
+            await anyio.wait_all_tasks_blocked()
+            assert (await machine.wait("c1")).status is CaseStatus.CLOSED

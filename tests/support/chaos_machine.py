@@ -221,8 +221,13 @@ class Machine(RuleBasedStateMachine):
             case "sends":
                 frame = encode(Arrived(key="receipt", message_id=f"s{seq}", by="case"))
                 sends = [
-                    InboxItem(_key(name), f"s{seq}", "arrived", frame) for name in NAMES if name != row.key.case_id
-                ]
+                    InboxItem(
+                        _key(name), f"s{seq}", "arrived", frame,
+                        otherwise=InboxItem(row.key, f"no {name} {seq}", "arrived", frame),
+                    )
+                    for name in NAMES
+                    if name != row.key.case_id
+                ]  # fmt: skip
                 append |= {"sends": tuple(sends), "consumed": ("m1", "m2")}
             case "closes":
                 append |= {"status": CaseStatus.CLOSED, "result": "completed"}

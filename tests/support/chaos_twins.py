@@ -28,6 +28,13 @@ NOWHERE = CaseKey("nobody", "nowhere")
 PATIENCE_SECONDS = 10.0
 
 
+def alike(answer: object, expected: object) -> bool:
+    """Tell whether two stores said the same, but for what only some look for: whether a case given back rests."""
+    if isinstance(answer, Appended) and isinstance(expected, Appended):
+        answer, expected = replace(answer, rests=False), replace(expected, rests=False)
+    return answer == expected
+
+
 class Twins:
     """The stores, what was cut, and what came of it."""
 
@@ -47,7 +54,7 @@ class Twins:
         answer = await self._asked(call, cut, after)
         if not isinstance(answer, Unknown | Unavailable | StoreUnavailable):
             expected = await call(self.memory)
-            assert answer == expected, f"{answer} instead of {expected}"
+            assert alike(answer, expected), f"{answer} instead of {expected}"
             return expected
         assert cut is not None, f"nothing was cut: {answer}"
         before = await snapshot(self.memory)

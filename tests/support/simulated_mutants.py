@@ -107,12 +107,7 @@ def appends_that_were_refused_count_as_durable(patch: Patch) -> None:
 
 
 def writes_begin_before_their_intent_is_durable(patch: Patch) -> None:
-    services = CaseCell._services
-
-    def hasty(self: CaseCell, *given: Any) -> Any:
-        return replace(services(self, *given), when_durable=lambda seq, run: run())
-
-    patch.setattr(CaseCell, "_services", hasty)
+    patch.setattr(CaseCell, "when_durable", lambda self, seq, run: run())
 
 
 def a_case_that_kills_is_tried_for_ever(patch: Patch) -> None:
@@ -260,7 +255,7 @@ def an_attempt_that_was_given_up_counts(patch: Patch) -> None:
     outcome = Tasks.outcome
 
     def late(self: Tasks, given: Any, frame: bytes, attempt: int) -> None:
-        work = self._find(given.task_id)
+        work = self._works.get(self._steps.get(given.task_id, ""))
         outcome(self, given, frame, attempt if work is None else work.attempt)
 
     patch.setattr(Tasks, "outcome", late)

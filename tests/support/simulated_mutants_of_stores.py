@@ -38,11 +38,11 @@ def leases_of_others_count_for_nothing(patch: Patch) -> None:
     claimable = memory.MemoryStore._claimable
 
     def everything(self: Any, node: str, limit: int, now: int) -> Any:
-        leases, self._leases = self._leases, {}
+        nodes, self._nodes = self._nodes, type(self._nodes)()
         try:
             return claimable(self, node, limit, now)
         finally:
-            self._leases = leases
+            self._nodes = nodes
 
     patch.setattr(memory.MemoryStore, "_claimable", everything)
 

@@ -7,6 +7,7 @@ happens can be watched (`sent`, `performed`) and held up (`gate`).
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
@@ -157,6 +158,9 @@ class SmallStaff:
             return Ruling(Verdict(allowed=False, rule="registered", policy_hash=self.policy_hash, why="no such tool"))
         verdict = Verdict(allowed=True, rule="test", policy_hash=self.policy_hash)
         return Ruling(verdict, tool.tier, approval=tool.approval)
+
+    def begin(self, request: CallRequest, inputs: object) -> Callable[[], Awaitable[CallResult]]:
+        return partial(self.perform, request, idempotency_key="", call_before=0, inputs=inputs)
 
     async def perform(
         self, request: CallRequest, *, idempotency_key: str, call_before: int, inputs: object = None

@@ -262,7 +262,8 @@ class ArchiveConformance:
         assert await verify(store) == []
         # Whoever holds it goes on as if nothing had been.
         row = before.row
-        assert await store.append(Append(key, row.epoch, 5, (note(5),), CaseStatus.PARKED, release=True)) == Appended()
+        last = Append(key, row.epoch, 5, (note(5),), CaseStatus.PARKED, release=True)
+        assert isinstance(await store.append(last), Appended)
         await store.deliver(key.tenant, "long", "m", arrived("m"))
         (claimed,) = (await store.claim(NODE, limit=9, now=NOW)).cases
         assert [record.seq for record in claimed.records] == [3, 4, 5]

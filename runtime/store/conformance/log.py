@@ -36,6 +36,7 @@ from casework.runtime.store.conformance.support import (
     there,
     timer,
 )
+from casework.runtime.store.rules import closed_row
 
 
 @bounded
@@ -136,7 +137,7 @@ class LogConformance:
         await store.deliver(TENANT, "c", "m1", arrived())
         [item] = await store.inbox(row.key)
         park = Append(row.key, 1, 1, (note(1),), status=CaseStatus.PARKED, release=True, inbox_seen=item.position)
-        assert await store.append(park) == Appended()
+        assert isinstance(await store.append(park), Appended)
         assert list(await take(store, NODE, limit=9, now=NOW)) == []
         await store.deliver(TENANT, "c", "m2", arrived("m2"))
         assert [row.key for row in await take(store, NODE, limit=9, now=NOW)] == [row.key]
@@ -151,6 +152,20 @@ class LogConformance:
             Append(row.key, 1, 1, (note(1),), status=CaseStatus.PARKED, release=True, inbox_seen=item.position)
         )
         assert [row.key for row in await take(store, NODE, limit=9, now=NOW)] == [row.key]
+
+    @pytest.mark.parametrize("seen", [True, False])
+    async def test_a_case_is_only_said_to_rest_if_nothing_came_that_it_has_not_seen(
+        self, store: Store, *, seen: bool
+    ) -> None:
+        row = await claimed(store, "c")
+        await store.deliver(TENANT, "c", "m1", arrived())
+        [item] = await store.inbox(row.key)
+        position = item.position if seen else item.position - 1
+        park = Append(row.key, 1, 1, (note(1),), status=CaseStatus.PARKED, release=True, inbox_seen=position)
+        answer = await store.append(park)
+        assert isinstance(answer, Appended)
+        assert seen or not answer.rests
+        assert len(await take(store, NODE, limit=9, now=NOW)) == (not seen)
 
     async def test_a_parked_case_is_claimable_once_its_timer_is_due(self, store: Store) -> None:
         await parked(store, "c", timer(NOW + 50))
@@ -245,6 +260,18 @@ class LogConformance:
         after = await there(store, "c")
         assert (after.status, after.result, after.node, after.waits) == (CaseStatus.CLOSED, "completed", "", ())
         assert await store.append(Append(row.key, 1, 2, (note(2),))) == Fenced(1)
+
+    async def test_what_is_told_of_a_case_that_closes_is_what_it_has(self, store: Store) -> None:
+        row = await claimed(store, "c")
+        await store.append(Append(row.key, 1, 1, (note(1),), waits=(evidence("receipt"),), chapter=1))
+        row = await there(store, "c")
+        closing = Append(row.key, 1, 2, (note(2), note(3, at=NOW + 9)), CaseStatus.CLOSED, "completed", release=True)
+        closed = await store.append(closing)
+        after = await there(store, "c")
+        assert isinstance(closed, Appended)
+        # A store need not say it: who wants to know reads then.
+        assert closed.head in (b"", after.head)
+        assert closed_row(row, closing, after.head) == after
 
     async def test_waits_stay_until_they_are_replaced(self, store: Store) -> None:
         row = await claimed(store, "c")

@@ -160,6 +160,39 @@ class MessageConformance:
         assert list(await store.inbox(key_of("closed"))) == []
 
     @pytest.mark.promise("STORE-6")
+    async def test_what_goes_out_in_the_place_of_a_message_does_so_only_where_nobody_can_take_it(
+        self, store: Store
+    ) -> None:
+        await close(store, await claimed(store, "closed"))
+        await parked(store, "b")
+        row = await claimed(store, "a")
+
+        def sent(name: str) -> InboxItem:
+            back = InboxItem(row.key, f"no {name}", "noted", name.encode())
+            return InboxItem(key_of(name), "s1", "arrived", b"sent", otherwise=back)
+
+        sends = tuple(sent(name) for name in ("closed", "b", "b", "nowhere"))
+        heard: list[CaseKey] = []
+        store.on_arrival(heard.extend)
+        assert await store.append(Append(row.key, 1, 1, (note(1),), sends=sends)) == Appended()
+        assert await store.append(Append(row.key, 1, 2, (note(2),), sends=sends)) == Appended()
+        items = await store.inbox(row.key)
+        assert [(item.id, item.kind, item.frame) for item in items] == [
+            ("no closed", "noted", b"closed"),
+            ("no nowhere", "noted", b"nowhere"),
+        ]
+        assert [item.otherwise for item in (*items, *await store.inbox(key_of("b")))] == [None, None, None]
+        assert set(heard) == {row.key, key_of("b")}
+
+    @pytest.mark.promise("STORE-6")
+    async def test_who_closes_with_what_it_sends_hears_nothing_more(self, store: Store) -> None:
+        row = await claimed(store, "a")
+        sent = InboxItem(key_of("nowhere"), "s1", "arrived", b"", otherwise=InboxItem(row.key, "no", "noted", b""))
+        closing = Append(row.key, 1, 1, (note(1),), CaseStatus.CLOSED, "completed", sends=(sent,), release=True)
+        assert isinstance(await store.append(closing), Appended)
+        assert list(await store.inbox(row.key)) == []
+
+    @pytest.mark.promise("STORE-6")
     async def test_a_case_opened_by_an_append_is_opened_once(self, store: Store) -> None:
         row = await claimed(store, "a")
         child = opening(key_of("child"), parent="a")

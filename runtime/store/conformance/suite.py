@@ -57,6 +57,7 @@ from casework.runtime.store.conformance.support import (
     timer,
 )
 from casework.runtime.store.conformance.takings import TakingConformance
+from casework.runtime.store.conformance.versions import VersionConformance
 from casework.runtime.store.verify import verify
 from casework.runtime.store.waiting import place_of
 
@@ -71,6 +72,7 @@ class StoreConformance(
     AccountConformance,
     ArchiveConformance,
     TakingConformance,
+    VersionConformance,
 ):
     """The promises of `casework.runtime.store.base`, case by case."""
 
@@ -78,6 +80,11 @@ class StoreConformance(
     def open_store(self) -> OpenStore:
         """Give the factory; to be overridden."""
         raise NotImplementedError
+
+    @pytest.fixture
+    def several_processes(self) -> bool:
+        """Say whether more than one process works on such a store; to be overridden by one of which only one does."""
+        return True
 
     @pytest.fixture
     async def store(self, open_store: OpenStore) -> AsyncIterator[Store]:

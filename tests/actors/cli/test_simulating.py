@@ -105,9 +105,9 @@ def test_a_trace_tells_when_who_and_what(desk: Desk) -> None:
     lines = done.stdout.splitlines()
     moments = [float(line.split()[0]) for line in lines[: lines.index(f"seed {BAD_SEED} broke paid_once")]]
     assert moments == sorted(moments)
-    assert re.search(r"^ +[\d.]+  [abc]\.1 +open_case r-c0$", done.stdout, flags=re.MULTILINE)
+    assert re.search(r"^ +[\d.]+  [abc]\.\d +open_case r-c0$", done.stdout, flags=re.MULTILINE)
     assert re.search(r"^ +[\d.]+  +bank\.pay happens$", done.stdout, flags=re.MULTILINE)
-    assert re.search(r"^ +[\d.]+  [abc]\.1 +died at \S+", done.stdout, flags=re.MULTILINE)
+    assert re.search(r"^ +[\d.]+  [abc]\.\d +died at \S+", done.stdout, flags=re.MULTILINE)
     assert re.search(r"append r-c0 #\d+ .*intent settle:bank\.pay", done.stdout)
     assert done.stdout == desk("simulate", HASTY, "--seed", str(BAD_SEED), "--trace").stdout
 

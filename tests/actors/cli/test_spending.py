@@ -97,6 +97,22 @@ def test_a_run_that_names_another_project_or_user_says_of_cases_that_are_there_w
     assert {row["project"] for row in rows} == {"project/default/q3", "project/default/q4"}
 
 
+@pytest.mark.parametrize("frame", [b"\x81\xa4type\xa3xyz", b"\xc1"], ids=["of a kind that nobody knows", "damaged"])
+def test_a_case_whose_first_record_cannot_be_read_does_not_keep_a_run_that_names_a_project_from_the_others(
+    desk: Desk, frame: bytes
+) -> None:
+    desk.put(a="1000", b="500")
+    run = ("run", "tests.support.budget_command:crew", desk.input, "--out", desk.folder / "out")
+    assert desk(*run, "--project", "q3", cwd=ROOT).stderr == ""
+    with contextlib.closing(sqlite3.connect(desk.folder / "cases.db")) as connection, connection:
+        connection.execute("UPDATE record SET frame = ? WHERE case_no = 1 AND seq = 0", (frame,))
+    desk.put(c="1000")
+    ran = desk(*run, "--project", "q4", cwd=ROOT)
+    assert ran.returncode == 0, ran.stderr
+    assert [line for line in ran.stderr.splitlines() if "opened before, for project q3" in line]
+    assert "project/default/q4" in desk("cost", "--by", "project").stdout
+
+
 @pytest.mark.parametrize("option", ["--tenant", "--project", "--user"])
 def test_a_name_that_is_none_is_refused_before_anything_is_made(desk: Desk, option: str) -> None:
     for name, why in (

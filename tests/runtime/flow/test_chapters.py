@@ -313,3 +313,57 @@ async def test_a_flow_that_never_waits_parks_and_others_go_on() -> None:
             await machine.open("endless", "c2", Ask(1))
             assert "ChapterFull" in (await machine.wait("c1")).waits[0].reason
             assert (await machine.wait("c2")).waits[0].key == "k0"
+
+
+async def chaptering(case: Case, inputs: Ask) -> None:
+    await case.next_chapter(Ask(inputs.n + 1))
+
+
+async def at_times(case: Case, inputs: Ask) -> int:
+    """Wait for something in every third chapter."""
+    if inputs.n % 3 == 0:
+        await case.sleep(0)
+    if inputs.n < 30:
+        await case.next_chapter(Ask(inputs.n + 1))
+    return inputs.n
+
+
+@pytest.mark.promise("FLOW-6")
+async def test_a_flow_of_chapters_that_wait_for_nothing_parks_until_an_operator_lets_it_go_on_and_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chapters, "HASTY_MAX", 10)
+    store = MemoryStore()
+    with anyio.fail_after(5):
+        async with runtime(crew(chaptering, at_times), store) as machine:
+            await machine.open("chaptering", "c1", Ask())
+            await machine.open("at_times", "c2", Ask())
+            row = await machine.wait("c1")
+            assert row.waits[0].kind is WaitKind.OPERATOR
+            assert "without waiting for anything" in row.waits[0].reason
+            assert len(await entries(store, Chapter)) == 9
+            await machine.deliver("operator:c1", by="ann")
+            while len(await entries(store, Halted)) < 2:
+                await anyio.lowlevel.checkpoint()
+            assert len(await entries(store, Chapter)) == 19
+            row = await machine.wait("c2")
+            assert (row.status, row.result) == (CaseStatus.CLOSED, "completed")
+        assert await verify(store) == []
+
+
+async def test_how_many_chapters_waited_for_nothing_is_known_to_the_next_process_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chapters, "HASTY_MAX", 10)
+    inner, clock = MemoryStore(), ManualClock()
+    for _ in range(4):
+        with anyio.fail_after(5):
+            store = OddStore(inner)
+            store.answers = dying_at(store, 4)
+            async with crashing(runtime(crew(chaptering), store, clock)) as machine:
+                await machine.open("chaptering", "c1", Ask())
+                while not store.dead and (await inner.case(KEY)).status is not CaseStatus.PARKED:  # type: ignore[union-attr]
+                    await anyio.lowlevel.checkpoint()
+        clock.advance(LEASE_OVER)
+    assert len(await entries(inner, Chapter)) == 9
+    assert len(await entries(inner, Halted)) == 1

@@ -21,6 +21,10 @@ class TestSqlInMemory(StoreConformance):
         return "asyncio"
 
     @pytest.fixture
+    def several_processes(self) -> bool:
+        return False
+
+    @pytest.fixture
     def open_store(self) -> OpenStore:
         kept = sql_in_memory()
 

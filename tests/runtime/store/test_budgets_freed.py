@@ -97,7 +97,7 @@ class TestInADatabase:
                     assert (await waiter.wait("waits")).status is CaseStatus.PARKED
                     holding.go.set()
                     while (row := await holder.wait("waits")).status is not CaseStatus.CLOSED:
-                        await holder.node.changed().wait()
+                        await holder.node.watchers.changed().wait()
                     assert row.result == "completed"
         assert await story(one, "waits") == (1, ["ledger"])
 

@@ -7,18 +7,14 @@ from typing import Final
 import asyncpg
 import pytest
 from postgres_server import PostgresServer
-from store_support import arrived
 
-from casework.protocols.codec import digest
 from casework.runtime.seams import World
-from casework.runtime.store.accounts import Draw
 from casework.runtime.store.base import CaseKey, CaseStatus, StoreReader
 from casework.runtime.store.postgres_link import Link, connect
 from casework.runtime.store.postgres_url import postgres_address
 from casework.runtime.store.urls import open_reader, open_store
 from casework.runtime.store.verify import verify
-from tests.runtime.store.test_sqlite_every_column import ended, leaf, rich
-from tests.support.flow_scene import Ask, crew, runtime
+from tests.support.rich_store import ended, fill
 
 NUMBERS = count()
 WELL = CaseKey("default", "well")
@@ -29,6 +25,7 @@ CHANGES: Final = {
     "bigint": {"lowered": '"{}" - 1', "raised": '"{}" + 1', "the highest": "9223372036854775807"},
     "bytea": {"blank": "''", "other bytes": "'\\x00ff'"},
     "boolean": {"the other": 'NOT "{}"'},
+    "ARRAY": {"blank": "'{{}}'", "another text": "'{{zzz}}'"},
 }
 TABLES: Final = (
     "account", "artifact", "case", "inbox", "ledger", "node", "record", "review", "setting", "wait",
@@ -49,7 +46,8 @@ ROWS: Final = {
     "setting": "name = 'out'",
 }
 #: Changes that nothing shows, for what is kept there follows from nothing: how often a case was owned or claimed in
-#: vain, by whom, when it changed, what it has read, the hash of a frame that is there, where a list has its order from.
+#: vain, by whom, when it changed, what it has read, what a node says of itself each second, the hash of a frame that is
+#: there, where a list has its order from.
 UNTOLD: Final[dict[tuple[str, str], set[str]]] = {
     ("case", "epoch"): {"raised", "the highest"},
     ("case", "node"): {"another text"},
@@ -63,6 +61,7 @@ UNTOLD: Final[dict[tuple[str, str], set[str]]] = {
     ("review", "opened_at"): {"raised"},
     ("node", "name"): {"another text"},
     ("node", "until"): {"lowered", "raised"},
+    ("node", "carries"): {"blank", "another text"},
 }
 
 
@@ -72,20 +71,10 @@ def anyio_backend() -> str:
 
 
 async def made(url: str) -> None:
-    """Make a store with rows in all tables, and two cases that have not heard yet that what they wait for is there."""
-    async with runtime(crew(rich, leaf), url) as machine:
-        for name in ("hit", "well"):
-            await machine.open("rich", name, Ask(3))
-            await machine.wait(name)
-        await machine.wait_idle()
+    """Make a store with rows in all tables."""
+    await fill(url)
     store = await open_store(url, World())
-    await store.set_limit("tenant/default", 50, by="ann", at=1)
-    await store.draw(Draw("d1", ("tenant/default",), 5, 1, 2))
-    await store.put_artifact(digest(b"hello").hex(), b"hello")
-    await store.remember("out", "/tmp")
-    for name in ("hit", "well"):
-        await store.deliver("default", name, "m", arrived("m", "go"))
-    await store.renew("n1", until=5)
+    await store.renew("n1", until=5, carries=("quarter:1:abc",))
     await store.aclose()
 
 

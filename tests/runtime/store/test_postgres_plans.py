@@ -68,7 +68,7 @@ async def test_a_claim_looks_only_at_the_open_cases_that_it_may_take(
     link = writing(store)
     await link.execute(MANY)
     await link.execute(f"PREPARE claim AS {statement}")
-    lines = [line for (line,) in await link.fetch("EXPLAIN EXECUTE claim ('node', 1, 1, 1, 1, 1, 1, 1)")]
+    lines = [line for (line,) in await link.fetch("EXPLAIN EXECUTE claim ('node', 1, 1, 1, 1, 1, 1, 1, '{pin}')")]
     used = [line for line in lines if 'on "case" c' in line]
     assert any(index in line for line in used), lines
     assert not any(other in line for line in used), lines

@@ -94,10 +94,11 @@ async def test_what_a_node_does_with_the_cases_that_it_holds_is_one_statement_a_
         assert await together(store, *(Append(row.key, 1, 1, (note(1), note(2))) for row in rows)) == [Appended()] * 3
         assert await store.open_case(opening(key_of("new"))) == CaseOpened(key_of("new"))
         closing = Append(rows[0].key, 1, 3, (note(3),), status=CaseStatus.CLOSED, result="completed")
-        assert await store.append(closing) == Appended()
+        closed = await store.append(closing)
         parking = Append(rows[1].key, 1, 3, (), status=CaseStatus.PARKED, waits=(evidence("receipt"),), release=True)
         assert await store.append(parking) == Appended()
     assert sent == ["WITH"] * 4
+    assert closed == Appended((await there(store, "c0")).head)
     assert (await there(store, "c0")).result == "completed"
     assert (await there(store, "c1")).waits == (evidence("receipt"),)
     assert (await there(store, "c2")).next_seq == 3

@@ -14,6 +14,10 @@ from casework.runtime.store.urls import open_store as open_url
 
 class TestSqliteStore(StoreConformance):
     @pytest.fixture
+    def several_processes(self) -> bool:
+        return False
+
+    @pytest.fixture
     def open_store(self, tmp_path: Path) -> OpenStore:
         @asynccontextmanager
         async def opened() -> AsyncIterator[Store]:

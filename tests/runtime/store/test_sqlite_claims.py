@@ -58,7 +58,7 @@ async def test_a_case_whose_log_or_inbox_cannot_be_read_says_so_and_the_others_b
         # Who holds it can park it all the same.
         row = given[1].row
         parking = Append(row.key, row.epoch, row.next_seq, (), CaseStatus.PARKED, release=True)
-        assert await store.append(parking) == Appended()
+        assert isinstance(await store.append(parking), Appended)
         again = await store.reclaim(NODE, key_of("a"))
         assert again is not None
         assert not again.broken

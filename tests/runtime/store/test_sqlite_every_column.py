@@ -7,25 +7,18 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Final
 
 import anyio
 import pytest
-from store_support import arrived
 
-from casework.protocols.codec import digest
-from casework.runtime.flow.case import Case
 from casework.runtime.seams import World
-from casework.runtime.store.accounts import Draw
-from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, WaitKind
+from casework.runtime.store.base import CaseKey, CaseStatus, WaitKind
 from casework.runtime.store.migrations import STEPS
-from casework.runtime.store.urls import open_reader, open_store
+from casework.runtime.store.urls import open_reader
 from casework.runtime.store.verify import Finding, verify
-from tests.support.flow_scene import Ask, crew, runtime
+from tests.support.rich_store import OTHERS, ended, fill
 
 HIT, WELL = CaseKey("default", "hit"), CaseKey("default", "well")
-OTHERS = ("hit/leaf", "well/leaf")
-SECONDS: Final = 86_400
 
 CHANGES = {
     "nothing": "NULL",
@@ -84,42 +77,9 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-async def leaf(case: Case, inputs: Ask) -> None:
-    await case.park(f"leaf:{case.id}", reason="waits")
-
-
-async def hears(case: Case) -> None:
-    while True:
-        await case.next_report()
-
-
-async def rich(case: Case, inputs: Ask) -> int:
-    await case.note("begun")
-    await case.open("leaf", f"{case.id}/leaf", Ask(1))
-    await case.first(
-        case.park("go", reason="waits"),
-        case.sleep(99 * SECONDS),
-        case.review("look", {"n": 3}, rule="test", expires_seconds=50 * SECONDS),
-        hears(case),
-    )
-    return inputs.n
-
-
 async def made(path: Path) -> None:
-    """Make a store with rows in all tables, and two cases that have not heard yet that what they wait for is there."""
-    async with runtime(crew(rich, leaf), f"sqlite:///{path}") as machine:
-        for name in ("hit", "well"):
-            await machine.open("rich", name, Ask(3))
-            await machine.wait(name)
-        await machine.wait_idle()
-    store = await open_store(f"sqlite:///{path}", World())
-    await store.set_limit("tenant/default", 50, by="ann", at=1)
-    await store.draw(Draw("d1", ("tenant/default",), 5, 1, 2))
-    await store.put_artifact(digest(b"hello").hex(), b"hello")
-    await store.remember("out", "/tmp")
-    for name in ("hit", "well"):
-        await store.deliver("default", name, "m", arrived("m", "go"))
-    await store.aclose()
+    """Make a store with rows in all tables."""
+    await fill(f"sqlite:///{path}")
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("INSERT INTO node VALUES ('n1', 5)")
     path.with_name(f"{path.name}.generation").unlink()
@@ -174,21 +134,6 @@ async def told(url: str) -> list[Finding]:
         return await verify(reader)
     finally:
         await reader.aclose()
-
-
-async def ended(url: str) -> dict[str, CaseRow]:
-    """Work on a store until nobody has anything to do any more; give where its cases stand, by their numbers."""
-    with anyio.fail_after(15):
-        async with runtime(crew(rich, leaf), url) as machine:
-            while (await machine.wait("well")).status is not CaseStatus.CLOSED:
-                await machine.wait_idle()
-            await machine.wait_idle()
-    reader = await open_reader(url, World())
-    rows = await reader.cases()
-    await reader.aclose()
-    others = {row.key.case_id: row for row in rows if row.key.case_id in {*OTHERS, "well"}}
-    (hit,) = [row for row in rows if row not in others.values()]
-    return {**others, "hit": hit}
 
 
 @pytest.mark.promise("FLOW-5")

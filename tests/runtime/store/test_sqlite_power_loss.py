@@ -51,6 +51,10 @@ class TestStoreOnADiskThatLosesPower(StoreConformance):
     """Whatever the suite wrote is there after a loss whenever the store was closed."""
 
     @pytest.fixture
+    def several_processes(self) -> bool:
+        return False
+
+    @pytest.fixture
     def open_store(self, tmp_path: Path, disk: Disk) -> OpenStore:
         @asynccontextmanager
         async def reopened() -> AsyncIterator[Store]:

@@ -167,7 +167,7 @@ async def family(tmp_path: Path) -> Path:
     append = Append(
         key_of("case"), 1, 1, (opened, closed), CaseStatus.CLOSED, "completed", opens=(opening(OTHER),), release=True
     )
-    assert await store.append(append) == Appended()
+    assert isinstance(await store.append(append), Appended)
     await store.aclose()
     return path
 
