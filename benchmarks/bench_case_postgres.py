@@ -30,6 +30,8 @@ from casework.runtime.runtime import Runtime
 PER_SECOND_MIN = {"casework": 1_200, "casework, delegated": 500}
 #: What is asked against each peer: at a hundred callers, and one after another.
 PEER_RATIO_AT_ONCE, PEER_RATIO_ALONE = 15, 3
+#: Part of the operations that are done one after another.
+SEQUENTIAL_SHARE = 1 / 6
 
 _TABLE = "CREATE TABLE log (case_id text, seq bigint, frame bytea)"
 _INSERT = "INSERT INTO log SELECT * FROM unnest($1::text[], $2::bigint[], $3::bytea[])"
@@ -129,6 +131,7 @@ def contenders(server: PostgresServer, callers: int) -> dict[str, harness.Conten
     return {
         "bare writer": bench_case.on(bare, server, callers),
         "casework": bench_case.on(cases, server, "called", callers),
+        "casework, tools that wait": bench_case.on(cases, server, "awaited", callers),
         "casework, delegated": bench_case.on(cases, server, "delegated", callers),
         **{name: peer(server, *told, callers=callers) for name, told in bench_case.PEERS.items()},
     }
@@ -168,7 +171,7 @@ def at_once(server: PostgresServer, operations: int, repetitions: int) -> harnes
 
 def answer(operations: int, repetitions: int) -> list[harness.Report]:
     """Measure both ways on one server."""
-    few = max(int(operations * bench_case.SEQUENTIAL_SHARE), 1)
+    few = max(int(operations * SEQUENTIAL_SHARE), 1)
     try:
         with postgres_server(synced=True) as server:
             return [one_after_another(server, few, repetitions), at_once(server, operations, repetitions)]
