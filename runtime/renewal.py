@@ -3,6 +3,7 @@
 It does not know what the lease entitles to.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, final
@@ -26,13 +27,17 @@ class Renewal:
     def __init__(
         self, node: str, lease: Lease, store: Store, world: World, carries: Sequence[str], begun: Callable[[], None]
     ) -> None:
-        """Prepare; `begun` is called when the lease begins, and when it does anew since it may have been over."""
+        """Prepare; `begun` is called when the lease begins, or does anew since it may have been over, and once more.
+
+        The second time is the first renewal that is asked for a lease's length later.
+        """
         self._node = node
         self._lease = lease
         self._store = store
         self._world = world
         self._carries = carries
         self._begun = begun
+        self._again = math.inf  # the steady clock's moment from which a renewal says once more that the lease began
         self.over = False  #: the lease was given back
 
     async def run(self, timers: Timers) -> None:
@@ -54,8 +59,13 @@ class Renewal:
                 self._world.point("renew.after")
                 term = self._lease.term
                 self._lease.renewed(asked)
-                if self._lease.term != term:
-                    self._begun()
+                self._say(asked.steady, anew=self._lease.term != term)
+
+    def _say(self, now: float, *, anew: bool) -> None:
+        if anew or now >= self._again:
+            # No alarm: where time leaps from alarm to alarm, each leap begins a lease, which would set the next one.
+            self._again = now + LEASE_SECONDS if anew else math.inf
+            self._begun()
 
     async def give_back(self, timeout_seconds: float) -> None:
         """End the lease now: what its node holds is free for whoever comes next, or else when it would have been over.

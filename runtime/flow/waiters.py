@@ -29,7 +29,6 @@ from casework.runtime.flow.callhistory import CallHistory
 from casework.runtime.flow.carrying import tell_carried
 from casework.runtime.flow.reserving import BUDGET, budget_key
 from casework.runtime.flow.telling import tell_waiting
-from casework.runtime.lease import LEASE_SECONDS
 from casework.runtime.seams import World
 from casework.runtime.staff import Staff
 from casework.runtime.store.accounts import Account, Settlement, parts_of
@@ -154,10 +153,6 @@ class Waiters:
 
     def begun(self) -> None:
         """Hear that the lease of this node begins, or does anew: meanwhile others may have parked what only it has."""
-        self._look_again()
-        self._timers.after(LEASE_SECONDS, self._look_again)
-
-    def _look_again(self) -> None:
         self._come = bool(self._carries)
         self._woken.set()
 
