@@ -22,8 +22,8 @@ from casework.runtime.simulation.planfile import as_table
 LINES_MAX: Final = 25
 #: What a node asks of the store all the time, and is not worth a line.
 HOUSEKEEPING: Final = frozenset({
-    "case", "cases", "claim", "held", "inbox", "reclaim", "records", "remember", "renew", "review", "reviews",
-    "setting",
+    "awaiting", "case", "cases", "claim", "held", "inbox", "reclaim", "records", "remember", "renew", "review",
+    "reviews", "setting",
 })  # fmt: skip
 #: Answers of the store that say that what was asked was done.
 DONE: Final = frozenset({"Appended", "CaseOpened", "DecisionTaken", "Delivered"})

@@ -81,7 +81,7 @@ class CaseCell:
         self._house = household
         self._store = CaseStore(household, row, term)
         self._logbook = Logbook(row, household.world.clock)
-        self._held: tuple[tuple[int, Callable[[], None]], ...] = ()
+        self._held: list[tuple[int, Callable[[], None]]] = []
         self._appending = self._began = self._ending = False
         self._reading = self._read_again = self._nudged = False
         self._moving = self._late = self._undisturbed = False
@@ -231,7 +231,7 @@ class CaseCell:
 
     def when_durable(self, seq: int, run: Callable[[], None]) -> None:
         """Run a function once the record with that sequence number is durable."""
-        self._held += ((seq, run),)
+        self._held.append((seq, run))
 
     def chapter(self, state: Raw) -> Chapter:
         """Make the record that begins the next chapter from a state; raises FrameInvalid."""
@@ -358,7 +358,7 @@ class CaseCell:
             self._house.telemetry.case_closed(self._row.flow, append.result)
         if self._held:
             due = [run for seq, run in self._held if seq < self._logbook.durable]
-            self._held = tuple(held for held in self._held if held[0] >= self._logbook.durable)
+            self._held = [held for held in self._held if held[0] >= self._logbook.durable]
             for run in due:
                 run()
                 self._incarnation.settle()  # What the flow caused is written before another step ends.

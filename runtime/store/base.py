@@ -377,10 +377,10 @@ class Store(StoreReader, StoreDoor, AccountKeeper, SettingKeeper, Taker, Protoco
         ...
 
     async def renew(self, node: str, *, until: int, carries: Sequence[str] = ()) -> None:
-        """Say that a node lives until then. A node that never renewed, or whose time is over, does not live.
+        """Say that a node lives until then; 0 is its clean end. One that never renewed, or not in time, does not live.
 
-        `until` 0 is its clean end: its claims of what it still holds count no longer. One that `carries` flows, each a
-        `rules.pin`, gets no other that some living node carries; a store of one process may pass this over."""
+        One that `carries` flows, each a `rules.pin`, gets none that only others carry; one process may pass this over.
+        """
         ...
 
     async def append(self, append: Append) -> AppendResult:

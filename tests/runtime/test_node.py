@@ -11,6 +11,7 @@ from casework.protocols.records import Arrived, Halted
 from casework.runtime.errors import StoreUnavailable
 from casework.runtime.flow.case import Case
 from casework.runtime.flow.reading import Reader
+from casework.runtime.runtime import Runtime
 from casework.runtime.seams import MICROS
 from casework.runtime.store.base import (
     Append,
@@ -27,6 +28,13 @@ from casework.runtime.store.memory import MemoryStore
 from tests.support.flow_scene import KEY, LEASE_OVER, Ask, crashing, crew, entries, runtime, until, value
 from tests.support.manual_clock import ManualClock
 from tests.support.odd_stores import OddStore
+
+
+async def rested(machine: Runtime, flow: str) -> None:
+    """Open a case, and wait until all that it does at once is done."""
+    await machine.open(flow, "c1", Ask(4))
+    await machine.wait("c1")
+    await anyio.wait_all_tasks_blocked()
 
 
 async def simple(case: Case, inputs: Ask) -> int:
@@ -222,9 +230,7 @@ async def test_a_case_that_rests_is_released_and_comes_back_for_its_next_message
     clock, store = ManualClock(), MemoryStore()
     with anyio.fail_after(5):
         async with runtime(crew(simple), store, clock) as machine:
-            await machine.open("simple", "c1", Ask(4))
-            await machine.wait("c1")
-            await anyio.wait_all_tasks_blocked()
+            await rested(machine, "simple")
             clock.advance(1.5)
             await anyio.wait_all_tasks_blocked()
             assert machine.statistics()[:2] == (0, 0)
@@ -240,9 +246,7 @@ async def test_a_message_that_comes_while_a_case_is_given_back_is_not_lost() -> 
     store, clock = OddStore(), ManualClock()
     with anyio.fail_after(5):
         async with runtime(crew(simple), store, clock) as machine:
-            await machine.open("simple", "c1", Ask(4))
-            await machine.wait("c1")
-            await anyio.wait_all_tasks_blocked()
+            await rested(machine, "simple")
             store.hold()
             clock.advance(1.5)
             await until(machine, lambda: store.appends[-1].release)
@@ -280,9 +284,7 @@ async def test_a_case_that_is_given_back_with_nothing_new_is_not_looked_for_agai
     clock, store = ManualClock(), Resting()
     with anyio.fail_after(5):
         async with runtime(crew(simple), store, clock) as machine:
-            await machine.open("simple", "c1", Ask(4))
-            await machine.wait("c1")
-            await anyio.wait_all_tasks_blocked()
+            await rested(machine, "simple")
             before = store.claims
             clock.advance(1.5)
             await anyio.wait_all_tasks_blocked()
@@ -299,9 +301,7 @@ async def test_a_message_that_comes_before_or_after_a_case_is_given_back_is_not_
     clock, store = ManualClock(), Resting()
     with anyio.fail_after(5):
         async with runtime(crew(simple), store, clock) as machine:
-            await machine.open("simple", "c1", Ask(4))
-            await machine.wait("c1")
-            await anyio.wait_all_tasks_blocked()
+            await rested(machine, "simple")
             if heard:
                 # The store has let it go, and nobody knows so far.
                 store.go = anyio.Event()
@@ -327,9 +327,7 @@ async def test_a_case_that_is_given_back_with_a_timer_is_taken_when_that_is_due(
     clock, store = ManualClock(), Resting()
     with anyio.fail_after(5):
         async with runtime(crew(timed), store, clock) as machine:
-            await machine.open("timed", "c1", Ask(4))
-            await machine.wait("c1")
-            await anyio.wait_all_tasks_blocked()
+            await rested(machine, "timed")
             clock.advance(1.5)
             await store.given_back.wait()
             await anyio.wait_all_tasks_blocked()

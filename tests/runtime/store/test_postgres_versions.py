@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 
@@ -75,9 +76,18 @@ async def new(url: str, old: Store) -> AsyncIterator[Store]:
     await store.aclose()
 
 
-async def asleep(clock: ManualClock) -> None:
-    while not clock.sleeping:
-        await anyio.lowlevel.checkpoint()
+@asynccontextmanager
+async def listening(store: Store, clock: ManualClock) -> AsyncIterator[None]:
+    """Have a store's door heard, from when it listens."""
+    service = door_server(store)
+    assert service is not None
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            await group.start(service.serve)
+            while not clock.sleeping:
+                await anyio.lowlevel.checkpoint()
+            yield
+            group.cancel_scope.cancel()
 
 
 async def test_ten_thousand_cases_of_another_version_keep_nobody_from_its_own(
@@ -98,20 +108,14 @@ async def test_what_is_left_to_others_is_no_news_until_none_of_them_lives(
     heard: list[Sequence[CaseKey]] = []
     postgres.psql(f"SET search_path = {url.partition('schema=')[2]}; {MANY.format(tenant=TENANT)}")
     old.on_arrival(heard.append)
-    service = door_server(old)
-    assert service is not None
-    with anyio.fail_after(5):
-        async with anyio.create_task_group() as group:
-            await group.start(service.serve)
-            await asleep(clock)
-            # It looks again when another node's lease is over, or by itself, and not soon for what it cannot take.
-            assert (heard, clock.due_seconds >= POLL_SECONDS) == ([], True)
-            await old.open_case(opening(key_of("own")))
-            assert heard == [(key_of("own"),)]
-            await new.renew("new", until=0)
-            while not any(len(keys) > 1 for keys in heard):
-                await anyio.lowlevel.checkpoint()
-            group.cancel_scope.cancel()
+    async with listening(old, clock):
+        # It looks again when another node's lease is over, or by itself, and not soon for what it cannot take.
+        assert (heard, clock.due_seconds >= POLL_SECONDS) == ([], True)
+        await old.open_case(opening(key_of("own")))
+        assert heard == [(key_of("own"),)]
+        await new.renew("new", until=0)
+        while not any(len(keys) > 1 for keys in heard):
+            await anyio.lowlevel.checkpoint()
 
 
 async def test_who_holds_a_case_hears_of_its_messages_though_only_others_carry_its_version(
@@ -125,16 +129,10 @@ async def test_who_holds_a_case_hears_of_its_messages_though_only_others_carry_i
     await old.renew("old", until=clock.wall_micros() + 60 * MICROS, carries=(pin("quarter", "3", "abc"),))
     await new.renew("new", until=World().clock.wall_micros() + 60 * MICROS, carries=(OLD, NEW))
     old.on_arrival(heard.append)
-    service = door_server(old)
-    assert service is not None
-    with anyio.fail_after(5):
-        async with anyio.create_task_group() as group:
-            await group.start(service.serve)
-            await asleep(clock)
-            assert await new.deliver(TENANT, "c", "m1", arrived()) == Delivered((row.key,))
-            while not any(row.key in keys for keys in heard):
-                await anyio.lowlevel.checkpoint()
-            group.cancel_scope.cancel()
+    async with listening(old, clock):
+        assert await new.deliver(TENANT, "c", "m1", arrived()) == Delivered((row.key,))
+        while not any(row.key in keys for keys in heard):
+            await anyio.lowlevel.checkpoint()
 
 
 def machine(url: str, *versions: str) -> Runtime:
