@@ -13,10 +13,10 @@ awaits nothing is over when it has begun: nothing can cut it short, so neither a
 It does not know who may call what, what a case does with a result, nor what a tool is for.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import anyio
 from msgspec import Struct
@@ -295,14 +295,18 @@ class Calling:
         self, tool: Tool, arguments: Struct, context: ToolContext, circuits: tuple[CircuitBreaker, ...]
     ) -> Tried:
         """Call the body of a tool that awaits nothing, once, while its circuits are closed; feeds them."""
-        clock, point, tried = self.ground.world.clock, self.ground.world.point, None
+        clock, point = self.ground.world.clock, self.ground.world.point
         begun = clock.monotonic()
         point("effect.before")
         try:
-            _answer(tool.body(arguments, context)).send(None)
+            call = cast("Coroutine[object, object, object]", tool.body(arguments, context))
+            call.send(None)
         except StopIteration as over:
-            tried = over.value
-        assert isinstance(tried, Tried), "what awaits nothing is over"
+            tried = Tried(over.value)
+        except BaseException as raised:  # noqa: BLE001 - a tool is somebody else's code
+            tried = _raised(raised)
+        else:
+            raise AssertionError("what awaits nothing is over")
         point("effect.after")
         _tell(circuits, tried, begun, clock.monotonic(), 0)
         return tried
@@ -365,16 +369,21 @@ class Calling:
 
 
 async def _answer(call: Awaitable[object]) -> Tried:
-    """Await what a tool does, however long; the only place that catches what a tool raises."""
+    """Await what a tool does, however long."""
     try:
         return Tried(await call)
     except BaseException as raised:  # noqa: BLE001 - a tool is somebody else's code
-        error, passing = blame(raised)
-        if error is None or passing is not None:
-            raise passing or raised from None
-        kind, retryable = classify(error)
-        known = isinstance(error, KnownFailure)
-        return Tried(failure=kind, message=describe(error), known=known, retryable=retryable)
+        return _raised(raised)
+
+
+def _raised(raised: BaseException) -> Tried:
+    """Say how a try ended that raised; what is no failure of the tool is raised again."""
+    error, passing = blame(raised)
+    if error is None or passing is not None:
+        raise passing or raised from None
+    kind, retryable = classify(error)
+    known = isinstance(error, KnownFailure)
+    return Tried(failure=kind, message=describe(error), known=known, retryable=retryable)
 
 
 def _tell(circuits: tuple[CircuitBreaker, ...], tried: Tried, begun: float, now: float, micros: int) -> None:

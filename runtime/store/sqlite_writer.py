@@ -102,7 +102,8 @@ class SqliteWriter:
     async def append(self, append: Append) -> Appended | Fenced | Conflict:
         """Append to one case together with whatever else is queued."""
         released = append.release and not (append.records or append.consumed)
-        result = await self._submit(Call[object](self._new_parked(), append=append, passing=released))
+        call: Call[object] = Call(self._new_parked(), append=append, passing=released)
+        result = await self._submit(call)
         assert isinstance(result, Appended | Fenced | Conflict), "an append has one of these results"
         return result
 
