@@ -76,9 +76,14 @@ class Upkeep:
         self._rows_then = connection.total_changes
 
     def committed(self, *, waited: bool) -> None:
-        """Count a commit, and whether it waited for the disk."""
+        """Count a commit, and whether it waited for the disk; those who wait for it are woken after this.
+
+        The size is asked for here: once they are awake, whatever gives the interpreter away has the thread wait for the
+        loop, and the loop for the thread again.
+        """
         self._commits += 1
         self._waited += waited
+        self._log_bytes = self._size_of(self._log)
 
     def look(self, *, idle: bool, rested: bool = False) -> None:
         """Do what is due now; `idle` tells that nobody waits for the writer, `rested` that nobody did for a while.
@@ -101,7 +106,7 @@ class Upkeep:
         truncate(self._connection)
 
     def _look(self, *, idle: bool) -> None:
-        size = self._log_bytes = self._size_of(self._log)
+        size = self._log_bytes
         due = self._connection.total_changes - self._rows_then >= WRITE_BACK_ROWS or (
             size - self._bytes_then >= WRITE_BACK_BYTES
         )
