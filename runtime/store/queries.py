@@ -63,6 +63,9 @@ _LOGS: Final = """
     FROM "case" c JOIN record r ON r.case_no = c.no AND r.seq >= c.chapter
     WHERE c.no IN (SELECT value FROM json_each(?)) ORDER BY c.no, r.seq
 """
+_LOG: Final = """
+    SELECT seq, epoch, kind, step_id, at, frame, hash FROM record WHERE case_no = ? AND seq >= ? ORDER BY seq
+"""
 _INBOXES: Final = """
     SELECT case_no, id, kind, frame, position FROM inbox
     WHERE case_no IN (SELECT value FROM json_each(?)) AND consumed = 0 ORDER BY case_no, position
@@ -118,19 +121,26 @@ def case_alone(connection: sqlite3.Connection, number: int) -> CaseRow:
     return _shown(row[:-1], ())
 
 
-def logs(connection: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, list[Record]]:
+def logs(connection: sqlite3.Connection, rows: Mapping[int, CaseRow]) -> dict[int, list[Record]]:
     """Give the logs of cases by their numbers, each from its chapter on, in order."""
-    found: dict[int, list[Record]] = {}
-    for number, *row in connection.execute(_LOGS, (str(numbers),)).fetchall():
-        found.setdefault(number, []).append(_record(row))
+    if len(rows) == 1:
+        return {number: log(connection, number, row.chapter) for number, row in rows.items()}
+    found: dict[int, list[Record]] = {number: [] for number in rows}
+    for number, *row in connection.execute(_LOGS, (str(list(rows)),)).fetchall():
+        found[number].append(_record(row))
     return found
 
 
-def inboxes(connection: sqlite3.Connection, keys: Mapping[int, CaseKey]) -> dict[int, list[InboxItem]]:
+def log(connection: sqlite3.Connection, number: int, from_seq: int) -> list[Record]:
+    """Give the log of a case by its number, from `from_seq` on, in order."""
+    return [_record(row) for row in connection.execute(_LOG, (number, from_seq)).fetchall()]
+
+
+def inboxes(connection: sqlite3.Connection, rows: Mapping[int, CaseRow]) -> dict[int, list[InboxItem]]:
     """Give what waits for cases by their numbers, in order of insertion."""
     found: dict[int, list[InboxItem]] = {}
-    for number, *row in connection.execute(_INBOXES, (str(list(keys)),)).fetchall():
-        found.setdefault(number, []).append(_item(keys[number], *row))
+    for number, *row in connection.execute(_INBOXES, (str(list(rows)),)).fetchall():
+        found.setdefault(number, []).append(_item(rows[number].key, *row))
     return found
 
 
@@ -163,11 +173,8 @@ def awaiting(connection: sqlite3.Connection, keys: Sequence[str], after: Place, 
 
 def records(connection: sqlite3.Connection, key: CaseKey, from_seq: int) -> Sequence[Record]:
     """Give a case's log from `from_seq` on, in order."""
-    rows = connection.execute(
-        "SELECT seq, epoch, kind, step_id, at, frame, hash FROM record WHERE case_no = ? AND seq >= ? ORDER BY seq",
-        (case_number(connection, key), from_seq),
-    )
-    return [_sound(_record(row)) for row in rows.fetchall()]
+    number = case_number(connection, key)
+    return [] if number is None else [_sound(record) for record in log(connection, number, from_seq)]
 
 
 def reviews(connection: sqlite3.Connection, state: str | None) -> Sequence[ReviewRow]:

@@ -48,17 +48,17 @@ _TAKE: Final = """
     UPDATE "case" SET epoch = {next}, node = ?1, changed_at = ?2, claims = claims + 1
     WHERE no IN (SELECT value FROM json_each(?3))
 """.replace("{next}", _NEXT_EPOCH)
-#: One that just got an item is wanted, unless it was set aside.
-_FREE: Final = """
-    SELECT no FROM "case" WHERE tenant = ? AND case_id = ? AND claims = 0 AND status IN ('open', 'parked') AND seen < ?
-        AND node <> ? AND node NOT IN (SELECT name FROM node WHERE until > ?)
-"""
 _SET_ASIDE: Final = """UPDATE "case" SET node = '', status = 'parked', seen = ? WHERE no = ?"""
 _SAY_WHY: Final = "INSERT INTO wait VALUES (?, 0, ?, 'operator', ?, 0)"
 #: The index of suspects is used where its own condition is repeated.
 _SUSPECTS: Final = 'SELECT 1 FROM "case" WHERE claims >= 2 LIMIT 1'
 _DOUBTED: Final = 'SELECT count(*) FROM "case" WHERE claims >= 2 AND claims = ? AND node = ? AND changed_at > ?'
-_WATCHED: Final = 'SELECT 1 FROM "case" WHERE claims >= 2 AND claims > ? AND node = ? AND changed_at > ? LIMIT 1'
+_WATCHED: Final = 'SELECT 1 FROM "case" WHERE claims >= 2 AND claims > ?1 AND node = ?2 AND changed_at > ?3 LIMIT 1'
+#: One that just got an item is wanted, unless it was set aside, or the node has one that is to be alone.
+_FREE: Final = """
+    SELECT no FROM "case" WHERE tenant = ?4 AND case_id = ?5 AND claims = 0 AND status IN ('open', 'parked')
+        AND seen < ?6 AND node <> ?2 AND node NOT IN (SELECT name FROM node WHERE until > ?7) AND NOT EXISTS ({watched})
+""".replace("{watched}", _WATCHED)
 _RECLAIM: Final = 'UPDATE "case" SET epoch = {next} WHERE tenant = ? AND case_id = ? AND node = ?'.replace(
     "{next}", _NEXT_EPOCH
 )
@@ -105,9 +105,8 @@ def deliver_and_claim(
 
 
 def _take_woken(connection: sqlite3.Connection, node: str, key: CaseKey, now: int) -> Claimed | None:
-    if _watched(connection, node, now - rules.ALONE_MICROS):
-        return None
-    found = connection.execute(_FREE, (*key, rules.INTEGER_MAX, node, now)).fetchone()
+    alone = rules.SUSPECT_CLAIMS, node, now - rules.ALONE_MICROS
+    found = connection.execute(_FREE, (*alone, *key, rules.INTEGER_MAX, now)).fetchone()
     numbers = [] if found is None else _taken_numbers(connection, node, now, [found[0]])
     return next(iter(_taken(connection, numbers)), None)
 
@@ -185,16 +184,14 @@ def _taken(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[Claim
 
 
 def _read(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[Claimed]:
-    rows = queries.cases_by_number(connection, numbers)
-    keys = {number: row.key for number, (row, _) in rows.items()}
-    logs, inboxes = queries.logs(connection, numbers), queries.inboxes(connection, keys)
-    for number, row in [(number, row) for number, (row, _) in rows.items() if queries.damaged(row)]:
+    found = queries.cases_by_number(connection, numbers)
+    rows = {number: row for number, (row, _) in found.items()}
+    logs, inboxes = queries.logs(connection, rows), queries.inboxes(connection, rows)
+    for number, row in [(number, row) for number, row in rows.items() if queries.damaged(row)]:
         _set_aside(connection, number, row.waits[0].reason)
         del rows[number]
     return [
-        Claimed(rows[n][0], logs.get(n, ()), inboxes.get(n, ()), "" if rows[n][1] else SEEN_DAMAGED)
-        for n in numbers
-        if n in rows
+        Claimed(rows[n], logs[n], inboxes.get(n, ()), "" if found[n][1] else SEEN_DAMAGED) for n in numbers if n in rows
     ]
 
 
