@@ -43,6 +43,10 @@ from casework.runtime.flow.schedules import Schedule, following
 
 T = TypeVar("T")
 
+#: Draws that say no more than what is drawn.
+_NOW: Final = Draw("now")
+_RANDOM: Final = Draw("random")
+_ID: Final = Draw("id")
 #: What tasks, tools, agents and flows may be called.
 NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 #: What a case may be called: names joined by slashes, so that a child's id can begin with its parent's.
@@ -293,7 +297,7 @@ class Case:
 
     async def now(self) -> int:
         """Give the time in microseconds since the epoch, the same one on replay."""
-        return cast("int", await perform(Draw("now")))
+        return cast("int", await perform(_NOW))
 
     async def next(self, schedule: Schedule) -> int:
         """Give the next moment of a calendar rule, the same one on replay; wait for it by `sleep_until`.
@@ -305,11 +309,11 @@ class Case:
 
     async def random(self) -> float:
         """Give a number from 0 up to 1, the same one on replay."""
-        return cast("float", await perform(Draw("random")))
+        return cast("float", await perform(_RANDOM))
 
     async def new_id(self) -> str:
         """Give a new unique id, the same one on replay."""
-        return cast("str", await perform(Draw("id")))
+        return cast("str", await perform(_ID))
 
 
 def _bounded(seconds: float, what: str) -> None:

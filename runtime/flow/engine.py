@@ -14,7 +14,7 @@ It does not know what a task or a tool is, nor whether it is replaying.
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec import Raw, Struct
 
@@ -44,7 +44,7 @@ OUTPUTS_MAX: Final = 10_000
 _SCOPING: Final = (Enter, Leave)
 
 
-class Output(NamedTuple):
+class Output(Struct, frozen=True, gc=False):
     """A record that the flow causes."""
 
     step_id: str
@@ -191,14 +191,14 @@ class Engine:
                 self._ended(branch, None, _own(raised))
                 return
             value, error = None, None
-            if is_waiting(operation) and len(self.outputs) < OUTPUTS_MAX:
-                error = self._wait(branch, operation)
-            elif is_prompt(operation) and len(self.outputs) < OUTPUTS_MAX:
+            if is_prompt(operation) and len(self.outputs) < OUTPUTS_MAX:
                 try:
                     value = self._instant(branch, operation)
                 except (ScheduleInvalid, ContractIncomplete, ContractWidened) as invalid:
                     error = invalid
                 continue
+            if is_waiting(operation) and len(self.outputs) < OUTPUTS_MAX:
+                error = self._wait(branch, operation)
             elif isinstance(operation, NextChapter):
                 error = self._turn(branch, operation)
             elif isinstance(operation, Branches):
@@ -315,14 +315,14 @@ class Engine:
         return None
 
     def _instant(self, branch: Branch, operation: Instant | Scoping) -> object:
-        if isinstance(operation, _SCOPING):
-            return self._scoped(branch, operation)
-        step_id = self._step_id(branch, name_of(operation))
         if isinstance(operation, Draw):
+            step_id = self._step_id(branch, operation.kind)
             value, entry = drawn(self._setting, step_id, operation)
             self.outputs.append(Output(step_id, entry))
             return value
-        self.outputs.append(Output(step_id, told_entry(self._setting, operation)))
+        if isinstance(operation, _SCOPING):
+            return self._scoped(branch, operation)
+        self.outputs.append(Output(self._step_id(branch, name_of(operation)), told_entry(self._setting, operation)))
         return None
 
     def _step_id(self, branch: Branch, name: str) -> str:

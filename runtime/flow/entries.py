@@ -43,7 +43,6 @@ from casework.runtime.flow.operations import (
     Decide,
     Delegate,
     Draw,
-    Instant,
     NextReport,
     Note,
     OpenChild,
@@ -261,11 +260,10 @@ _NAMES: Final[Mapping[type, str]] = {
 _NAMED: Final = (CallTool, Delegate)
 
 
-def name_of(operation: Waiting | Instant) -> str:
+def name_of(operation: Waiting | Telling) -> str:
+    """Say what the steps of an operation are called."""
     if isinstance(operation, _NAMED):
         return operation.name
-    if isinstance(operation, Draw):
-        return operation.kind
     return operation.undo if isinstance(operation, TakeBack) else _NAMES[type(operation)]
 
 
