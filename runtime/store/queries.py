@@ -8,7 +8,7 @@ It does not know who reads.
 import json
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, cast
 
 import msgspec
@@ -44,6 +44,7 @@ FITTING: Final = """
 """
 _UNREAD: Final = "SELECT id, kind, frame, position FROM inbox WHERE case_no = ? AND consumed = 0 ORDER BY position"
 #: Numbers of cases are given as one text like "[1, 2]", so each of these is one statement for however many there are.
+_AMONG: Final = "IN (SELECT value FROM json_each(?))"
 _CASES_BY_NUMBER: Final = " ".join(
     (_CASE.replace(" FROM", ", ({}) FROM"), "WHERE no IN (SELECT value FROM json_each(?))")
 ).format(FITTING.format("seen"))
@@ -106,18 +107,25 @@ def case(connection: sqlite3.Connection, key: CaseKey) -> CaseRow | None:
     return None if found is None else _shown(found, _waits(connection, found[0]))
 
 
+def among(statement: str, numbers: Collection[int]) -> tuple[str, tuple[object, ...]]:
+    """Give a statement about cases for those of these numbers: for one alone it needs no table made of a list."""
+    if len(numbers) == 1:
+        return statement.replace(_AMONG, "= ?"), (*numbers,)
+    return statement, (str(list(numbers)),)
+
+
 def cases_by_number(connection: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, tuple[CaseRow, bool]]:
     """Give cases that are there, by their numbers, and whether what each has seen of its inbox can be read."""
     waits: dict[int, list[Wait]] = {}
-    for number, *wait in connection.execute(_WAITS_OF, (str(numbers),)).fetchall():
+    for number, *wait in connection.execute(*among(_WAITS_OF, numbers)).fetchall():
         waits.setdefault(number, []).append(_wait(wait))
-    rows = connection.execute(_CASES_BY_NUMBER, (str(numbers),)).fetchall()
+    rows = connection.execute(*among(_CASES_BY_NUMBER, numbers)).fetchall()
     return {row[0]: (_shown(row[:-1], tuple(waits.get(row[0], ()))), bool(row[-1])) for row in rows}
 
 
 def case_alone(connection: sqlite3.Connection, number: int) -> CaseRow:
     """Give a case that is there, by its number, without its waits."""
-    (row,) = connection.execute(_CASES_BY_NUMBER, (str([number]),)).fetchall()
+    (row,) = connection.execute(*among(_CASES_BY_NUMBER, [number])).fetchall()
     return _shown(row[:-1], ())
 
 
@@ -139,7 +147,7 @@ def log(connection: sqlite3.Connection, number: int, from_seq: int) -> list[Reco
 def inboxes(connection: sqlite3.Connection, rows: Mapping[int, CaseRow]) -> dict[int, list[InboxItem]]:
     """Give what waits for cases by their numbers, in order of insertion."""
     found: dict[int, list[InboxItem]] = {}
-    for number, *row in connection.execute(_INBOXES, (str(list(rows)),)).fetchall():
+    for number, *row in connection.execute(*among(_INBOXES, rows)).fetchall():
         found.setdefault(number, []).append(_item(rows[number].key, *row))
     return found
 

@@ -45,8 +45,8 @@ _SIZES: Final = """
 #: What is no number stays as it is, for whoever reads it to say so.
 _NEXT_EPOCH: Final = "CASE typeof(epoch) WHEN 'integer' THEN epoch + 1 ELSE epoch END"
 _TAKE: Final = """
-    UPDATE "case" SET epoch = {next}, node = ?1, changed_at = ?2, claims = claims + 1
-    WHERE no IN (SELECT value FROM json_each(?3))
+    UPDATE "case" SET epoch = {next}, node = ?, changed_at = ?, claims = claims + 1
+    WHERE no IN (SELECT value FROM json_each(?))
 """.replace("{next}", _NEXT_EPOCH)
 _SET_ASIDE: Final = """UPDATE "case" SET node = '', status = 'parked', seen = ? WHERE no = ?"""
 _SAY_WHY: Final = "INSERT INTO wait VALUES (?, 0, ?, 'operator', ?, 0)"
@@ -163,7 +163,8 @@ def _taken_numbers(connection: sqlite3.Connection, node: str, now: int, numbers:
     if not numbers:
         return numbers
     try:
-        connection.execute(_TAKE, (node, now, str(numbers)))
+        statement, which = queries.among(_TAKE, numbers)
+        connection.execute(statement, (node, now, *which))
     except sqlite3.IntegrityError as error:
         if len(numbers) > 1:
             return [taken for number in numbers for taken in _taken_numbers(connection, node, now, [number])]
