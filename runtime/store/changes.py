@@ -33,18 +33,20 @@ from casework.runtime.store.base import (
     Wait,
 )
 from casework.runtime.store.chain import GENESIS, chain
+from casework.runtime.store.sqlite_many import Many
 from casework.runtime.store.sqlite_seals import seal
 
-_INSERT_RECORD: Final = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_AND_ANOTHER: Final = ", (?, ?, ?, ?, ?, ?, ?, ?)"
-#: Records that one statement writes at most: one by one they cost a third more.
-_TOGETHER: Final = 16
-_INSERT_CASE: Final = """
+#: Adds records, see `record_values`.
+RECORDS: Final = Many("INSERT INTO record VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?)")
+#: Adds those cases that are not there, see `case_values`.
+CASES: Final = Many(
+    """
     INSERT INTO "case" (tenant, case_id, epoch, next_seq, node, status, result, flow, version, source_hash, crew,
                         parent, head, opened_at, changed_at, claims)
-    VALUES (?, ?, ?, 1, ?, 'open', '', ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (tenant, case_id) DO NOTHING
-"""
+    VALUES """,
+    "(?, ?, ?, 1, ?, 'open', '', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    " ON CONFLICT (tenant, case_id) DO NOTHING",
+)
 _INSERT_REVIEW: Final = "INSERT OR IGNORE INTO review VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 #: A decision that the case has not consumed comes too late.
 _WITHDRAW: Final = """
@@ -109,6 +111,18 @@ def append(connection: sqlite3.Connection, append: Append, arrived: list[CaseKey
     parks = append.release and append.status is CaseStatus.PARKED
     rests = parks and connection.execute(_UNSEEN, (number, append.inbox_seen)).fetchone() is None
     return rules.appended(append, head, rests=rests)
+
+
+def case_values(opening: Opening, head: bytes) -> tuple[object, ...]:
+    """Give the row of a case that is opened, whose first record has that hash."""
+    at, taken = opening.record.at, int(bool(opening.node))
+    described = (opening.flow, opening.version, opening.source_hash, opening.crew, opening.parent)
+    return (*opening.key, taken, opening.node, *described, head, at, at, taken)
+
+
+def record_values(number: int, record: Record, hash_: bytes) -> tuple[int, int, int, str, str, int, bytes, bytes]:
+    """Give the row of a record of the case with that number."""
+    return number, record.seq, record.epoch, record.kind, record.step_id, record.at, record.frame, hash_
 
 
 def open_case(connection: sqlite3.Connection, opening: Opening, arrived: list[CaseKey]) -> CaseOpened | CaseExists:
@@ -212,17 +226,9 @@ def put_artifact(connection: sqlite3.Connection, sha256: str, data: bytes) -> No
 
 
 def _log(connection: sqlite3.Connection, number: int, key: CaseKey, records: Sequence[Record], head: bytes) -> bytes:
-    for start in range(0, len(records), _TOGETHER):
-        together, values = records[start : start + _TOGETHER], list[object]()
-        for record, hash_ in chain(head, key, together):
-            values += _record_values(number, record, hash_)
-            head = hash_
-        connection.execute(_INSERT_RECORD + _AND_ANOTHER * (len(together) - 1), values)
-    return head
-
-
-def _record_values(number: int, record: Record, hash_: bytes) -> tuple[int, int, int, str, str, int, bytes, bytes]:
-    return number, record.seq, record.epoch, record.kind, record.step_id, record.at, record.frame, hash_
+    rows = [record_values(number, record, hash_) for record, hash_ in chain(head, key, records)]
+    RECORDS.execute(connection, rows)
+    return rows[-1][-1] if rows else head
 
 
 def _await(connection: sqlite3.Connection, number: int, waits: Sequence[Wait]) -> None:
@@ -257,13 +263,11 @@ def _review_values(number: int, review: ReviewRow) -> tuple[object, ...]:
 
 def _open(connection: sqlite3.Connection, opening: Opening) -> bool:
     ((record, head),) = chain(GENESIS, opening.key, (opening.record,))
-    at, taken = record.at, int(bool(opening.node))
-    described = (opening.flow, opening.version, opening.source_hash, opening.crew, opening.parent)
-    cursor = connection.execute(_INSERT_CASE, (*opening.key, taken, opening.node, *described, head, at, at, taken))
+    (cursor,) = CASES.execute(connection, [case_values(opening, head)])
     if not cursor.rowcount:
         return False
     assert cursor.lastrowid is not None, "an insertion has a row"
-    connection.execute(_INSERT_RECORD, _record_values(cursor.lastrowid, record, head))
+    RECORDS.execute(connection, [record_values(cursor.lastrowid, record, head)])
     return True
 
 

@@ -40,7 +40,7 @@ from casework.runtime.store.door_wire import (
     answer,
     socket_path,
 )
-from casework.runtime.store.sqlite_writer import OutcomeUnknown
+from casework.runtime.store.sqlite_call import OutcomeUnknown
 
 #: Clients served at once; more wait until one leaves.
 CONNECTIONS_MAX: Final = 64

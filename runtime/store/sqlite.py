@@ -43,10 +43,11 @@ from casework.runtime.store.base import (
 from casework.runtime.store.claims import Claimed, Claims
 from casework.runtime.store.connections import MACHINE, Binding, show_damage
 from casework.runtime.store.lock import FileLock
+from casework.runtime.store.sqlite_call import Change, OutcomeUnknown
 from casework.runtime.store.sqlite_hand import Hand, Heard
 from casework.runtime.store.sqlite_upkeep import SqliteStatistics
 from casework.runtime.store.sqlite_version import warn_of
-from casework.runtime.store.sqlite_writer import OutcomeUnknown, SqliteWriter
+from casework.runtime.store.sqlite_writer import SqliteWriter
 from casework.runtime.store.taking import Delivery
 from casework.runtime.store.waiting import FIRST, Place
 
@@ -212,7 +213,7 @@ class SqliteStore:
     async def open_case(self, opening: Opening) -> OpenResult:
         """Open a case; durable when it returns."""
         rules.assert_opening(opening)
-        return await self._typed(lambda connection, arrived: changes.open_case(connection, opening, arrived))
+        return await self._typed(lambda link, arrived: changes.open_case(link, opening, arrived), opening)
 
     async def deliver_and_claim(
         self, node: str, delivery: Delivery, *, now: int, taken: Callable[[Claimed], None]
@@ -325,9 +326,9 @@ class SqliteStore:
         except ValueError as error:
             raise StoreInvalid(self._url, f"a value in it is not ours ({error})") from error
 
-    async def _typed(self, change: Callable[[sqlite3.Connection, list[CaseKey]], T]) -> T | Unavailable | Unknown:
+    async def _typed(self, change: Change[T], opening: Opening | None = None) -> T | Unavailable | Unknown:
         try:
-            return await self._writer.change(change)
+            return await self._writer.change(change, opening)
         except OutcomeUnknown as error:
             return Unknown(error.why)
         except StoreUnavailable as error:

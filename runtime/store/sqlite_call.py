@@ -7,33 +7,41 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar, final
 
-from casework.runtime.errors import StoreError
+from casework.runtime.errors import StoreError, StoreUnavailable
 from casework.runtime.parking import Parked
-from casework.runtime.store.base import Append, CaseKey
+from casework.runtime.store.base import Append, CaseKey, Opening
 
 T = TypeVar("T")
 
 #: What goes on in the loop from what a call gave, before that is durable.
 Early = Callable[[], object]
+#: What writes, and adds who got something to a list.
+Change = Callable[[sqlite3.Connection, list[CaseKey]], T]
+
+
+class OutcomeUnknown(StoreUnavailable):
+    """The commit failed in a way that leaves open whether it is durable."""
 
 
 @final
 class Call(Generic[T]):
     """An append, a change or a read, and its answer."""
 
-    __slots__ = ("append", "change", "done", "early", "error", "passing", "read", "value")
+    __slots__ = ("append", "change", "done", "early", "error", "opening", "passing", "read", "value")
 
     def __init__(
         self,
         done: Parked | None,
         *,
         append: Append | None = None,
-        change: Callable[[sqlite3.Connection, list[CaseKey]], T] | None = None,
+        opening: Opening | None = None,
+        change: Change[T] | None = None,
         read: Callable[[sqlite3.Connection], T] | None = None,
         passing: bool = False,
         early: Callable[[T], Early | None] | None = None,
     ) -> None:
         self.append = append
+        self.opening = opening  #: which case `change` opens, if that is all it does
         self.change = change
         self.read = read
         self.passing = passing  #: its commit need not wait for the disk

@@ -8,8 +8,8 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
-from casework.runtime.store.base import Append, Appended, CaseKey, Conflict, Fenced
-from casework.runtime.store.sqlite_call import Early
+from casework.runtime.store.base import Append, Appended, CaseKey, Conflict, Fenced, Opening
+from casework.runtime.store.sqlite_call import Change, Early
 from casework.runtime.store.sqlite_upkeep import SqliteStatistics
 
 T = TypeVar("T")
@@ -33,13 +33,11 @@ class Hand(Protocol):
         """Append to one case."""
         ...
 
-    async def change(self, change: Callable[[sqlite3.Connection, list[CaseKey]], T]) -> T:
-        """Write; durable when it returns."""
+    async def change(self, change: Change[T], opening: Opening | None = None) -> T:
+        """Write; durable when it returns. One that opens a case, and does nothing else, says so."""
         ...
 
-    async def change_early(
-        self, change: Callable[[sqlite3.Connection, list[CaseKey]], T], early: Callable[[T], Early | None]
-    ) -> T:
+    async def change_early(self, change: Change[T], early: Callable[[T], Early | None]) -> T:
         """Write as `change` does, and go on from what it gives, perhaps before that is durable."""
         ...
 

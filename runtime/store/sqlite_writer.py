@@ -1,7 +1,7 @@
 """The one thread that writes a SQLite file: it drains what is queued, commits once and wakes everybody with one call.
 
     loop                      queue                   thread
-    append, change   -->   [Call, Call, Call]   -->   BEGIN IMMEDIATE; each in order; COMMIT; one wake-up
+    append, change   -->   [Call, Call, Call]   -->   BEGIN IMMEDIATE; many at once, others in order; COMMIT; a wake-up
     read             -->   [Call]               -->   after the commit, on the same connection
 
 Calls made in one round of the loop are handed over together. A read sees exactly what is durable, and no second
@@ -24,12 +24,13 @@ from casework.runtime.errors import StoreError, StoreInvalid, StoreUnavailable
 from casework.runtime.parking import parking
 from casework.runtime.seams import World
 from casework.runtime.store import changes, connections
-from casework.runtime.store.base import Append, Appended, CaseKey, Conflict, Fenced
+from casework.runtime.store.base import Append, Appended, CaseKey, Conflict, Fenced, Opening
 from casework.runtime.store.batch import BATCH_MAX, Group, coalesce
 from casework.runtime.store.connections import MACHINE, Binding, Fault, connect_owner, fault_of, store_error
 from casework.runtime.store.migrations import SCHEMA_VERSION
-from casework.runtime.store.sqlite_call import Call, Early, copied, refuse, without
+from casework.runtime.store.sqlite_call import Call, Change, Early, OutcomeUnknown, copied, refuse, without
 from casework.runtime.store.sqlite_generation import Keeper
+from casework.runtime.store.sqlite_quick import Quick
 from casework.runtime.store.sqlite_upkeep import SqliteStatistics, Upkeep
 from casework.runtime.wakeup import Wakeup
 
@@ -42,10 +43,6 @@ CLOSE_SECONDS_MAX: Final = 30.0
 #: Fault points, for simulations of a failing disk.
 POINT_COMMIT_BEFORE: Final = "store.commit.before"
 POINT_COMMIT_AFTER: Final = "store.commit.after"
-
-
-class OutcomeUnknown(StoreUnavailable):
-    """The commit failed in a way that leaves open whether it is durable."""
 
 
 @final
@@ -76,6 +73,7 @@ class SqliteWriter:
         self._started = False
         self._ended = anyio.Event()
         self._broken: StoreError | None = None
+        self._quick = Quick()
         self._waits = True
         # What is committed and not known to be on the disk: whoever waits for it is answered when it is.
         self._owed: list[Call[object]] = []
@@ -107,18 +105,16 @@ class SqliteWriter:
         assert isinstance(result, Appended | Fenced | Conflict), "an append has one of these results"
         return result
 
-    async def change(self, change: Callable[[sqlite3.Connection, list[CaseKey]], T]) -> T:
-        """Write together with whatever else is queued; durable when it returns.
+    async def change(self, change: Change[T], opening: Opening | None = None) -> T:
+        """Write together with whatever else is queued; durable when it returns. One that opens a case says so.
 
         Raises:
             OutcomeUnknown: perhaps durable, perhaps not.
             StoreUnavailable: nothing happened.
         """
-        return await self._submit(Call(self._new_parked(), change=change))
+        return await self._submit(Call(self._new_parked(), change=change, opening=opening))
 
-    async def change_early(
-        self, change: Callable[[sqlite3.Connection, list[CaseKey]], T], early: Callable[[T], Early | None]
-    ) -> T:
+    async def change_early(self, change: Change[T], early: Callable[[T], Early | None]) -> T:
         """Write as `change` does, and let the loop go on from what it gives before that is durable.
 
         `early` says on the thread what is to be called in the loop at once, if anything, cancelled or not: what is
@@ -277,6 +273,7 @@ class SqliteWriter:
 
     def _write(self, connection: sqlite3.Connection, calls: list[Call[object]]) -> list[CaseKey]:
         """Carry out a batch in one transaction; one that raises is answered alone, and the others are done again."""
+        quick = True
         while calls and not self._broken:
             arrived: list[CaseKey] = []
             culprits: list[Call[object]] = []
@@ -284,8 +281,9 @@ class SqliteWriter:
             try:
                 self._wait_for_disk(connection, wait=not all(call.passing for call in calls))
                 connection.execute("BEGIN IMMEDIATE")
-                for step in coalesce([call.append for call in calls]):
-                    culprits = [calls[place] for place in (step.places if isinstance(step, Group) else (step,))]
+                others = self._quick.write(connection, calls, arrived) if quick else calls
+                for step in coalesce([call.append for call in others]):
+                    culprits = [others[place] for place in (step.places if isinstance(step, Group) else (step,))]
                     self._apply(connection, step, culprits, arrived)
                 committing = True
                 self._point(POINT_COMMIT_BEFORE)
@@ -293,7 +291,7 @@ class SqliteWriter:
                 self._point(POINT_COMMIT_AFTER)
             except sqlite3.Error as error:
                 self._roll_back(connection)
-                if fault_of(error) is not Fault.OURS or committing or not culprits:
+                if fault_of(error) is not Fault.OURS or committing or not (culprits or quick):
                     self._fail(calls, error, committing=committing)
                     return []
                 calls = without(calls, culprits, store_error(self._url, error))
@@ -306,6 +304,7 @@ class SqliteWriter:
             else:
                 self._committed()
                 return arrived
+            quick = False
         refuse(calls, self._refusal())
         return []
 
@@ -376,6 +375,7 @@ class SqliteWriter:
             self._world.faults.point(name)
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
+        self._quick.forget()
         try:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

@@ -62,7 +62,7 @@ def idle_reader(path: str) -> Iterator[sqlite3.Connection]:
 
 
 async def test_the_log_is_written_back_while_a_store_is_written(path: str) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with opened(path) as store:
             row = await claimed(store, "c")
             await write(store, row, range(1, 400))
