@@ -1,4 +1,4 @@
-"""Many deadlines, one job: a heap of moments and a single waiter.
+"""Many deadlines, one job: a heap of moments and a single sleep.
 
 A cancel scope for each deadline would cost as much as a whole ask; here a deadline costs a heap entry. A cancelled one
 is forgotten when its moment comes, or when half of them are: most deadlines are long, and what they bound is short.
@@ -55,7 +55,7 @@ class Timers:
         self._numbers = itertools.count()
         self._idle = 0
         self._sleeps_until = math.inf
-        self._changed = anyio.Event()
+        self._sleep: anyio.CancelScope | None = None
         self._apart = self._clocks_apart()
 
     def __len__(self) -> int:
@@ -83,13 +83,17 @@ class Timers:
             (self._steady(alarm.moment) if alarm.moment else at, number, alarm) for at, number, alarm in self._heap
         ]
         heapq.heapify(self._heap)
-        self._changed.set()
+        self._wake()
 
     def _push(self, at: float, alarm: Alarm) -> Alarm:
         heapq.heappush(self._heap, (at, next(self._numbers), alarm))
         if at < self._sleeps_until:
-            self._changed.set()
+            self._wake()
         return alarm
+
+    def _wake(self) -> None:
+        if self._sleep is not None:
+            self._sleep.cancel()
 
     def _dropped(self) -> None:
         self._idle += 1
@@ -109,20 +113,13 @@ class Timers:
         """Ring alarms until cancelled; a cancellation leaves the alarms that did not ring."""
         while True:
             self._ring_due()
-            self._changed = anyio.Event()
             self._sleeps_until = self._heap[0][0] if self._heap else math.inf
-            if not self._heap:
-                await self._changed.wait()
-                continue
-            async with anyio.create_task_group() as race:
-                race.start_soon(self._sleep_until, self._heap[0][0], race.cancel_scope)
-                await self._changed.wait()
-                race.cancel_scope.cancel()
-
-    async def _sleep_until(self, moment: float, scope: anyio.CancelScope) -> None:
-        # Never below 0: an alarm may come due before it is slept for, and some sleeps refuse that.
-        await self._clock.sleep(max(moment - self._clock.monotonic(), 0.0))
-        scope.cancel()
+            with anyio.CancelScope() as self._sleep:
+                if self._heap:
+                    # Never below 0: an alarm may come due before it is slept for, and some sleeps refuse that.
+                    await self._clock.sleep(max(self._sleeps_until - self._clock.monotonic(), 0.0))
+                else:
+                    await anyio.sleep_forever()
 
     def _ring_due(self) -> None:
         now = self._clock.monotonic()
