@@ -119,7 +119,8 @@ class Timers:
                     # Never below 0: an alarm may come due before it is slept for, and some sleeps refuse that.
                     await self._clock.sleep(max(self._sleeps_until - self._clock.monotonic(), 0.0))
                 else:
-                    await anyio.sleep_forever()
+                    # No sleep without end: where time is simulated, that would be one to the end of time.
+                    await anyio.Event().wait()
 
     def _ring_due(self) -> None:
         now = self._clock.monotonic()

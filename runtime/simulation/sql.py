@@ -74,7 +74,7 @@ class LoopHand:
         await anyio.lowlevel.checkpoint()
         try:
             return self._transaction(lambda connection, arrived: self._short(connection, call, arrived, long))
-        except Stale:
+        except (Stale, sqlite3.Error):
             return self._transaction(long)
 
     def _short(self, connection: sqlite3.Connection, call: Call[object], arrived: list[CaseKey], long: Change[T]) -> T:

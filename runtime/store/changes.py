@@ -37,7 +37,7 @@ from casework.runtime.store.sqlite_many import Many
 from casework.runtime.store.sqlite_seals import seal
 
 #: Adds records, see `record_values`.
-RECORDS: Final = Many("INSERT INTO record VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?)")
+RECORDS: Final = Many("INSERT INTO record VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?)", long=6)
 #: Adds those cases that are not there, see `case_values`.
 CASES: Final = Many(
     """

@@ -31,11 +31,12 @@ _ADVANCE: Final = Many(
     """) AS n WHERE c.no = n.column1 AND c.epoch = n.column2 AND c.next_seq = n.column3 AND c.node = n.column4
                 AND c.head = n.column5""",
 )
+_HIGHEST: Final = 'SELECT max(no) FROM "case"'
 _NEWEST: Final = 'SELECT tenant, case_id, no FROM "case" ORDER BY no DESC LIMIT ?'
 
 
 class Stale(Exception):
-    """Some case stands otherwise than was known here."""
+    """Some case stands otherwise than was known here, or got another number."""
 
 
 class _Standing(NamedTuple):
@@ -166,7 +167,9 @@ def _numbers(
     """Give the numbers of the cases that were opened; those that were there before are left out."""
     opened, last = sum(cursor.rowcount for cursor in cursors), cursors[-1].lastrowid
     if opened == len(keys) and last is not None:
-        # Each gets the number after the highest.
+        # Each gets the number after the highest, as long as there is one.
+        if (last,) != connection.execute(_HIGHEST).fetchone():
+            raise Stale
         return {key: last - opened + place for place, key in enumerate(keys, start=1)}
     newest = connection.execute(_NEWEST, (opened,)).fetchall()
     return {CaseKey(tenant, case_id): number for tenant, case_id, number in newest}

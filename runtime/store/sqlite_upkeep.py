@@ -8,6 +8,7 @@ It does not know what is written.
 """
 
 import sqlite3
+from contextlib import suppress
 from typing import Final, NamedTuple, final
 
 from casework.runtime.store.connections import Binding, Fault, fault_of, truncate, write_back
@@ -53,7 +54,7 @@ class Upkeep:
         self._log_bytes = 0
         self._written_back = 0
         self._cut_off = 0
-        self._hindered = False
+        self._hindered = self._measured = False
         # Where rows and the log's size stood when the log was last written back.
         self._rows_then = 0
         self._bytes_then = 0
@@ -83,7 +84,7 @@ class Upkeep:
         """
         self._commits += 1
         self._waited += waited
-        self._log_bytes = self._size_of(self._log)
+        self._measure()
 
     def look(self, *, idle: bool, rested: bool = False) -> None:
         """Do what is due now; `idle` tells that nobody waits for the writer, `rested` that nobody did for a while.
@@ -106,7 +107,10 @@ class Upkeep:
         truncate(self._connection)
 
     def _look(self, *, idle: bool) -> None:
-        size = self._log_bytes
+        if not self._measured:
+            # What is no commit of a call grows the log as well, as giving free pages back does.
+            self._measure()
+        size, self._measured = self._log_bytes, False
         due = self._connection.total_changes - self._rows_then >= WRITE_BACK_ROWS or (
             size - self._bytes_then >= WRITE_BACK_BYTES
         )
@@ -124,5 +128,11 @@ class Upkeep:
 
     def _reckon(self) -> None:
         self._written_back += 1
-        self._rows_then = self._connection.total_changes
-        self._bytes_then = self._log_bytes = self._size_of(self._log)
+        self._measure()
+        self._rows_then, self._bytes_then = self._connection.total_changes, self._log_bytes
+
+    def _measure(self) -> None:
+        """Ask for the size of the log; while the disk does not tell, it counts as it was."""
+        self._measured = True
+        with suppress(OSError):
+            self._log_bytes = self._size_of(self._log)

@@ -297,8 +297,8 @@ class SqliteWriter:
                 calls = without(calls, culprits, store_error(self._url, error))
             except Exception as error:  # noqa: BLE001  # the thread's boundary: an error belongs to its caller
                 self._roll_back(connection)
-                if committing:
-                    self._fail(calls, error, committing=True)
+                if committing or not (culprits or quick):
+                    self._fail(calls, error, committing=committing)
                     return []
                 calls = without(calls, culprits, error)
             else:

@@ -9,7 +9,9 @@ import anyio.lowlevel
 import pytest
 from anyio._backends._asyncio import _task_states
 
+from casework.runtime.seams import SystemClock
 from casework.runtime.simulation import Deadlock, FaultPlan, Livelock, Simulation, Uncaught, loop, simulate
+from casework.runtime.timers import Timers
 
 CALM = FaultPlan()
 DAY = 86_400.0
@@ -115,6 +117,16 @@ def test_a_deadlock_is_found_at_once_and_names_who_waits_where() -> None:
     (waiter,) = [job for job in error.value.jobs if "the waiter" in job]
     assert f"{__file__}:" in waiter
     assert "wait_for_nobody" in waiter
+
+
+def test_alarms_of_which_none_is_set_hide_no_deadlock() -> None:
+    async def main(_: Simulation) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(Timers(SystemClock()).run, name="the alarms")
+
+    with pytest.raises(Deadlock) as error:
+        ran(main)
+    assert any("the alarms" in job for job in error.value.jobs)
 
 
 def test_being_busy_while_no_time_passes_is_a_livelock(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from store_support import NODE, NOW, evidence, key_of, note, opening
 
 from casework.runtime.seams import World
+from casework.runtime.store import changes
 from casework.runtime.store.base import (
     Append,
     Appended,
@@ -23,11 +24,12 @@ from casework.runtime.store.base import (
     Conflict,
     Fenced,
     Opening,
+    Unavailable,
 )
 from casework.runtime.store.connections import MACHINE, connect_owner
 from casework.runtime.store.sqlite import SqliteStore
 from casework.runtime.store.sqlite_call import Call
-from casework.runtime.store.sqlite_quick import KNOWN_MAX, Quick
+from casework.runtime.store.sqlite_quick import KNOWN_MAX, Quick, Stale
 from casework.runtime.store.urls import open_store
 from casework.runtime.store.verify import verify
 
@@ -85,18 +87,56 @@ async def together(store: SqliteStore, *asked: Append | Opening) -> list[object]
     return [answers[place] for place in range(len(asked))]
 
 
-def test_a_batch_of_openings_and_one_of_appends_takes_two_statements_each(tmp_path: Path) -> None:
+def test_a_batch_of_openings_or_of_appends_takes_a_few_statements(tmp_path: Path) -> None:
     quick, sent = Quick(), list[str]()
     with closing(connect_owner(str(tmp_path / "cases.db"), "sqlite:///cases.db", MACHINE)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.set_trace_callback(lambda text: sent.append(" ".join(text.split()[:3])))
         openings: list[Call[object]] = [Call(None, opening=taking(f"c{number}")) for number in range(64)]
         assert quick.write(connection, openings, []) == []
-        assert sent == ['INSERT INTO "case"', "INSERT INTO record"]
+        assert sent == ['INSERT INTO "case"', "SELECT max(no) FROM", "INSERT INTO record"]
         appends: list[Call[object]] = [Call(None, append=step(f"c{number}", count=2)) for number in range(64)]
         assert quick.write(connection, appends, []) == []
-        assert sent[2:] == ['UPDATE "case" AS', "INSERT INTO record"]
+        assert sent[3:] == ['UPDATE "case" AS', "INSERT INTO record", "INSERT INTO record"]
         assert all(call.value == Appended() for call in appends)
+
+
+def test_long_records_go_one_by_one_for_a_statement_keeps_what_it_wrote_last(tmp_path: Path) -> None:
+    sent: list[str] = []
+    frames = [b"short"] * 4 + [bytes(40_000)] * 3
+    with closing(connect_owner(str(tmp_path / "cases.db"), "sqlite:///cases.db", MACHINE)) as connection:
+        connection.set_trace_callback(sent.append)
+        rows = [(1, seq, 1, "noted", "", NOW, frame, b"") for seq, frame in enumerate(frames)]
+        changes.RECORDS.execute(connection, rows)
+        assert [text.count("noted") for text in sent] == [4, 1, 1, 1]
+
+
+async def test_a_log_of_many_records_is_written_where_a_statement_takes_few_values(store: SqliteStore) -> None:
+    await store._writer.read(lambda link: link.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999))
+    assert await together(store, *(taking(f"c{number}") for number in range(100)))
+    assert await together(store, *(step(f"c{number}", count=300) for number in range(3))) == [Appended()] * 3
+    assert await verify(store) == []
+
+
+def test_a_case_whose_number_is_not_the_next_one_goes_the_long_way(tmp_path: Path) -> None:
+    with closing(connect_owner(str(tmp_path / "cases.db"), "sqlite:///cases.db", MACHINE)) as connection:
+        changes.open_case(connection, taking("first"), [])
+        connection.execute('UPDATE "case" SET no = 9223372036854775807')
+        connection.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Stale):
+            Quick().write(connection, [Call(None, opening=taking("next"))], [])
+
+
+async def test_a_batch_that_cannot_even_begin_is_refused_and_not_tried_for_ever(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def undecodable(connection: sqlite3.Connection, *, wait: bool) -> None:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "malformed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._writer, "_wait_for_disk", undecodable)
+        assert [type(answer) for answer in await together(store, taking("a"), taking("b"))] == [Unavailable] * 2
+    assert await together(store, taking("a")) == [CaseOpened(key_of("a"))]
 
 
 def test_no_more_cases_are_remembered_than_a_node_can_hold_many_times(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The write-ahead log is kept short whoever reads, and what is done about it hurts nobody who writes."""
 
+import errno
 import logging
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
@@ -15,8 +16,8 @@ from store_support import NODE, NOW, claimed, key_of, note, opening
 from casework.runtime.errors import StoreUnavailable
 from casework.runtime.seams import SystemClock, World
 from casework.runtime.store import sqlite_reader, sqlite_upkeep
-from casework.runtime.store.base import Append, Appended, CaseRow
-from casework.runtime.store.connections import Binding, truncate
+from casework.runtime.store.base import Append, Appended, CaseOpened, CaseRow
+from casework.runtime.store.connections import MACHINE, Binding, truncate
 from casework.runtime.store.sqlite import SqliteStore
 from casework.runtime.store.sqlite_reader import SqliteReader
 from casework.runtime.store.sqlite_version import can_damage
@@ -71,6 +72,31 @@ async def test_the_log_is_written_back_while_a_store_is_written(path: str) -> No
             assert told.commits >= 400
             # It is cut off in the next idle moment, which the answer to the last append does not wait for.
             assert 0 < told.log_bytes < LOG_BYTES + sqlite_upkeep.WRITE_BACK_BYTES
+            assert await verify(store) == []
+
+
+async def test_a_disk_that_does_not_tell_the_size_of_the_log_keeps_nobody_waiting(path: str) -> None:
+    def size(_: str) -> int:
+        if failing:
+            raise OSError(errno.EIO, "Input/output error")
+        return 0
+
+    failing = False
+    with anyio.fail_after(10):
+        async with opened(path, binding=Binding(size=size)) as store:
+            failing = True
+            assert await store.open_case(opening(key_of("a"))) == CaseOpened(key_of("a"))
+            assert await store.open_case(opening(key_of("b"))) == CaseOpened(key_of("b"))
+
+
+async def test_what_giving_back_free_pages_left_in_the_log_is_seen_without_another_commit(path: str) -> None:
+    with anyio.fail_after(60):
+        async with opened(path) as store:
+            row = await claimed(store, "c")
+            await write(store, row, range(1, 300))
+            await store.shrink()
+            while max(MACHINE.size(f"{path}-wal"), store.statistics().log_bytes) > LOG_BYTES:
+                await anyio.lowlevel.checkpoint()
             assert await verify(store) == []
 
 
