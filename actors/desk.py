@@ -1,7 +1,8 @@
 """The desk: which tasks are with whom, so that work can be found, counted and taken back.
 
 Shared by supervisor, agents and the staff's front; every method is synchronous, hence atomic on the event loop. An
-entry belongs to one frame and attempt: the frame's own bytes are the key, so nobody decodes it to find its entry.
+entry belongs to one frame, attempt and cell of a case: nobody decodes a frame to find it. For a moment a case may have
+two cells, one that has lost it and does not know yet, and one that has it: neither touches the other's entries.
 It does not know how a worker is chosen, nor what a task is about.
 """
 
@@ -21,6 +22,9 @@ ROUTES_MAX: Final = 10_000
 #: Seconds by which the end of an attempt's time may be heard late. Later only a process hears it that stood still or
 #: was starved, and its agents with it.
 LATE_SECONDS_MAX: Final = 2.0
+
+#: A task's id, and the address of the cell of a case that gave it out.
+TaskOf = tuple[str, str]
 
 
 @dataclass(slots=True, eq=False)
@@ -44,6 +48,11 @@ class InHand:
     recalled: bool = False
     abandon: Callable[[], None] | None = None
     """How a recall cancels the work, once it was begun."""
+
+    @property
+    def task_of(self) -> TaskOf:
+        """Name the task, and the cell that gave it out."""
+        return self.task.id, self.case.address
 
 
 class Routed(NamedTuple):
@@ -72,10 +81,10 @@ class Desk:
 
     def __init__(self, circuits: Circuits) -> None:
         self._circuits = circuits
-        self._in_hand: dict[tuple[bytes, int], InHand] = {}
-        self._by_task: dict[str, InHand] = {}
+        self._in_hand: dict[tuple[bytes, int, str], InHand] = {}
+        self._by_task: dict[TaskOf, InHand] = {}
         self._busy: dict[str, InHand] = {}
-        self._routes: OrderedDict[str, Routed] = OrderedDict()
+        self._routes: OrderedDict[TaskOf, Routed] = OrderedDict()
         self._done = self._failed = 0
         self.stale = 0
         """Attempts that were dropped while they waited, and wait still; whoever lets them go sets it to 0."""
@@ -87,16 +96,16 @@ class Desk:
         """Has the supervisor route an attempt at once; False if it has something to do before."""
 
     def put(self, in_hand: InHand) -> None:
-        """Take up an attempt; one of the same frame and attempt is replaced."""
-        task_id = in_hand.task.id
-        self.recall(task_id)
-        self._routes.pop(task_id, None)
-        self._in_hand[in_hand.frame, in_hand.attempt] = in_hand
-        self._by_task[task_id] = in_hand
+        """Take up an attempt; work on an earlier one that the same cell gave out stops."""
+        task = in_hand.task_of
+        self.recall(*task)
+        self._routes.pop(task, None)
+        self._in_hand[in_hand.frame, in_hand.attempt, in_hand.case.address] = in_hand
+        self._by_task[task] = in_hand
 
-    def waiting(self, frame: bytes, attempt: int) -> InHand | None:
-        """Give the attempt of that frame that nobody has yet, if it is still wanted."""
-        in_hand = self._in_hand.get((frame, attempt))
+    def waiting(self, frame: bytes, attempt: int, cell: str) -> InHand | None:
+        """Give the attempt of that frame and cell that nobody has yet, if it is still wanted."""
+        in_hand = self._in_hand.get((frame, attempt, cell))
         return in_hand if in_hand is not None and not in_hand.worker else None
 
     def unrouted(self) -> list[InHand]:
@@ -113,19 +122,19 @@ class Desk:
         assert worker not in self._busy, "a worker does one task at a time"
         in_hand.worker = worker
         self._busy[worker] = in_hand
-        self._remember(in_hand.task.id, Routed(in_hand.agent, in_hand.due, decision))
+        self._remember(in_hand.task_of, Routed(in_hand.agent, in_hand.due, decision))
 
-    def refused(self, task_id: str, decision: Decision) -> None:
+    def refused(self, task: TaskOf, decision: Decision) -> None:
         """Hear that nobody was given a task, and why."""
-        self._remember(task_id, Routed("", -math.inf, decision))
+        self._remember(task, Routed("", -math.inf, decision))
 
     def begun(self, frame: bytes, attempt: int, worker: str, abandon: Callable[[], None]) -> InHand | None:
         """Give the attempt that a worker may begin, or None when nobody wants it any more.
 
         `abandon` cancels the work; nothing must happen if it has ended.
         """
-        in_hand = self._in_hand.get((frame, attempt))
-        if in_hand is None or in_hand.worker != worker or in_hand.begun:
+        in_hand = self._busy.get(worker)
+        if in_hand is None or in_hand.begun or in_hand.attempt != attempt or in_hand.frame != frame:
             return None
         in_hand.begun, in_hand.abandon = True, abandon
         return in_hand
@@ -148,9 +157,9 @@ class Desk:
         self.stale += not in_hand.worker
         self._forget(in_hand)
 
-    def recall(self, task_id: str) -> None:
-        """Stop work on a task; what was not begun is dropped, what was is cancelled where it waits."""
-        in_hand = self._by_task.get(task_id)
+    def recall(self, task_id: str, cell: str) -> None:
+        """Stop work on a task of a cell; what was not begun is dropped, what was is cancelled where it waits."""
+        in_hand = self._by_task.get((task_id, cell))
         if in_hand is None:
             return
         self.drop(in_hand)
@@ -164,15 +173,15 @@ class Desk:
 
     def recall_all(self) -> None:
         """Stop work on everything."""
-        for task_id in list(self._by_task):
-            self.recall(task_id)
+        for task in list(self._by_task):
+            self.recall(*task)
 
-    def judge(self, task: Task, outcome: Completed | Failed, now: float) -> None:
+    def judge(self, task: TaskOf, outcome: Completed | Failed, now: float) -> None:
         """Hear how the case sees a task's end; an attempt that got no answer in its time speaks against its agent."""
         self._done += isinstance(outcome, Completed)
         self._failed += isinstance(outcome, Failed)
         if isinstance(outcome, Failed) and outcome.kind is FailureKind.TIMEOUT and not outcome.agent:
-            routed = self._routes.get(task.id)
+            routed = self._routes.get(task)
             if routed is not None and now <= routed.due + LATE_SECONDS_MAX:
                 self._circuits.of(routed.agent).failed(now)
 
@@ -186,27 +195,27 @@ class Desk:
         busy = self._busy
         return sum(worker in busy and busy[worker].task.tenant == tenant for worker in workers)
 
-    def routed(self, task_id: str) -> Decision | None:
+    def routed(self, task: TaskOf) -> Decision | None:
         """Give the last decision about who does a task."""
-        found = self._routes.get(task_id)
+        found = self._routes.get(task)
         return found.decision if found is not None else None
 
     def statistics(self) -> DeskStatistics:
         """Give what lies on the desk."""
         return DeskStatistics(len(self.unrouted()), len(self._busy), self._done, self._failed)
 
-    def _remember(self, task_id: str, routed: Routed) -> None:
-        self._routes[task_id] = routed
-        self._routes.move_to_end(task_id)
+    def _remember(self, task: TaskOf, routed: Routed) -> None:
+        self._routes[task] = routed
+        self._routes.move_to_end(task)
         if len(self._routes) > ROUTES_MAX:
             self._routes.popitem(last=False)
 
     def _forget(self, in_hand: InHand) -> None:
-        key, task_id = (in_hand.frame, in_hand.attempt), in_hand.task.id
+        key, task = (in_hand.frame, in_hand.attempt, in_hand.case.address), in_hand.task_of
         if self._in_hand.get(key) is in_hand:
             del self._in_hand[key]
-        if self._by_task.get(task_id) is in_hand:
-            del self._by_task[task_id]
+        if self._by_task.get(task) is in_hand:
+            del self._by_task[task]
 
     def _free(self, in_hand: InHand) -> None:
         if self._busy.get(in_hand.worker) is in_hand:

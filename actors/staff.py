@@ -74,7 +74,7 @@ class CrewStaff:
         case_key = (task.tenant, task.case_id)
         partner = self.bounces.partner(case_key, task.task, hash(bytes(task.inputs)))
         if partner:
-            return self._bounced(task, attempt, partner)
+            return self._bounced(task, attempt, case.address, partner)
         left = (task.deadline - self.clock.wall_micros()) / MICROS
         now = self.clock.monotonic()
         in_hand = InHand(frame, task, attempt, case, now + min(left, self.attempt_seconds(task)), now)
@@ -94,13 +94,13 @@ class CrewStaff:
             )
         return None
 
-    def recall(self, task_id: str) -> None:
-        """Stop work on a task whose answer nobody wants any more; unknown ids are fine."""
-        self.desk.recall(task_id)
+    def recall(self, task_id: str, cell: str) -> None:
+        """Stop work on a task for the cell that gave it out; what is unknown is fine."""
+        self.desk.recall(task_id, cell)
 
-    def judge(self, task: Task, outcome: Completed | Failed) -> None:
+    def judge(self, task: Task, outcome: Completed | Failed, cell: str) -> None:
         """Hear how a task ended, for breakers and statistics."""
-        self.desk.judge(task, outcome, self.clock.monotonic())
+        self.desk.judge((task.id, cell), outcome, self.clock.monotonic())
         told = bytes(outcome.value) if isinstance(outcome, Completed) else outcome.kind
         self.bounces.ended((task.tenant, task.case_id), Handed(task.task, hash(bytes(task.inputs)), hash(told)))
 
@@ -156,11 +156,11 @@ class CrewStaff:
         """Find out what became of a write; if cancelled, ask again."""
         return await self.calling.look_up(request, idempotency_key=idempotency_key, call_before=call_before)
 
-    def routed(self, task_id: str) -> Decision | None:
+    def routed(self, task_id: str, cell: str) -> Decision | None:
         """Give the last decision about who does a task."""
-        return self.desk.routed(task_id)
+        return self.desk.routed((task_id, cell))
 
-    def _bounced(self, task: Task, attempt: int, partner: str) -> Failed:
+    def _bounced(self, task: Task, attempt: int, cell: str, partner: str) -> Failed:
         most = self.gate.policy.bounds.bounces_max
         why = f"{task.task} and {partner} were given the same in turn {most} times, and nothing new came of it"
         decision = Decision(
@@ -171,7 +171,7 @@ class CrewStaff:
             why=why,
             policy_hash=self.policy_hash,
         )
-        self.desk.refused(task.id, decision)
+        self.desk.refused((task.id, cell), decision)
         return Failed(
             task_id=task.id, kind=FailureKind.REFUSED, message=f"{decision.rule}: {why}", attempt=attempt
         )  # fmt: skip

@@ -106,7 +106,7 @@ class SupervisorBehavior:
         if isinstance(envelope.local, Freed):
             self._next(context, envelope.local.agent)
             return
-        in_hand = self.desk.waiting(envelope.frame, envelope.attempt)
+        in_hand = self.desk.waiting(envelope.frame, envelope.attempt, envelope.sender)
         if in_hand is not None and not in_hand.agent:
             self._take(context, in_hand)
 
@@ -196,7 +196,7 @@ class SupervisorBehavior:
 
     def _refuse(self, in_hand: InHand, route: Route) -> None:
         workers = tuple(self.roster.workers.get(route.agent, ()))
-        self.desk.refused(in_hand.task.id, self._decision(in_hand, route, workers))
+        self.desk.refused(in_hand.task_of, self._decision(in_hand, route, workers))
         self.desk.drop(in_hand)
         failed = Failed(
             task_id=in_hand.task.id,

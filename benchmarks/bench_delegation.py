@@ -132,7 +132,7 @@ async def delegate(operations: int) -> float:
             case.heard = loop.create_future()
             made = task(number, world)
             staff.dispatch(encode(made), made, 1, case)
-            staff.judge(made, decode_outcome(await case.heard))
+            staff.judge(made, decode_outcome(await case.heard), case.address)
         return perf_counter() - begun
 
 

@@ -191,16 +191,19 @@ class Staff(Protocol):
         """Send a task's frame towards an agent; never waits. A refusal comes back at once as an outcome."""
         ...
 
-    def recall(self, task_id: str) -> None:
-        """Stop work on a task whose answer nobody wants any more; unknown ids are fine."""
+    def recall(self, task_id: str, cell: str) -> None:
+        """Stop work on a task whose answer the cell that gave it out does not want any more; what is unknown is fine.
+
+        Two cells of a case may have given out one task: one of them has lost the case, and does not know yet.
+        """
         ...
 
-    def routed(self, task_id: str) -> Decision | None:
-        """Give the last choice of who does a task, for the log; None if nobody had to choose."""
+    def routed(self, task_id: str, cell: str) -> Decision | None:
+        """Give the last choice of who does a cell's task, for the log; None if nobody had to choose."""
         ...
 
-    def judge(self, task: Task, outcome: Completed | Failed) -> None:
-        """Hear how a task ended, for breakers and statistics."""
+    def judge(self, task: Task, outcome: Completed | Failed, cell: str) -> None:
+        """Hear how a cell's task ended, for breakers and statistics."""
         ...
 
     def attempt_seconds(self, task: Task) -> float:

@@ -126,7 +126,7 @@ class Tasks:
             return
         del self._steps[work.task.id]
         self._still(work)
-        self._services.staff.recall(work.task.id)
+        self._services.staff.recall(work.task.id, work.cell)
         self._calls.forget_below(step_id)
         if work.review is not None:
             withdrawn = Withdrawn(review_id=work.review.id)
@@ -146,10 +146,10 @@ class Tasks:
             outcome, frame = proven, encode(proven)
         self._services.world.point("task.answered")
         self._still(work)
-        route = self._services.staff.routed(work.task.id)
+        route = self._services.staff.routed(work.task.id, work.cell)
         if route is not None:
             self._decide(work, ROUTE, route, work.frame)
-        self._services.staff.judge(work.task, outcome)
+        self._services.staff.judge(work.task, outcome, work.cell)
         if work.span is not None:
             work.span.end(error="" if isinstance(outcome, Completed) else outcome.kind)
         if isinstance(outcome, Completed):
@@ -240,8 +240,7 @@ class Tasks:
         """Stop all work without recording anything."""
         for work in self._works.values():
             self._still(work)
-            if not work.idle:
-                self._services.staff.recall(work.task.id)
+            self._services.staff.recall(work.task.id, work.cell)
         self._works.clear()
         self._steps.clear()
         self._calls.held_in(None)
@@ -272,7 +271,8 @@ class Tasks:
         seconds = min(left, services.staff.attempt_seconds(work.task))
         work.alarm = services.timers.after(seconds, lambda: services.cell.tell(lambda: self._timed_out(work, attempt)))
         services.world.point("task.sent")
-        refused = services.staff.dispatch(work.frame, work.task, attempt, services.cell.ref)
+        work.cell = (case := services.cell.ref).address
+        refused = services.staff.dispatch(work.frame, work.task, attempt, case)
         if refused is not None:
             services.cell.tell(lambda: self.outcome(refused, encode(refused), attempt))
 
@@ -282,7 +282,7 @@ class Tasks:
 
     def _timed_out(self, work: TaskWork, attempt: int) -> None:
         if self._works.get(work.step_id) is work and work.attempt == attempt and not work.idle:
-            self._services.staff.recall(work.task.id)
+            self._services.staff.recall(work.task.id, work.cell)
             self._locally(work, FailureKind.TIMEOUT, f"no answer to attempt {attempt} in time", retryable=True)
 
     def _locally(self, work: TaskWork, kind: FailureKind, message: str, *, retryable: bool) -> None:
@@ -367,7 +367,7 @@ class Tasks:
     def _suspend(self, work: TaskWork, step_id: str) -> None:
         self._still(work)
         self._suspending.bide(work, step_id)
-        self._services.staff.recall(work.task.id)
+        self._services.staff.recall(work.task.id, work.cell)
         if work.span is not None:
             work.span.end(error="")
 
@@ -392,7 +392,7 @@ class Tasks:
             services.logbook.write(marked(work.step_id, DIVERGED), account(writes, {}))
             services.cell.halt(f"partial: the agent of {work.step_id} diverged after a write: {what}")
             return
-        services.staff.recall(work.task.id)
+        services.staff.recall(work.task.id, work.cell)
         self._locally(work, FailureKind.ERROR, f"the agent diverged: {what}", retryable=True)
 
 

@@ -50,6 +50,8 @@ class TaskWork:
     given: int = 0
     """When the log has it as given last, if that was not the first time; in microseconds since the epoch."""
     attempt: int = 1
+    cell: str = ""
+    """Address of the cell that gave the attempt out, once it did."""
     ordinals: dict[str, int] = field(default_factory=dict[str, int])
     spent: dict[str, int] = field(default_factory=dict[str, int])
     """What its calls cost, by step; a call that is asked for again after a restart counts once."""

@@ -92,7 +92,7 @@ async def test_tasks_wait_for_a_free_worker_in_the_order_in_which_they_came(scen
             assert (hold.at_work, sorted(hold.begun)) == (2, [0, 1])
             hold.go.set()
             await case.wait_outcomes(6)
-            routes = [route for number in range(6) if (route := staff.routed(f"t{number}")) is not None]
+            routes = [route for number in range(6) if (route := staff.routed(f"t{number}", case.address)) is not None]
             assert [route.rule for route in routes] == ["route.free"] * 2 + ["route.waited"] * 4
             assert routes[5].options == ("agent-worker-0", "agent-worker-1")
 
@@ -176,9 +176,9 @@ async def test_a_recalled_task_is_cancelled_where_it_waits_and_answers_nobody(sc
             for number in (1, 2, 3):
                 dispatch(scene, staff, case, number)
             await anyio.wait_all_tasks_blocked()
-            staff.recall("t1")
-            staff.recall("t2")
-            staff.recall("unknown")
+            staff.recall("t1", case.address)
+            staff.recall("t2", case.address)
+            staff.recall("unknown", case.address)
             await anyio.wait_all_tasks_blocked()
             assert hold.begun == [1, 3]
             hold.go.set()
@@ -193,7 +193,7 @@ async def test_a_task_sent_again_after_a_recall_is_done_once_more(scene: Scene) 
         async with scene.staff(crew_of(scene, hold.work, workers=1)) as staff:
             dispatch(scene, staff, case, 1)
             await anyio.wait_all_tasks_blocked()
-            staff.recall("t1")
+            staff.recall("t1", case.address)
             dispatch(scene, staff, case, 1)
             await anyio.wait_all_tasks_blocked()
             hold.go.set()
@@ -201,6 +201,40 @@ async def test_a_task_sent_again_after_a_recall_is_done_once_more(scene: Scene) 
             await anyio.wait_all_tasks_blocked()
             assert (hold.begun, len(case.frames)) == ([1, 1], 1)
             assert isinstance(done, Completed)
+
+
+@pytest.mark.promise("SUPERVISOR-3")
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("first", ["who lost it", "who has it"])
+async def test_a_cell_that_lost_its_case_takes_no_task_from_the_one_that_has_it(
+    scene: Scene, first: str, workers: int
+) -> None:
+    hold, (lost, has) = Hold(), scene.cells(2)
+    with anyio.fail_after(5):
+        async with scene.staff(crew_of(scene, hold.work, workers=workers)) as staff:
+            for case in (lost, has) if first == "who lost it" else (has, lost):
+                dispatch(scene, staff, case, 1)
+                await anyio.wait_all_tasks_blocked()
+            staff.recall("t1", lost.address)
+            await anyio.wait_all_tasks_blocked()
+            assert (hold.at_work, staff.statistics().desk.routed) == (1, 1)
+            hold.go.set()
+            assert [type(each) for each in await has.wait_outcomes(1)] == [Completed]
+            assert (lost.frames, staff.statistics().desk[:2]) == ([], (0, 0))
+
+
+async def test_two_cells_of_a_case_see_each_who_was_given_its_own_task(scene: Scene) -> None:
+    hold, cells = Hold(), scene.cells(3)
+    with anyio.fail_after(5):
+        async with scene.staff(crew_of(scene, hold.work)) as staff:
+            for case in cells:
+                dispatch(scene, staff, case, 1)
+            await anyio.wait_all_tasks_blocked()
+            routes = [staff.routed("t1", case.address) for case in cells]
+            assert [route and route.chosen for route in routes] == ["agent-worker-0", "agent-worker-1", None]
+            hold.go.set()
+            for case in cells:
+                await case.wait_outcomes(1)
 
 
 @pytest.mark.promise("SUPERVISOR-3")
@@ -254,10 +288,10 @@ async def test_an_attempt_without_an_answer_speaks_against_the_agent_that_had_it
             dispatch(scene, staff, case, 2)
             await anyio.wait_all_tasks_blocked()
             silent = Failed(task_id="t2", kind=FailureKind.TIMEOUT, message="none in time", retryable=True)
-            staff.judge(scene.task(id_="t2"), silent)
+            staff.judge(scene.task(id_="t2"), silent, case.address)
             assert not staff.statistics().agents["worker"].failures, "it only waited in line"
-            staff.recall("t1")
-            staff.judge(scene.task(id_="t1"), silent)
+            staff.recall("t1", case.address)
+            staff.judge(scene.task(id_="t1"), silent, case.address)
             assert staff.statistics().agents["worker"].state == "open"
 
 

@@ -117,13 +117,13 @@ class SmallStaff:
             outcome = Completed(task_id=task.id, value=pack(value), attempt=attempt, agent="doer/1", checked=checked)
         case.outcome(encode(outcome), attempt=attempt)
 
-    def recall(self, task_id: str) -> None:
+    def recall(self, task_id: str, cell: str) -> None:
         return
 
-    def routed(self, task_id: str) -> Decision | None:
+    def routed(self, task_id: str, cell: str) -> Decision | None:
         return None
 
-    def judge(self, task: Task, outcome: Completed | Failed) -> None:
+    def judge(self, task: Task, outcome: Completed | Failed, cell: str) -> None:
         return
 
     def circuits(self) -> Sequence[Circuit]:

@@ -69,16 +69,13 @@ class HandClock:
 class CaseDouble:
     """A case that keeps outcomes and answers calls from a table of values."""
 
-    def __init__(self, values: dict[str, CallAnswered] | None = None) -> None:
+    def __init__(self, values: dict[str, CallAnswered] | None = None, address: str = "case/default/c1") -> None:
         self.values = values or {}
+        self.address = address
         self.asked: list[tuple[str, bytes]] = []
         self.frames: list[bytes] = []
         self.attempts: list[int] = []
         self._heard = anyio.Event()
-
-    @property
-    def address(self) -> str:
-        return "case/default/c1"
 
     def outcome(self, frame: bytes, *, attempt: int) -> None:
         self.frames.append(frame)
@@ -208,3 +205,7 @@ class Scene:
 
     def case(self, values: dict[str, CallAnswered] | None = None) -> CaseDouble:
         return CaseDouble(values)
+
+    def cells(self, epochs: int) -> list[CaseDouble]:
+        """Make the cells of one case that was claimed so many times, the one that has it last."""
+        return [CaseDouble(address=f"case:default:c1:{epoch + 1}") for epoch in range(epochs)]
