@@ -113,8 +113,9 @@ def test_long_records_go_one_by_one_for_a_statement_keeps_what_it_wrote_last(tmp
 
 async def test_a_log_of_many_records_is_written_where_a_statement_takes_few_values(store: SqliteStore) -> None:
     await store._writer.read(lambda link: link.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999))
-    assert await together(store, *(taking(f"c{number}") for number in range(100)))
-    assert await together(store, *(step(f"c{number}", count=300) for number in range(3))) == [Appended()] * 3
+    names = [f"c{number}" for number in range(100)]
+    assert await together(store, *map(taking, names)) == [CaseOpened(key_of(name)) for name in names]
+    assert await together(store, *(step(name, count=300) for name in names[:3])) == [Appended()] * 3
     assert await verify(store) == []
 
 
