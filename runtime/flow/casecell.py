@@ -83,8 +83,7 @@ class CaseCell:
         self._logbook = Logbook(row, household.world.clock)
         self._held: list[tuple[int, Callable[[], None]]] = []
         self._appending = self._began = self._ending = False
-        self._reading = self._read_again = self._nudged = False
-        self._moving = self._late = self._undisturbed = False
+        self._reading = self._read_again = self._nudged = self._moving = self._late = self._undisturbed = False
         self._lag: Alarm | None = None
         self._context: Context
         self._read_as: Reading
@@ -108,8 +107,8 @@ class CaseCell:
         flow, self.strange = reading.flow, bool(reading.lacks)
         self._read_as = reading
         services = self._services(reading)
-        tools = flow.tools if flow else ()
-        self._incarnation = Incarnation(reading.engine, services, tools=tools, chapter=self._row.chapter)
+        tools, chapter = flow.tools if flow else (), self._row.chapter
+        self._incarnation = Incarnation(reading.engine, services, tools=tools, chapter=chapter)
         self._claimed = None
         self._span = self._house.telemetry.case_run(reading.opened.flow, self.key.case_id, reading.opened.trace)
         mail = self._incarnation.mail
@@ -131,8 +130,7 @@ class CaseCell:
         return self._reader().read(self._row, claimed.records, claimed.inbox)
 
     def _reader(self) -> Reader:
-        house = self._house
-        return Reader(house.flows, house.world, house.staff.policy_hash)
+        return Reader(self._house.flows, self._house.world, self._house.staff.policy_hash)
 
     async def receive(self, context: Context, envelope: Envelope) -> None:
         """Handle one message: an agent's outcome, or an event of this process. Never waits."""
@@ -334,8 +332,10 @@ class CaseCell:
             logbook.send(report(self.key, parent, logbook.written, told(waits), closed))
 
     def _append(self, append: Append) -> None:
-        self._appending = True
-        self._find_out("append", partial(self._store.append, append), partial(self._appended, append))
+        # Whatever becomes of a release, this cell ends: what comes meanwhile is for whoever claims the case next.
+        self._appending, self._ending = True, append.release
+        find, hear = partial(self._store.append, append), partial(self._appended, append)
+        self._context.find_out("append", find, hear if append.release else partial(self._found, hear))
 
     def _appended(self, append: Append, result: AppendResult) -> None:
         self._appending = False
