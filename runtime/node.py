@@ -65,8 +65,7 @@ class Node:
         self.name = world.ids.new()
         self._renewal = Renewal(self.name, self._lease, store, world, self._house.carries, self.waiters.begun)
         self._cells: dict[CaseKey, CaseCell] = {}
-        # Those of them that rest, and stand in nobody's way: who rested longest ago first.
-        self._resting: dict[CaseKey, CaseCell] = {}
+        self._resting: dict[CaseKey, CaseCell] = {}  # those that rest and stand in nobody's way, longest first
         self._starting: set[CaseKey] = set()
         self._wake = anyio.Event()
         self.watchers = Watchers(system.new_event)  #: who waits for cases to rest
@@ -78,8 +77,7 @@ class Node:
         self._stale: set[CaseKey] = set()
         self._early: set[CaseKey] = set()  # cases that are being taken, or may be, and got something meanwhile
         self._alarm_due = self._claimed = self._ended = 0
-        # The last one: a suspect is alone here, so others that could go on were not claimed.
-        self._looked = self._draining = self._watching = False
+        self._looked = self._draining = self._watching = False  # the last: a suspect is alone here, others must wait
         self._poison = Poison()
         self._lost: list[CaseKey] = []
         # Why nothing may run on this store before a person accepts it; None until it was asked, and asked while it is.
@@ -233,12 +231,15 @@ class Node:
         self._wake.set()
 
     def ended(self, cell: CaseCell) -> None:
-        """Hear that a cell has ended."""
-        if self._cells.get(cell.key) is cell:
-            del self._cells[cell.key]
-        self._rests_no_more(cell)
+        """Hear that a cell has ended; if the node has its case again, what is known of that is about another cell."""
+        self._ended += 1
         if cell.suspect:
             self._watching = False
+        if self._cells.get(cell.key, cell) is not cell:
+            self.watchers.notify()
+            return
+        self._cells.pop(cell.key, None)
+        self._rests_no_more(cell)
         rests = cell.at_rest and not (cell.doubted or cell.key in self._stale)
         if cell.closed:
             self._poison.forget(cell.key)
@@ -254,7 +255,6 @@ class Node:
                 self._poison.failed(cell.key, cell.durable, cell.failure)
             self._lose([cell.key])
         self._stale.discard(cell.key)
-        self._ended += 1
         self.watchers.ended(cell.key, cell.last_row)
         if self._backlog or not (cell.closed or rests):
             self._wake.set()
@@ -365,9 +365,13 @@ class Node:
         self._lost += keys
 
     def _give_up(self, key: CaseKey) -> None:
-        """Begin no cell of a case after all; what came for it meanwhile is for whoever claims it."""
+        """Begin no cell of a case after all, unless a delivery took it; what came for it is for whoever claims it."""
         self._starting.discard(key)
-        if key in self._early and key not in self._cells:
+        if key in self._stale and key not in self._cells:
+            self._stale.discard(key)
+            self._lose([key])
+            self._wake.set()
+        elif key in self._early and key not in self._cells:
             self._early.discard(key)
             self._expected.add(key)
             self._wake.set()
@@ -384,12 +388,13 @@ class Node:
         row = claimed.row
         poison = self._halted or self._poison.verdict(row) or damaged
         cell = CaseCell(claimed, self._house, term=term, poison=poison)
+        again = row.key in self._cells
         self._cells[row.key] = cell
         self._resting.pop(row.key, None)
         self._starting.discard(row.key)
         name = f"case:{row.key.tenant}:{row.key.case_id}:{row.epoch}"
         self._system.spawn(name, lambda: cell, restart=Restart.TEMPORARY, mailbox_depth_max=CASE_MAILBOX_MAX)
-        if row.key in self._early:
-            # What it was given may not hold what came since.
+        if again or row.key in self._early:
+            # What it was given may not hold what came since; of that an earlier cell was told.
             self._early.discard(row.key)
             cell.nudge()

@@ -1,0 +1,179 @@
+"""A case that its node takes again before it has heard what became of it: it is worked on, by one cell, to its end."""
+
+from collections import Counter
+from typing import Any
+
+import anyio
+import pytest
+
+from casework.runtime.flow.case import Case
+from casework.runtime.lease import LEASE_SECONDS
+from casework.runtime.runtime import Runtime
+from casework.runtime.store.base import Append, AppendResult, CaseKey, Opening, OpenResult, Unknown
+from casework.runtime.store.claims import Claimed, Claims
+from tests.support.flow_scene import KEY, Ask, closed, crew, runtime, until
+from tests.support.manual_clock import ManualClock
+from tests.support.odd_stores import OddStore
+
+pytestmark = pytest.mark.promise("FLOW-25")
+
+
+async def twice(case: Case, inputs: Ask) -> int:
+    await case.park("go", reason="waits")
+    await case.park("end", reason="waits")
+    return inputs.n
+
+
+async def either(case: Case, inputs: Ask) -> int:
+    await case.park("go", reason="waits")
+    work = case.delegate("work", inputs, returns=int, goal="Work")
+    await case.first(case.park("end", reason="waits"), work)
+    return inputs.n
+
+
+async def work(inputs: Any, call: Any) -> int:
+    await anyio.Event().wait()
+    return 0
+
+
+class LateStore(OddStore):
+    """Answers late, where a test says so: what was asked for is durable by then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done = Counter[str]()
+        self.breaks = False
+        """Whether it is not known what became of a case that is given back."""
+        self._late: dict[str, anyio.Event] = {}
+
+    def delay(self, what: str) -> anyio.Event:
+        """Have the next answer wait for an event."""
+        self._late[what] = anyio.Event()
+        return self._late[what]
+
+    async def _answer(self, what: str) -> None:
+        self.done[what] += 1
+        if what in self._late:
+            await self._late.pop(what).wait()
+
+    async def open_case(self, opening: Opening) -> OpenResult:
+        opened: OpenResult = await self.inner.open_case(opening)
+        await self._answer("open")
+        return opened
+
+    async def append(self, append: Append) -> AppendResult:
+        appended = await super().append(append)
+        if not append.release:
+            return appended
+        await self._answer("release")
+        return Unknown("the connection broke") if self.breaks else appended
+
+    async def claim(self, node: str, *, limit: int, now: int) -> Claims:
+        claims = await super().claim(node, limit=limit, now=now)
+        if claims.cases:
+            await self._answer("claim")
+        return claims
+
+    async def reclaim(self, node: str, key: CaseKey) -> Claimed | None:
+        claimed: Claimed | None = await self.inner.reclaim(node, key)
+        await self._answer("reclaim")
+        return claimed
+
+
+async def given_back(machine: Runtime, store: LateStore, clock: ManualClock, flow: str = "twice") -> anyio.Event:
+    """Open a case and have it given back; its cell hears of that when it is let go."""
+    await machine.open(flow, "c1", Ask(4))
+    await machine.wait("c1")
+    await anyio.wait_all_tasks_blocked()
+    told = store.delay("release")
+    clock.advance(1.5)
+    await until(machine, lambda: store.done["release"] == 1)
+    return told
+
+
+def scene() -> tuple[LateStore, ManualClock, Any]:
+    store, clock = LateStore(), ManualClock()
+    return store, clock, runtime(crew(twice, either, doers={"work": work}), store, clock)
+
+
+async def test_a_cell_that_ends_without_an_answer_leaves_its_case_to_the_one_that_has_it_by_then() -> None:
+    store, clock, service = scene()
+    store.breaks = True
+    with anyio.fail_after(10):
+        async with service as machine:
+            told = await given_back(machine, store, clock)
+            await machine.deliver("c1", by="ann", key="go")
+            clock.advance(LEASE_SECONDS)
+            await until(machine, lambda: store.done["claim"] == 1)
+            await anyio.wait_all_tasks_blocked()
+            told.set()
+            await anyio.wait_all_tasks_blocked()
+            assert (store.done["reclaim"], (await store.case(KEY)).epoch) == (0, 2)
+            await machine.deliver("c1", by="ann", key="end")
+            await closed(store)
+
+
+async def test_a_case_that_a_delivery_takes_while_it_is_asked_for_again_is_worked_on() -> None:
+    store, clock, service = scene()
+    store.breaks = True
+    with anyio.fail_after(10):
+        async with service as machine:
+            told = await given_back(machine, store, clock)
+            reclaimed = store.delay("reclaim")
+            told.set()
+            await until(machine, lambda: store.done["reclaim"] == 1)
+            store.breaks = False
+            await machine.deliver("go", by="ann")
+            reclaimed.set()
+            await machine.deliver("c1", by="ann", key="end")
+            await closed(store)
+
+
+async def test_a_case_that_a_delivery_takes_while_it_is_opened_once_more_is_worked_on() -> None:
+    store, clock, service = scene()
+    with anyio.fail_after(10):
+        async with service as machine, anyio.create_task_group() as jobs:
+            (await given_back(machine, store, clock)).set()
+            await machine.wait_idle()
+            opened = store.delay("open")
+            jobs.start_soon(machine.open, "twice", "c1", Ask(4))
+            await anyio.wait_all_tasks_blocked()
+            await machine.deliver("go", by="ann")
+            opened.set()
+            await machine.deliver("c1", by="ann", key="end")
+            await closed(store)
+
+
+async def test_what_comes_while_a_case_is_claimed_again_is_heard_by_its_new_cell() -> None:
+    store, clock, service = scene()
+    with anyio.fail_after(10):
+        async with service as machine:
+            told = await given_back(machine, store, clock, "either")
+            claimed = store.delay("claim")
+            await machine.deliver("c1", by="ann", key="go")
+            clock.advance(LEASE_SECONDS)
+            await until(machine, lambda: store.done["claim"] == 1)
+            await machine.deliver("c1", by="ann", key="end")
+            claimed.set()
+            await closed(store)
+            told.set()
+
+
+async def test_a_cell_that_ends_late_leaves_alone_what_is_known_of_the_one_that_came_after_it() -> None:
+    store, clock, service = scene()
+    with anyio.fail_after(10):
+        async with service as machine:
+            first = await given_back(machine, store, clock)
+            await machine.deliver("c1", by="ann", key="go")
+            clock.advance(LEASE_SECONDS)
+            await until(machine, lambda: store.done["claim"] == 1)
+            await anyio.wait_all_tasks_blocked()
+            second = store.delay("release")
+            clock.advance(1.5)
+            await until(machine, lambda: store.done["release"] == 2)
+            # The delivery takes it for the node, which has a cell of it still.
+            await machine.deliver("end", by="ann")
+            first.set()
+            await anyio.wait_all_tasks_blocked()
+            second.set()
+            await closed(store)
