@@ -259,7 +259,7 @@ def an_attempt_that_was_given_up_counts(patch: Patch) -> None:
         outcome(self, given, frame, attempt if work is None else work.attempt)
 
     patch.setattr(Tasks, "outcome", late)
-    patch.setattr(Desk, "recall", lambda self, task_id: None)
+    patch.setattr(Desk, "recall", lambda self, task_id, cell: None)
 
 
 def a_task_that_wrote_is_tried_again(patch: Patch) -> None:
