@@ -332,7 +332,7 @@ class CaseCell:
             logbook.send(report(self.key, parent, logbook.written, told(waits), closed))
 
     def _append(self, append: Append) -> None:
-        # Whatever becomes of a release, this cell ends: what comes meanwhile is for whoever claims the case next.
+        # A release, or a close, is the last of a cell: what comes meanwhile is for whoever claims the case next.
         self._appending, self._ending = True, append.release
         find, hear = partial(self._store.append, append), partial(self._appended, append)
         self._context.find_out("append", find, hear if append.release else partial(self._found, hear))

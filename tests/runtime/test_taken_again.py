@@ -92,9 +92,34 @@ async def given_back(machine: Runtime, store: LateStore, clock: ManualClock, flo
     return told
 
 
+async def claimed_again(machine: Runtime, store: LateStore, clock: ManualClock) -> None:
+    """Have something come for a case that was given back, and the node look for cases that nobody has."""
+    await machine.deliver("c1", by="ann", key="go")
+    clock.advance(LEASE_SECONDS)
+    await until(machine, lambda: store.done["claim"] == 1)
+    await anyio.wait_all_tasks_blocked()
+
+
 def scene() -> tuple[LateStore, ManualClock, Any]:
     store, clock = LateStore(), ManualClock()
     return store, clock, runtime(crew(twice, either, doers={"work": work}), store, clock)
+
+
+async def test_a_cell_that_gives_its_case_back_begins_nothing_with_what_comes_meanwhile() -> None:
+    store, clock, staff = LateStore(), ManualClock(), crew(either, doers={"work": work})
+    with anyio.fail_after(10):
+        async with runtime(staff, store, clock) as machine:
+            told = await given_back(machine, store, clock, "either")
+            await machine.deliver("c1", by="ann", key="go")
+            await anyio.wait_all_tasks_blocked()
+            assert not staff.sent
+            clock.advance(LEASE_SECONDS)
+            await until(machine, lambda: len(staff.sent) == 1)
+            told.set()
+            await anyio.wait_all_tasks_blocked()
+            await machine.deliver("c1", by="ann", key="end")
+            await closed(store)
+    assert len(staff.sent) == 1
 
 
 async def test_a_cell_that_ends_without_an_answer_leaves_its_case_to_the_one_that_has_it_by_then() -> None:
@@ -103,10 +128,7 @@ async def test_a_cell_that_ends_without_an_answer_leaves_its_case_to_the_one_tha
     with anyio.fail_after(10):
         async with service as machine:
             told = await given_back(machine, store, clock)
-            await machine.deliver("c1", by="ann", key="go")
-            clock.advance(LEASE_SECONDS)
-            await until(machine, lambda: store.done["claim"] == 1)
-            await anyio.wait_all_tasks_blocked()
+            await claimed_again(machine, store, clock)
             told.set()
             await anyio.wait_all_tasks_blocked()
             assert (store.done["reclaim"], (await store.case(KEY)).epoch) == (0, 2)
@@ -151,9 +173,7 @@ async def test_what_comes_while_a_case_is_claimed_again_is_heard_by_its_new_cell
         async with service as machine:
             told = await given_back(machine, store, clock, "either")
             claimed = store.delay("claim")
-            await machine.deliver("c1", by="ann", key="go")
-            clock.advance(LEASE_SECONDS)
-            await until(machine, lambda: store.done["claim"] == 1)
+            await claimed_again(machine, store, clock)
             await machine.deliver("c1", by="ann", key="end")
             claimed.set()
             await closed(store)
@@ -165,10 +185,7 @@ async def test_a_cell_that_ends_late_leaves_alone_what_is_known_of_the_one_that_
     with anyio.fail_after(10):
         async with service as machine:
             first = await given_back(machine, store, clock)
-            await machine.deliver("c1", by="ann", key="go")
-            clock.advance(LEASE_SECONDS)
-            await until(machine, lambda: store.done["claim"] == 1)
-            await anyio.wait_all_tasks_blocked()
+            await claimed_again(machine, store, clock)
             second = store.delay("release")
             clock.advance(1.5)
             await until(machine, lambda: store.done["release"] == 1)
