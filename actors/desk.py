@@ -157,6 +157,10 @@ class Desk:
         self.stale += not in_hand.worker
         self._forget(in_hand)
 
+    def lies(self, task: TaskOf) -> bool:
+        """Tell whether an attempt at a task lies here, with a worker or without."""
+        return task in self._by_task
+
     def recall(self, task_id: str, cell: str) -> None:
         """Stop work on a task of a cell; what was not begun is dropped, what was is cancelled where it waits."""
         in_hand = self._by_task.get((task_id, cell))

@@ -111,6 +111,12 @@ def dead_letter(finished: Finished) -> Iterator[Broken]:
                 yield "", f"node {node}: a message to {receiver} was handled by nobody: {letter.why}"
 
 
+def attempt_lost(finished: Finished) -> Iterator[Broken]:
+    """Find attempts at tasks that were neither answered nor with an agent, nor waiting for one, until taken back."""
+    for task in finished.lost:
+        yield task.case_id, f"{task.step_id} was given out, and nobody had it any more"
+
+
 def budget_overspent(finished: Finished) -> Iterator[Broken]:
     """Find budgets that cases share and overspent, or of which the logs say something else than the ledgers."""
     costs = [costs_of(row.key, finished.records[case_id]) for case_id, row in finished.rows.items()]
@@ -130,6 +136,7 @@ BUILT_IN: Final = (
     Invariant("case_lost", "no case is lost", case_lost),
     Invariant("effect_twice", "no effect happens twice", effect_twice),
     Invariant("effect_denied", "no effect happens after a denial", effect_denied),
+    Invariant("attempt_lost", "no attempt at a task is lost", attempt_lost),
     Invariant("budget_exceeded", "no task uses more than its budget", budget_exceeded),
     Invariant("budget_overspent", "no budget that cases share is overspent", budget_overspent),
     Invariant("unended", "every case ends, or waits for something that has a name", unended),

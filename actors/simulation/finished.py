@@ -12,6 +12,7 @@ from casework.actors.simulation.effects import Effect
 from casework.actors.testing.log import CaseLog
 from casework.protocols.codec import decode_entry
 from casework.protocols.records import Entry
+from casework.protocols.wire import Task
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.store.accounts import Account
 from casework.runtime.store.base import CaseRow, Record, Store
@@ -46,6 +47,8 @@ class Finished:
     records: Mapping[str, Sequence[Record]]
     accounts: Sequence[Account]
     """The budgets that cases share, as they stand."""
+    lost: Sequence[Task]
+    """Tasks of which an attempt got no answer, and nobody had it any more."""
     ended: bool
     """False: time was up before everything had come to rest."""
 
@@ -61,6 +64,7 @@ async def finish(
     opened: Mapping[str, OpenCase],
     effects: Sequence[Effect],
     systems: Mapping[str, ActorSystem],
+    lost: Sequence[Task],
     ended: bool,
 ) -> Finished:
     """Read everything that a run has left."""
@@ -79,5 +83,6 @@ async def finish(
         systems=systems,
         records=records,
         accounts=await store.accounts(),
+        lost=tuple(lost),
         ended=ended,
     )

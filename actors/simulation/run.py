@@ -22,6 +22,7 @@ from casework.actors.simulation.people import People
 from casework.actors.simulation.report import SeedReport, Violation
 from casework.actors.simulation.scenario import Invariant, Scenario, invariants_of, load_scenario, stubs_of
 from casework.actors.simulation.wired import Service, WatchedCrew, wired
+from casework.protocols.wire import Task
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.errors import StoreUnavailable
 from casework.runtime.runtime import Runtime
@@ -92,7 +93,8 @@ async def _main(simulation: Simulation, crew: Crew, kind: type[Scenario]) -> tup
     effects = Effects()
     in_the_run = wired(crew, stubs_of(scenario), effects, simulation)
     count = 2 + simulation.mischief.chance("nodes").randrange(len(NODES) - 1)
-    nodes = [simulation.node(name, _service(in_the_run, scenario)) for name in NODES[:count]]
+    lost: list[Task] = []
+    nodes = [simulation.node(name, _service(in_the_run, scenario, lost)) for name in NODES[:count]]
     people = People(simulation, nodes, scenario, effects)
     simulation.begin()
     ended = False
@@ -108,6 +110,7 @@ async def _main(simulation: Simulation, crew: Crew, kind: type[Scenario]) -> tup
         opened=people.opened,
         effects=effects.happened,
         systems=_systems(nodes),
+        lost=lost,
         ended=ended,
     )
     return judge(finished, (*BUILT_IN, *invariants_of(scenario))), Counter(map(_end, finished.rows.values()))
@@ -129,12 +132,12 @@ def judge(finished: Finished, invariants: tuple[Invariant, ...]) -> tuple[Violat
     )
 
 
-def _service(crew: Crew, scenario: Scenario) -> Callable[[Place[Service]], Awaitable[None]]:
+def _service(crew: Crew, scenario: Scenario, lost: list[Task]) -> Callable[[Place[Service]], Awaitable[None]]:
     """Make what a node runs: what an embedding program would."""
 
     async def serve(place: Place[Service]) -> None:
         while True:
-            staffed = WatchedCrew(crew)
+            staffed = WatchedCrew(crew, lost)
             world, settings = place.world, scenario.settings
             runtime = Runtime(staffed, place.store, world=world, settings=settings, telemetry=Telemetry.off())
             try:

@@ -15,17 +15,19 @@ from msgspec import Struct
 
 from casework.actors.crew import Crew
 from casework.actors.errors import KnownFailure
+from casework.actors.simulation.attempts import Attempts
 from casework.actors.simulation.effects import STEP, Effects
 from casework.actors.simulation.scenario import Stub
+from casework.actors.staff import CrewStaff
 from casework.actors.tools import Tool, ToolContext
-from casework.protocols.wire import RiskTier
+from casework.protocols.wire import Failed, RiskTier, Task
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.flow.case import Flow
 from casework.runtime.runtime import Runtime
 from casework.runtime.seams import World
 from casework.runtime.simulation.simulation import Simulation
 from casework.runtime.simulation.world import alive
-from casework.runtime.staff import CallRequest, CallResult, Staff
+from casework.runtime.staff import CallRequest, CallResult, CaseRef, Staff
 from casework.runtime.store.base import StoreReader
 from casework.runtime.telemetry import Telemetry
 
@@ -130,12 +132,22 @@ class _Wire:
 
 @dataclass(slots=True, frozen=True, eq=False)
 class _SteppingStaff:
-    """The staff of a node, which says for which step each call is made; the rest is passed on."""
+    """The staff of a node: it says for which step a call is made, and who has which attempt; the rest is passed on."""
 
     inner: Staff
+    attempts: Attempts
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
+
+    def dispatch(self, frame: bytes, task: Task, attempt: int, case: CaseRef) -> Failed | None:
+        """Send a task's frame to the supervisor."""
+        return self.attempts.dispatch(self.inner, frame, task, attempt, case)
+
+    def recall(self, task_id: str, cell: str) -> None:
+        """Stop work on a task for the cell that gave it out."""
+        self.attempts.recall(task_id, cell)
+        self.inner.recall(task_id, cell)
 
     def begin(self, request: CallRequest, inputs: object) -> Callable[[], Awaitable[CallResult]]:
         """Give what is left to be awaited: all of it, for every tool of a simulation waits."""
@@ -162,6 +174,8 @@ class WatchedCrew:
     """A crew as one process staffs it: it says for which step each call is made, and which system its actors are of."""
 
     crew: Crew
+    lost: list[Task]
+    """Gets the attempts at tasks that nobody had any more when they were taken back."""
     system: ActorSystem | None = None
     """The system of the process, once its staff is there."""
 
@@ -190,7 +204,8 @@ class WatchedCrew:
     @asynccontextmanager
     async def _staffed(self, staffed: AbstractAsyncContextManager[Staff]) -> "AsyncGenerator[Staff, None]":
         async with staffed as staff:
-            yield cast("Staff", _SteppingStaff(staff))
+            assert isinstance(staff, CrewStaff), "a crew's own"
+            yield cast("Staff", _SteppingStaff(staff, Attempts(staff.desk, self.lost, {})))
 
 
 @dataclass(slots=True, frozen=True, eq=False)

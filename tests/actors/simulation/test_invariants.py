@@ -12,6 +12,7 @@ import pytest
 
 from casework.actors import Work
 from casework.actors.calling import Calling
+from casework.actors.desk import Desk, InHand
 from casework.actors.gate import Gate
 from casework.actors.simulation import SeedReport, run_seed
 from casework.actors.simulation.builtin import BUILT_IN
@@ -74,6 +75,17 @@ def the_gate_knows_no_budget(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     monkeypatch.setattr(Gate, "_read", lambda self, request, tool: None)
     return make_crew(settling=replace(settle, function=greedy))
+
+
+def the_first_answer_of_an_agent_goes_nowhere(monkeypatch: pytest.MonkeyPatch) -> Any:
+    finished = Desk.finished
+
+    def unheard(self: Desk, in_hand: InHand, *, fault: bool | None, now: float) -> None:
+        finished(self, in_hand, fault=fault, now=now)
+        in_hand.recalled = in_hand.attempt == 1
+
+    monkeypatch.setattr(Desk, "finished", unheard)
+    return make_crew()
 
 
 def nothing_is_drawn_from_budgets(monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -159,6 +171,7 @@ BROKEN: dict[Break, str] = {
     another_try_has_another_key: "effect_twice",
     keys_are_not_honoured: "effect_twice",
     a_persons_no_is_a_yes: "effect_denied",
+    the_first_answer_of_an_agent_goes_nowhere: "attempt_lost",
     the_gate_knows_no_budget: "budget_exceeded",
     nothing_is_drawn_from_budgets: "budget_overspent",
     a_store_forgets: "case_lost",
