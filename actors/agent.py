@@ -22,7 +22,7 @@ from casework.actors.desk import Desk, InHand
 from casework.actors.errors import CallRefused, CrewInvalid, UndeclaredFields, WorkFailed
 from casework.actors.failures import classify, describe
 from casework.actors.policy import SettingValue
-from casework.protocols.codec import decode_call_answered, decode_task, encode, pack, unpack
+from casework.protocols.codec import decode_call_answered, decode_outcome, decode_task, encode, pack, unpack
 from casework.protocols.errors import CaseworkError, FrameInvalid, ProtocolError
 from casework.protocols.wire import (
     NIL,
@@ -185,7 +185,7 @@ class AgentBehavior:
             desk.finished(in_hand, fault=fault, now=ended)
         if not in_hand.recalled:
             timed = replace(outcome, queued=_micros(in_hand.put, began), worked=_micros(began, ended))
-            context.at_end(partial(in_hand.case.outcome, encode(timed), attempt=envelope.attempt))
+            context.at_end(partial(in_hand.case.outcome, self._frame(timed), attempt=envelope.attempt))
 
     async def _work(self, clock: Clock, envelope: Envelope, in_hand: InHand) -> tuple[Outcome, bool]:
         """Give the outcome, and whether it is a fault that speaks against the agent itself."""
@@ -235,6 +235,23 @@ class AgentBehavior:
             attempt=work.attempt,
             checked=examination.verdict(),
         )
+
+    def _frame(self, outcome: Outcome) -> bytes:
+        """Encode an outcome; of one that has no frame, or none that its case could read, that is told instead."""
+        try:
+            frame = encode(outcome)
+            decode_outcome(frame)
+        except ProtocolError as error:
+            frame = encode(
+                Failed(
+                    task_id=outcome.task_id,
+                    kind=FailureKind.INVALID,
+                    message=f"its answer is no outcome: {describe(error)}",
+                    agent=self.agent.title,
+                    attempt=outcome.attempt,
+                )
+            )
+        return frame
 
     def _unseen(self, work: Work, kind: FailureKind, message: str) -> Failed:
         """Fail a task before the agent is shown anything of it."""

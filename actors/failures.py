@@ -4,6 +4,7 @@ The text names the exception's type and the line that raised it, never its messa
 It does not know whether a write was under way.
 """
 
+from contextlib import suppress
 from pathlib import PurePath
 from typing import Final
 
@@ -40,8 +41,10 @@ def classify(error: Exception) -> tuple[FailureKind, bool]:
 def describe(error: Exception) -> str:
     """Describe an exception in one line without contents of the case, short, and such that it can be recorded."""
     if isinstance(error, StaffError | ProtocolError):
-        said = " ".join(str(error)[:DESCRIBED_CHARS_MAX].split())
-        return said.encode(errors="backslashreplace").decode()
+        # A subclass of somebody else's may not even be able to say it.
+        with suppress(Exception):
+            said = " ".join(str(error)[:DESCRIBED_CHARS_MAX].split())
+            return said.encode(errors="backslashreplace").decode()
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.errors import StoreUnavailable
 from casework.runtime.flow.casecell import CaseCell
+from casework.runtime.flow.cellref import cell_address
 from casework.runtime.flow.household import Host, Household
 from casework.runtime.lease import LEASE_SECONDS
 from casework.runtime.poison import Poison
@@ -127,12 +128,12 @@ class Node:
         try:
             result = await self._house.store.open_case(taking)
         finally:
-            unheard = isinstance(result, CaseExists) and result.row.node == self.name and key not in self._cells
+            ours = isinstance(result, Unknown) or (isinstance(result, CaseExists) and result.row.node == self.name)
             if isinstance(result, CaseOpened):
                 self._claimed += 1
                 self._activate(opened_by(taking), term)
-            elif unheard or isinstance(result, Unknown):
-                # If it is there, it is ours, and nobody else would look for it.
+            elif ours:
+                # If it is there, and has no cell by then, nobody else would look for it.
                 self._lost.append(key)
                 self._wake.set()
             else:
@@ -233,8 +234,7 @@ class Node:
     def ended(self, cell: CaseCell) -> None:
         """Hear that a cell has ended; if the node has its case again, what is known of that is about another cell."""
         self._ended += 1
-        if cell.suspect:
-            self._watching = False
+        self._watching = self._watching and not cell.suspect
         if self._cells.get(cell.key, cell) is not cell:
             self.watchers.notify()
             return
@@ -322,8 +322,9 @@ class Node:
                 house.timers.after(SUSPECT_MICROS / MICROS, self._look)
             for claimed in claims.cases:
                 self._activate(claimed, term, damage(claimed))
+            # What came meanwhile this claim may not have found.
+            expected -= keys | self._early
             self._early &= self._early if self._claiming else self._starting
-            expected -= keys
             self._expected -= keys
             if not claims.more:
                 self._set_alarm(claims.next_due, asked)
@@ -350,12 +351,11 @@ class Node:
             self._stale.update(key for key in held if key in self._cells)
             self._lose([key for key in held if not self.knows(key)])
         while self._lost and not self._draining:
-            key = self._lost[-1]
-            term = self._lease.term
+            key, term = self._lost[-1], self._lease.term
             if why := self._poison.hopeless(key):
                 # Not even that it parks could be written: nothing that is tried again here would change that.
                 await set_aside(self._house.store, self.name, key, why)
-            elif (claimed := await self._house.store.reclaim(self.name, key)) is not None:
+            elif key not in self._cells and (claimed := await self._house.store.reclaim(self.name, key)) is not None:
                 self._activate(claimed, term, damage(claimed))
             self._lost.remove(key)
             self._give_up(key)
@@ -392,8 +392,8 @@ class Node:
         self._cells[row.key] = cell
         self._resting.pop(row.key, None)
         self._starting.discard(row.key)
-        name = f"case:{row.key.tenant}:{row.key.case_id}:{row.epoch}"
-        self._system.spawn(name, lambda: cell, restart=Restart.TEMPORARY, mailbox_depth_max=CASE_MAILBOX_MAX)
+        address = cell_address(row.key, row.epoch)
+        self._system.spawn(address, lambda: cell, restart=Restart.TEMPORARY, mailbox_depth_max=CASE_MAILBOX_MAX)
         if again or row.key in self._early:
             # What it was given may not hold what came since; of that an earlier cell was told.
             self._early.discard(row.key)

@@ -28,7 +28,7 @@ from casework.runtime.errors import FlowUnknown, MigrationRefused, Stopping, Sto
 from casework.runtime.flow.case import CASE_ID, Flow
 from casework.runtime.flow.household import household
 from casework.runtime.flow.migration import difference, flow_of_version, wish_key, write_wish
-from casework.runtime.flow.opening import about, first_entry, opening
+from casework.runtime.flow.opening import about, first_entry, named, opening
 from casework.runtime.flow.reading import Reader
 from casework.runtime.node import Node, NodeStatistics
 from casework.runtime.retention import ended_with
@@ -106,14 +106,14 @@ class Runtime:
             crew: agents, tools, flows and policy that belong together.
             store: a URL (`memory:`, `sqlite:///file.db`) or a store that the caller opened and closes.
             world: clock, chance, ids and threads; the machine's own if left out.
-            tenant: whose cases are opened here.
+            tenant: whose cases are opened here; ValueError is raised if it is no name.
             settings: what tools may ask for by name, such as folders.
             telemetry: as the standard environment variables say, if left out.
         """
         self._crew = crew
         self._given = store
         self._world = world or World()
-        self._tenant = tenant
+        self._tenant = named("tenant", tenant)
         self._settings = dict(settings or {})
         self._telemetry = telemetry
         self._stack = AsyncExitStack()

@@ -39,6 +39,10 @@ class Attempts:
         if found is not None and not self.desk.lies((task_id, cell)):
             self.lost.append(found[0])
 
+    def close(self) -> None:
+        """Hear no more: the desk is cleared when its process ends, before the cases are."""
+        self._open.clear()
+
     def _answered(self, given: TaskOf, attempt: int) -> None:
         if given in self._open and self._open[given][1] == attempt:
             del self._open[given]

@@ -205,7 +205,11 @@ class WatchedCrew:
     async def _staffed(self, staffed: AbstractAsyncContextManager[Staff]) -> "AsyncGenerator[Staff, None]":
         async with staffed as staff:
             assert isinstance(staff, CrewStaff), "a crew's own"
-            yield cast("Staff", _SteppingStaff(staff, Attempts(staff.desk, self.lost, {})))
+            attempts = Attempts(staff.desk, self.lost, {})
+            try:
+                yield cast("Staff", _SteppingStaff(staff, attempts))
+            finally:
+                attempts.close()
 
 
 @dataclass(slots=True, frozen=True, eq=False)

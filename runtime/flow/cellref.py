@@ -13,6 +13,14 @@ import anyio
 
 from casework.runtime.errors import NotSent
 from casework.runtime.ref import Ref
+from casework.runtime.store.base import CaseKey
+
+
+def cell_address(key: CaseKey, epoch: int) -> str:
+    """Give the address of a case's cell: what cannot be printed, and would be no address, stands escaped."""
+    address = f"case:{key.tenant}:{key.case_id}:{epoch}"
+    plain = address.isprintable() and "\\" not in address
+    return address if plain else address.encode("unicode_escape").decode()
 
 
 @dataclass(slots=True, eq=False)

@@ -34,6 +34,13 @@ def name_fault(name: str) -> str:
     return f"a name has at most {NAME_CHARS_MAX} characters" if len(name) > NAME_CHARS_MAX else ""
 
 
+def named(what: str, name: str) -> str:
+    """Give the name of a tenant, a project or a user back; raises ValueError if it is none."""
+    if why := name_fault(name):
+        raise ValueError(f"{what} {name[:NAME_CHARS_MAX]!r}: {why}")
+    return name
+
+
 def about(purpose: str, project: str, user: str) -> About:
     """Say what a case is for, that nobody opened below another.
 
@@ -41,8 +48,8 @@ def about(purpose: str, project: str, user: str) -> About:
         ValueError: the project or the user is no name; empty, it has none.
     """
     for what, name in (("project", project), ("user", user)):
-        if name and (why := name_fault(name)):
-            raise ValueError(f"{what} {name[:NAME_CHARS_MAX]!r}: {why}")
+        if name:
+            named(what, name)
     return About(purpose, project, user)
 
 

@@ -1,6 +1,7 @@
 """An agent at work: what it is shown, what it may answer, and how its failures are told."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import anyio
@@ -9,7 +10,7 @@ from msgspec import Struct
 
 from casework.actors.agent import Agent, Answer, Skill, Work, skill
 from casework.actors.errors import CallRefused, CrewInvalid, WorkFailed
-from casework.protocols.codec import decode_task, encode, pack, unpack
+from casework.protocols.codec import FRAME_BYTES_MAX, decode_task, encode, pack, unpack
 from casework.protocols.errors import FrameInvalid
 from casework.protocols.wire import NIL, CallAnswered, Completed, Evidence, Failed, FailureKind, Task
 from tests.support.staff_scene import CaseDouble, Scene
@@ -163,6 +164,40 @@ async def test_a_value_of_another_type_or_a_confidence_beyond_1_is_invalid(scene
 
 
 @pytest.mark.promise("GATE-9")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer("long" * (FRAME_BYTES_MAX // 4 - 10)),
+        Answer("fine", confidence=Fraction(1, 2)),  # type: ignore[arg-type]  # what an agent gives can be anything
+        Answer("fine", confidence=True),
+        Answer("fine", evidence=(Evidence(ref="input:a", label="a\udc80"),)),
+        Answer("fine", evidence=("input:a",)),  # type: ignore[arg-type]  # as above
+    ],
+    ids=["no room for the rest", "a fraction", "a truth", "a label without bytes", "a text as evidence"],
+)
+async def test_an_answer_that_has_no_frame_is_invalid_and_is_told_at_once(scene: Scene, answer: Answer[str]) -> None:
+    async def work(inputs: Amount, work: Work) -> Answer[str]:
+        return answer
+
+    outcome, _ = await outcome_of(scene, work, returns=str)
+    assert isinstance(outcome, Failed)
+    assert (outcome.kind, outcome.agent, outcome.attempt) == (FailureKind.INVALID, "worker/2", 1)
+    assert outcome.message.startswith("its answer is no outcome: ")
+
+
+async def test_a_failure_that_cannot_even_say_what_it_is_is_told_by_its_place(scene: Scene) -> None:
+    class Mute(WorkFailed):
+        def __str__(self) -> str:
+            raise AttributeError
+
+    async def work(inputs: Amount, work: Work) -> int:
+        raise Mute("why", kind=FailureKind.REFUSED)
+
+    outcome, _ = await outcome_of(scene, work)
+    assert isinstance(outcome, Failed)
+    assert (outcome.kind, outcome.message.partition(":")[0]) == (FailureKind.REFUSED, "Mute at test_agents.py")
+
+
 async def test_calls_go_through_the_case_and_nowhere_else(scene: Scene) -> None:
     async def work(inputs: Amount, work: Work) -> int:
         with pytest.raises(CallRefused) as caught:

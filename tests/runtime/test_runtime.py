@@ -9,11 +9,23 @@ import anyio.lowlevel
 import pytest
 from msgspec import Struct
 
+from casework.protocols.codec import pack
 from casework.protocols.records import Halted
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.errors import FlowUnknown, NotAwaited
 from casework.runtime.flow.case import Case
-from casework.runtime.store.base import Append, AppendResult, CaseKey, CaseStatus, Unavailable, WaitKind
+from casework.runtime.flow.opening import about, first_entry, opening
+from casework.runtime.runtime import Runtime
+from casework.runtime.store.base import (
+    Append,
+    AppendResult,
+    CaseKey,
+    CaseOpened,
+    CaseStatus,
+    Unavailable,
+    WaitKind,
+)
+from casework.runtime.store.memory import MemoryStore
 from tests.support.flow_scene import KEY, Ask, crew, entries, runtime, steps, until, value
 from tests.support.manual_clock import ManualClock
 from tests.support.odd_stores import OddStore
@@ -56,6 +68,24 @@ async def test_what_cannot_be_opened_is_refused_with_its_reason() -> None:
                 await machine.open("parks", "c1", Other())
             with pytest.raises(KeyError):
                 await machine.wait("c1")
+    for tenant in ("", " ann", "a\xa0b", "a\udc80", "a" * 201):
+        with pytest.raises(ValueError, match=r"^tenant "):
+            Runtime(crew(parks), tenant=tenant)
+
+
+async def test_a_case_of_a_tenant_that_cannot_be_printed_ends_no_node() -> None:
+    store, name = MemoryStore(), CaseKey("a\xa0\\b\n", "c1")
+    known = crew(parks)
+    first = first_entry(
+        known.flows["parks"], pack(Ask(1)), about("parks", "", ""), crew="small", policy_hash="", trace=""
+    )
+    assert isinstance(await store.open_case(opening(name, first, 0)), CaseOpened)
+    with anyio.fail_after(5):
+        async with runtime(known, store) as machine:
+            await machine.wait_idle()
+            row = await store.case(name)
+            assert row is not None
+            assert [wait.key for wait in row.waits] == ["go"]
 
 
 @pytest.mark.promise("FLOW-25")

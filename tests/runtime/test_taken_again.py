@@ -6,6 +6,8 @@ from typing import Any
 import anyio
 import pytest
 
+from casework.protocols.codec import encode
+from casework.protocols.records import Arrived
 from casework.runtime.flow.case import Case
 from casework.runtime.lease import LEASE_SECONDS
 from casework.runtime.runtime import Runtime
@@ -28,6 +30,11 @@ async def either(case: Case, inputs: Ask) -> int:
     await case.park("go", reason="waits")
     work = case.delegate("work", inputs, returns=int, goal="Work")
     await case.first(case.park("end", reason="waits"), work)
+    return inputs.n
+
+
+async def timed(case: Case, inputs: Ask) -> int:
+    await case.first(case.park("go", reason="waits"), case.sleep(3_600))
     return inputs.n
 
 
@@ -70,8 +77,7 @@ class LateStore(OddStore):
 
     async def claim(self, node: str, *, limit: int, now: int) -> Claims:
         claims = await super().claim(node, limit=limit, now=now)
-        if claims.cases:
-            await self._answer("claim")
+        await self._answer("claim" if claims.cases else "look")
         return claims
 
     async def reclaim(self, node: str, key: CaseKey) -> Claimed | None:
@@ -194,4 +200,53 @@ async def test_a_cell_that_ends_late_leaves_alone_what_is_known_of_the_one_that_
             first.set()
             await anyio.wait_all_tasks_blocked()
             second.set()
+            await closed(store)
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before it hears of the claim", "when its cell works"])
+async def test_who_gives_up_opening_a_case_once_more_takes_it_from_no_cell(early: bool) -> None:
+    store, clock, staff = LateStore(), ManualClock(), crew(either, doers={"work": work})
+    with anyio.fail_after(10):
+        async with runtime(staff, store, clock) as machine, anyio.create_task_group() as group:
+            (await given_back(machine, store, clock, "either")).set()
+            await machine.wait_idle()
+            client, claimed = anyio.CancelScope(), store.delay("claim")
+            store.delay("open")
+
+            async def open_again() -> None:
+                with client:
+                    await machine.open("either", "c1", Ask(4))
+
+            group.start_soon(open_again)
+            await anyio.wait_all_tasks_blocked()
+            # Through another process, so that the node has to look for it.
+            await store.inner.deliver(*KEY, "m1", encode(Arrived(key="go", message_id="m1", by="ann")))
+            clock.advance(LEASE_SECONDS)
+            await until(machine, lambda: store.done["claim"] == 1)
+            if early:
+                client.cancel()
+                await anyio.wait_all_tasks_blocked()
+            claimed.set()
+            await until(machine, lambda: len(staff.sent) == 1)
+            client.cancel()
+            await anyio.wait_all_tasks_blocked()
+            await machine.deliver("c1", by="ann", key="end")
+            await closed(store)
+    assert (len(staff.sent), store.done["reclaim"]) == (1, 0)
+
+
+async def test_what_comes_for_a_case_that_is_just_being_looked_for_is_not_forgotten() -> None:
+    store, clock = LateStore(), ManualClock()
+    with anyio.fail_after(10):
+        async with runtime(crew(timed), store, clock) as machine:
+            (await given_back(machine, store, clock, "timed")).set()
+            # Given back with a timer, it is looked for.
+            looked = store.delay("look")
+            await until(machine, lambda: store.done["look"] == 1)
+            found = store.delay("claim")
+            await store.inner.deliver(*KEY, "m1", encode(Arrived(key="go", message_id="m1", by="ann")))
+            looked.set()
+            await until(machine, lambda: store.done["claim"] == 1)
+            assert not machine.node.resting(KEY)
+            found.set()
             await closed(store)
