@@ -93,6 +93,9 @@ class KnownFailure(StaffError):
     Its text goes to the log: one line, never contents of the case.
     """
 
+    #: Of one that is made without its text.
+    retryable = False
+
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
         self.message = message
@@ -104,6 +107,9 @@ class WorkFailed(StaffError):
 
     Its text goes to the log: one line, never contents of the case.
     """
+
+    #: Of one that is made without its text.
+    kind, retryable = FailureKind.ERROR, False
 
     def __init__(self, message: str, *, kind: FailureKind = FailureKind.ERROR, retryable: bool = False) -> None:
         super().__init__(message)

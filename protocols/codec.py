@@ -144,6 +144,9 @@ def unpack(raw: Raw | bytes, type_: type[T]) -> T:
         raise _too_deep_to_read(raw, VALUE_DEPTH_MAX) from None
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, TypeError) as error:
         raise FrameInvalid(getattr(type_, "__name__", str(type_)), str(error)) from error
+    except Exception as error:
+        # What a type of somebody else's raises when it is made; what it says may be contents.
+        raise FrameInvalid(getattr(type_, "__name__", str(type_)), f"it raises {type(error).__name__}") from error
     return value
 
 

@@ -19,6 +19,14 @@ class CaseworkError(Exception):
     """Root of every error that Casework raises on purpose; its text is one line."""
 
 
+def worded(error: BaseException) -> str:
+    """Give an error's type and text; somebody else's may not even be able to say it, then its type alone."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001  # whatever it is, it says less than the type
+        return type(error).__name__
+
+
 class ProtocolError(CaseworkError):
     """Root of the language's errors."""
 

@@ -13,6 +13,7 @@ from typing import cast
 
 import anyio
 
+from casework.protocols.errors import worded
 from casework.runtime.errors import ForeignCancel
 
 
@@ -39,7 +40,7 @@ def _passing(error: BaseException) -> bool:
 def _failure(error: BaseException | None) -> Exception | None:
     if error is None or isinstance(error, Exception):
         return error
-    failure = RuntimeError(f"{type(error).__name__}: {error}").with_traceback(error.__traceback__)
+    failure = RuntimeError(worded(error)).with_traceback(error.__traceback__)
     failure.__cause__ = error
     return failure
 

@@ -12,6 +12,7 @@ from typing import Final, final
 
 import anyio.lowlevel
 
+from casework.protocols.errors import worded
 from casework.runtime.behavior import Context
 from casework.runtime.blame import blame
 from casework.runtime.errors import AskFailed, Expired, NotSent
@@ -203,7 +204,7 @@ class Cell(Life, eq=False, gc=False):
             span.end("cancelled" if failure is None else type(failure).__name__)
         in_vain = self._in_vain(envelope, failure)
         if envelope.reply is not None:
-            why = "its handler was cancelled" if failure is None else f"{type(failure).__name__}: {failure}"
+            why = "its handler was cancelled" if failure is None else worded(failure)
             envelope.reply.fail(AskFailed(self.address, why))
         if failure is not None and not in_vain:
             self.kernel.failed(self.address, failure)

@@ -50,7 +50,7 @@ It does not know how an error is shown to a person.
 
 from typing import TYPE_CHECKING
 
-from casework.protocols.errors import CaseworkError
+from casework.protocols.errors import CaseworkError, worded
 from casework.protocols.wire import FailureKind
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class WakeFailed(NotSent):
     """The receiver has a logical address, and the behavior that should wake could not be made."""
 
     def __init__(self, envelope: "Envelope", error: Exception) -> None:
-        super().__init__(envelope, f"its actor could not be woken: {type(error).__name__}: {error}")
+        super().__init__(envelope, f"its actor could not be woken: {worded(error)}")
         self.error = error
 
 
@@ -178,7 +178,7 @@ class Escalated(RuntimeFault):
     """A child failed more often than it may, so its parent fails; at the top, the system does."""
 
     def __init__(self, address: str, limit: "RestartLimit", error: BaseException | None) -> None:
-        why = f": {type(error).__name__}: {error}" if error is not None else ""
+        why = f": {worded(error)}" if error is not None else ""
         super().__init__(
             f"{address!r} failed again after {limit.intensity} restarts in {limit.period_seconds:g} s{why}"
         )

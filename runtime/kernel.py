@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, Protocol, final
 
 import anyio
 
+from casework.protocols.errors import worded
 from casework.runtime.deadletters import DeadLetter, DeadLetters
 from casework.runtime.deadlines import DeadlineSweep
 from casework.runtime.errors import ActorStopped, Draining, NotSent, WakeFailed
@@ -282,7 +283,7 @@ class Kernel:
     def failed(self, address: str, error: BaseException) -> None:
         """A cell's failure arrives here once, besides supervision and the asker."""
         # Not the error itself: a handler that keeps records would keep the whole actor.
-        _LOG.warning("%s failed: %s: %s", address, type(error).__name__, str(error))
+        _LOG.warning("%s failed: %s", address, worded(error))
         if self.hooks is not None:
             self.hooks.cell_failed(address, error)
 

@@ -83,7 +83,8 @@ class Node:
         self._lost: list[CaseKey] = []
         # Why nothing may run on this store before a person accepts it; None until it was asked, and asked while it is.
         self._halted: str | None = None
-        self._expected: set[CaseKey] = set()  # got something no cell heard, until the next claim has looked for them
+        self._expected: set[CaseKey] = set()  # got something no cell heard, until the next claim looks for them
+        self._sought: set[CaseKey] = set()  # those that it is looking for
 
     async def run(self) -> None:
         """Work until cancelled; what was claimed stays claimed, `drain` gives it back."""
@@ -179,7 +180,7 @@ class Node:
     def resting(self, key: CaseKey) -> bool:
         """Tell whether a case that the store calls parked has nothing under way here either."""
         cell = self._cells.get(key)
-        coming = key in self._starting or key in self._expected or key in self._early or key in self._stale
+        coming = any(key in keys for keys in (self._starting, self._expected, self._sought, self._early, self._stale))
         # While a suspect is alone here, others that could go on were not looked for.
         return self._looked and not (coming or self._watching) and (cell is None or cell.parked)
 
@@ -290,7 +291,8 @@ class Node:
 
     async def _claim(self) -> None:
         """Claim as long as there is room and anything to claim, then set the alarm for the next timer."""
-        house, expected = self._house, set(self._expected)
+        house = self._house
+        self._sought, self._expected = self._sought | self._expected, set()
         if self._halted != "":
             self._halted = await house.store.setting(HALTED) or ""
         await self._reclaim()
@@ -313,7 +315,6 @@ class Node:
             self._doubts -= 1
             self._halted = self._halted if claims.halted is None else claims.halted
             rows = [claimed.row for claimed in claims.cases]
-            keys = {row.key for row in rows}
             self._claimed += len(rows)
             if any(row.claims > SUSPECT_CLAIMS for row in rows):
                 self._watching = True
@@ -322,14 +323,12 @@ class Node:
                 house.timers.after(SUSPECT_MICROS / MICROS, self._look)
             for claimed in claims.cases:
                 self._activate(claimed, term, damage(claimed))
-            # What came meanwhile this claim may not have found.
-            expected -= keys | self._early
             self._early &= self._early if self._claiming else self._starting
-            self._expected -= keys
+            self._expected -= {row.key for row in rows}
             if not claims.more:
                 self._set_alarm(claims.next_due, asked)
                 break
-        self._expected -= expected
+        self._sought = set()
         self._looked = True
         self.watchers.notify(*[key for key in self.watchers.keys if self.resting(key)])
 
@@ -352,6 +351,7 @@ class Node:
             self._lose([key for key in held if not self.knows(key)])
         while self._lost and not self._draining:
             key, term = self._lost[-1], self._lease.term
+            self._starting.add(key)  # No delivery takes it from now on: whether this did may be unknown.
             if why := self._poison.hopeless(key):
                 # Not even that it parks could be written: nothing that is tried again here would change that.
                 await set_aside(self._house.store, self.name, key, why)

@@ -6,6 +6,7 @@ It does not know how a case is claimed, nor what becomes of one that must not ru
 
 from typing import Final, NamedTuple, final
 
+from casework.protocols.errors import worded
 from casework.runtime.flow.reading import CLAIMS_MAX, killing
 from casework.runtime.store.base import CaseKey, CaseRow
 
@@ -39,7 +40,7 @@ class Poison:
     def failed(self, key: CaseKey, durable: int, error: BaseException | None = None) -> None:
         """Hear that a case broke its cell, and of what, when so many of its records were durable."""
         before = self._failures.get(key, Failures(length=durable))
-        why = before.why if error is None else f"{type(error).__name__}: {error}"[:WHY_CHARS_MAX]
+        why = before.why if error is None else worded(error)[:WHY_CHARS_MAX]
         self._failures[key] = Failures(before.times + 1 if before.length == durable else 1, durable, why)
 
     def forget(self, key: CaseKey) -> None:

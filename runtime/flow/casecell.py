@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from msgspec import Raw
 
 from casework.protocols.codec import decode_outcome
-from casework.protocols.errors import ProtocolError
+from casework.protocols.errors import ProtocolError, worded
 from casework.protocols.records import Chapter, Child
 from casework.runtime.behavior import Context
 from casework.runtime.errors import FlowError, FlowUnknown, MailboxFull, NotSent
@@ -199,7 +199,7 @@ class CaseCell:
         try:
             run(*args)
         except (ProtocolError, FlowError, ValueError) as error:
-            self._incarnation.halt(f"{type(error).__name__}: {error}")
+            self._incarnation.halt(worded(error))
         except BaseException as error:
             self.failure = error
             raise

@@ -18,7 +18,7 @@ from typing import Final
 
 from msgspec import Raw, Struct
 
-from casework.protocols.errors import ContractIncomplete, ContractWidened, ProtocolError
+from casework.protocols.errors import ContractIncomplete, ContractWidened, ProtocolError, worded
 from casework.protocols.records import Entry, Parked, Review, Unparked, Withdrawn, Won
 from casework.runtime.errors import CaseCancelled, ChapterFull, ForeignAwait, ScheduleInvalid
 from casework.runtime.flow.entries import Setting, answer, drawn, name_of, start_entry, told_entry
@@ -337,7 +337,7 @@ def _own(raised: BaseException) -> Exception:
         return raised
     if isinstance(raised, KeyboardInterrupt):
         raise raised
-    error = RuntimeError(f"the flow raised {type(raised).__name__}: {raised}")
+    error = RuntimeError(f"the flow raised {worded(raised)}")
     error.__cause__ = raised
     return error
 

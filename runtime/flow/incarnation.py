@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec import Raw
 
+from casework.protocols.errors import worded
 from casework.protocols.records import (
     Arrived,
     Cancel,
@@ -376,7 +377,7 @@ class Incarnation:
     def _close(self, engine: Engine) -> None:
         error = engine.error
         if isinstance(error, ForeignAwait) or (error is not None and not isinstance(error, FlowError)):
-            self.halt(f"{type(error).__name__}: {error}")
+            self.halt(worded(error))
             return
         if self.mail:
             self._late(f"{len(self.mail)} messages were not read before the case closed")

@@ -134,7 +134,14 @@ async def test_a_released_case_keeps_no_actor_and_no_cell() -> None:
             await anyio.wait_all_tasks_blocked()
             node = machine.node
             assert len(node._system.addresses) == empty
-            assert [*node._cells, *node._poison._failures, *node._expected, *node._lost, *node._starting] == []
+            assert [
+                *node._cells,
+                *node._poison._failures,
+                *node._expected,
+                *node._sought,
+                *node._lost,
+                *node._starting,
+            ] == []
 
 
 @pytest.mark.promise("KERNEL-10")

@@ -1,6 +1,7 @@
 """A case that its node takes again before it has heard what became of it: it is worked on, by one cell, to its end."""
 
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import anyio
@@ -8,11 +9,13 @@ import pytest
 
 from casework.protocols.codec import encode
 from casework.protocols.records import Arrived
+from casework.runtime.errors import StoreUnavailable
 from casework.runtime.flow.case import Case
 from casework.runtime.lease import LEASE_SECONDS
 from casework.runtime.runtime import Runtime
-from casework.runtime.store.base import Append, AppendResult, CaseKey, Opening, OpenResult, Unknown
+from casework.runtime.store.base import Append, AppendResult, CaseKey, DeliverResult, Opening, OpenResult, Unknown
 from casework.runtime.store.claims import Claimed, Claims
+from casework.runtime.store.taking import Delivery
 from tests.support.flow_scene import KEY, Ask, closed, crew, runtime, until
 from tests.support.manual_clock import ManualClock
 from tests.support.odd_stores import OddStore
@@ -23,6 +26,12 @@ pytestmark = pytest.mark.promise("FLOW-25")
 async def twice(case: Case, inputs: Ask) -> int:
     await case.park("go", reason="waits")
     await case.park("end", reason="waits")
+    return inputs.n
+
+
+async def thrice(case: Case, inputs: Ask) -> int:
+    for key in ("a", "b", "c"):
+        await case.park(key, reason="waits")
     return inputs.n
 
 
@@ -51,6 +60,10 @@ class LateStore(OddStore):
         self.done = Counter[str]()
         self.breaks = False
         """Whether it is not known what became of a case that is given back."""
+        self.asked: anyio.Event | None = None
+        """What the next taking back waits for; its answer is lost."""
+        self.quicker = ""
+        """A node that claims whatever there is a moment before."""
         self._late: dict[str, anyio.Event] = {}
 
     def delay(self, what: str) -> anyio.Event:
@@ -75,14 +88,26 @@ class LateStore(OddStore):
         await self._answer("release")
         return Unknown("the connection broke") if self.breaks else appended
 
+    async def deliver_and_claim(self, node: str, delivery: Delivery, *, now: int, taken: Any) -> DeliverResult:
+        delivered: DeliverResult = await self.inner.deliver_and_claim(node, delivery, now=now, taken=taken)
+        await self._answer("deliver")
+        return delivered
+
     async def claim(self, node: str, *, limit: int, now: int) -> Claims:
+        if self.quicker:
+            await self.inner.claim(self.quicker, limit=limit, now=now)
         claims = await super().claim(node, limit=limit, now=now)
         await self._answer("claim" if claims.cases else "look")
         return claims
 
     async def reclaim(self, node: str, key: CaseKey) -> Claimed | None:
+        asked, self.asked = self.asked, None
+        if asked is not None:
+            await asked.wait()
         claimed: Claimed | None = await self.inner.reclaim(node, key)
         await self._answer("reclaim")
+        if asked is not None:
+            raise StoreUnavailable("odd:", "the answer was lost")
         return claimed
 
 
@@ -249,4 +274,75 @@ async def test_what_comes_for_a_case_that_is_just_being_looked_for_is_not_forgot
             await until(machine, lambda: store.done["claim"] == 1)
             assert not machine.node.resting(KEY)
             found.set()
+            await closed(store)
+
+
+async def test_a_case_that_another_node_was_quicker_to_take_is_not_looked_for_for_ever() -> None:
+    store, clock = LateStore(), ManualClock()
+    with anyio.fail_after(10):
+        async with runtime(crew(twice), store, clock) as machine, anyio.create_task_group() as group:
+            (await given_back(machine, store, clock)).set()
+            await machine.open("twice", "c2", Ask(4))
+            await machine.wait("c2")
+            clock.advance(1.5)
+            await until(machine, lambda: store.done["release"] == 1)
+            await anyio.wait_all_tasks_blocked()
+            await store.inner.renew("quicker", until=clock.wall_micros() + 10**9)
+            delivering, store.quicker = store.delay("deliver"), "quicker"
+            group.start_soon(partial(machine.deliver, "c2", by="ann", key="go"))
+            await until(machine, lambda: store.done["deliver"] == 1)
+            await store.inner.deliver(*KEY, "m1", encode(Arrived(key="go", message_id="m1", by="ann")))
+            await anyio.wait_all_tasks_blocked()
+            delivering.set()
+            await until(machine, lambda: machine.node.resting(KEY))
+            row = await store.case(KEY)
+            assert row.node == "quicker"
+            group.cancel_scope.cancel()
+
+
+async def test_a_case_whose_taking_back_was_not_answered_is_worked_on() -> None:
+    store, clock = LateStore(), ManualClock()
+
+    async def goes_on(seconds: int) -> None:
+        for _ in range(seconds):
+            clock.advance(1)
+            await anyio.wait_all_tasks_blocked()
+
+    async def looks(machine: Runtime) -> None:
+        machine.node._wake.set()
+        await anyio.wait_all_tasks_blocked()
+
+    async def comes(key: str) -> None:
+        await store.inner.deliver(*KEY, f"m-{key}", encode(Arrived(key=key, message_id=f"m-{key}", by="ann")))
+        await anyio.wait_all_tasks_blocked()
+
+    with anyio.fail_after(10):
+        async with runtime(crew(thrice), store, clock) as machine, anyio.create_task_group() as group:
+            await machine.open("thrice", "c1", Ask(4))
+            await machine.wait("c1")
+            await goes_on(3)
+            client = anyio.CancelScope()
+            store.delay("open")
+
+            async def open_again() -> None:
+                with client:
+                    await machine.open("thrice", "c1", Ask(4))
+
+            group.start_soon(open_again)
+            await anyio.wait_all_tasks_blocked()
+            await comes("a")
+            await looks(machine)
+            looked = store.delay("look")
+            await looks(machine)
+            await goes_on(3)
+            client.cancel()
+            await anyio.wait_all_tasks_blocked()
+            asked = store.asked = anyio.Event()
+            looked.set()
+            await anyio.wait_all_tasks_blocked()
+            await machine.deliver("c1", by="ann", key="b")
+            asked.set()
+            await goes_on(60)
+            await machine.deliver("c1", by="ann", key="c")
+            await goes_on(3)
             await closed(store)
