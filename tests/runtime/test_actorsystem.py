@@ -10,7 +10,7 @@ import pytest
 
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.behavior import Context
-from casework.runtime.errors import Draining, Escalated, MailboxFull, NameTaken, Stopping
+from casework.runtime.errors import AskFailed, Draining, Escalated, MailboxFull, NameTaken, Stopping
 from casework.runtime.lifecycle import ChildEnded, Down
 from casework.runtime.mailbox import Envelope, Overflow
 from casework.runtime.ref import Ref
@@ -144,6 +144,26 @@ async def test_a_failed_child_is_restarted_alone() -> None:
             child.tell_nowait(b"boom")
             assert await child.ask(b"x", timeout_seconds=5) == b"x"
             assert log == ["parent started", "b stopped"]
+
+
+async def test_a_failure_that_cannot_say_what_it_is_is_told_by_its_type_and_ends_its_actor_alone() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise self
+
+    class Silent(Echo):
+        async def receive(self, context: Context, envelope: Envelope) -> None:
+            if envelope.frame == b"boom":
+                raise Mute
+            await super().receive(context, envelope)
+
+    with anyio.fail_after(5):
+        async with ActorSystem() as system:
+            silent, other = system.spawn("a", Silent), system.spawn("b", Echo)
+            with pytest.raises(AskFailed, match="'a' did not answer: Mute"):
+                await silent.ask(b"boom", timeout_seconds=5)
+            assert await silent.ask(b"x", timeout_seconds=5) == b"x"
+            assert await other.ask(b"y", timeout_seconds=5) == b"y"
 
 
 async def test_a_parent_hears_of_a_child_that_is_gone_for_good() -> None:

@@ -162,6 +162,26 @@ async def test_a_case_that_breaks_its_cell_three_times_parks_as_poison_and_other
             assert (await machine.wait("c2")).waits[0].key == "go"
 
 
+@pytest.mark.promise("NODE-3")
+async def test_a_case_that_breaks_its_cell_by_what_cannot_say_what_it_is_parks_as_poison_as_well() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise self
+
+    def mute(*_: object) -> NoReturn:
+        raise Mute
+
+    staff = crew(simple, breaks)
+    staff.rule = mute  # type: ignore[method-assign,assignment]
+    with anyio.fail_after(5):
+        async with runtime(staff) as machine:
+            await machine.open("breaks", "c1", Ask())
+            row = await machine.wait("c1")
+            assert row.waits[0].reason == "poison: it failed 3 times in a row, at last with Mute"
+            await machine.open("simple", "c2", Ask())
+            assert (await machine.wait("c2")).waits[0].key == "go"
+
+
 async def breaks(case: Case, inputs: Ask) -> None:
     await case.call("tool", {}, returns=str)
 
