@@ -25,6 +25,8 @@ BOUNDARIES = {
     "runtime/pool.py": (1, "a worker's behavior that cannot be made again is its pool's failure, and so its parent's"),
     "runtime/simulation/node.py": (1, "what a request raises is told to whoever asked, as over a net"),
     "runtime/store/sqlite_writer.py": (2, "on the writer thread an error belongs to the caller whose work raised it"),
+    "protocols/codec.py": (1, "a value's type is somebody else's code; what it raises when it is made is a refusal"),
+    "protocols/errors.py": (1, "an error's text is somebody else's code; one that has none is told by its type"),
 }
 
 BROAD = {"BaseException", "Exception"}
