@@ -5,7 +5,7 @@ It does not know why an attempt is taken back.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import final
 
@@ -22,7 +22,7 @@ class Attempts:
     desk: Desk
     lost: list[Task]
     """Those that nobody had any more when they were taken back."""
-    _open: dict[TaskOf, tuple[Task, int]]
+    _open: dict[TaskOf, tuple[Task, int]] = field(default_factory=dict, init=False)
 
     def dispatch(self, staff: Staff, frame: bytes, task: Task, attempt: int, case: CaseRef) -> Failed | None:
         """Have an attempt sent towards an agent, and hear of its answer."""

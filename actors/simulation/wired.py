@@ -205,7 +205,7 @@ class WatchedCrew:
     async def _staffed(self, staffed: AbstractAsyncContextManager[Staff]) -> "AsyncGenerator[Staff, None]":
         async with staffed as staff:
             assert isinstance(staff, CrewStaff), "a crew's own"
-            attempts = Attempts(staff.desk, self.lost, {})
+            attempts = Attempts(staff.desk, self.lost)
             try:
                 yield cast("Staff", _SteppingStaff(staff, attempts))
             finally:

@@ -163,7 +163,6 @@ async def test_a_value_of_another_type_or_a_confidence_beyond_1_is_invalid(scene
         assert outcome.kind is FailureKind.INVALID
 
 
-@pytest.mark.promise("GATE-9")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -198,6 +197,7 @@ async def test_a_failure_that_cannot_even_say_what_it_is_is_told_by_its_place(sc
     assert (outcome.kind, outcome.message.partition(":")[0]) == (FailureKind.REFUSED, "Mute at test_agents.py")
 
 
+@pytest.mark.promise("GATE-9")
 async def test_calls_go_through_the_case_and_nowhere_else(scene: Scene) -> None:
     async def work(inputs: Amount, work: Work) -> int:
         with pytest.raises(CallRefused) as caught:

@@ -11,14 +11,10 @@ from casework.protocols.wire import RiskTier
 from casework.runtime import Case, Flow, Runtime
 from casework.runtime.store.base import CaseStatus, WaitKind
 from casework.runtime.telemetry import Telemetry
+from tests.support.mute import Mute
 
 #: As many cases break at once as restarts would end a supervisor, and two more.
 BROKEN = 6
-
-
-class Mute(Exception):
-    def __str__(self) -> str:
-        raise self
 
 
 class Unfinished(WorkFailed):

@@ -4,11 +4,13 @@ import re
 from pathlib import Path
 
 import anyio
+import pytest
 
 from casework.actors import Skill, Work
+from casework.actors.agent import AgentBehavior
 from casework.actors.policy import parse_policy
 from casework.actors.testing import CaseBench
-from casework.protocols.codec import FRAME_BYTES_MAX
+from casework.protocols.wire import Outcome
 from casework.runtime import Case
 from casework.runtime.store.base import CaseStatus
 from tests.support.refund_crew import Refund, crew
@@ -23,20 +25,28 @@ def test_the_policy_that_the_page_shows_is_one() -> None:
     assert policy.rates.limits["tenant:*"].burst == 100
 
 
-async def test_a_task_whose_workers_die_is_kept_with_its_reason_after_its_attempts_and_can_be_given_anew() -> None:
+async def test_a_task_whose_workers_die_is_kept_with_its_reason_after_its_attempts_and_can_be_given_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     begun: list[int] = []
+    encoded = AgentBehavior._frame
 
-    async def dies(inputs: Refund, work: Work) -> str:
-        """Give what fits into no outcome's frame, which is the end of the worker that should encode it."""
+    def dies(worker: AgentBehavior, outcome: Outcome) -> bytes:
+        if len(begun) <= 3:
+            raise RuntimeError("a fault of the runtime's own")
+        return encoded(worker, outcome)
+
+    async def begins(inputs: Refund, work: Work) -> str:
         begun.append(work.attempt)
-        return "x" * (FRAME_BYTES_MAX - 100) if len(begun) <= 3 else "fine"
+        return "fine"
 
     async def hands_over(case: Case, inputs: Refund) -> str:
         given = await case.delegate("die", inputs, returns=str, goal="it", attempts=3, deadline_seconds=600)
         return given.value
 
+    monkeypatch.setattr(AgentBehavior, "_frame", dies)
     with anyio.fail_after(20):
-        async with CaseBench(crew(hands_over, skills={"die": Skill(Refund, str, dies)})) as bench:
+        async with CaseBench(crew(hands_over, skills={"die": Skill(Refund, str, begins)})) as bench:
             await bench.open("hands_over", "c1", Refund("c", 1))
             await bench.forward(minutes=9)
             assert begun == [1, 2, 3]

@@ -14,6 +14,8 @@ BOUNDARIES = {
     "actors/cli/seed_worker.py": (1, "a crew and its scenario are somebody else's code; what ends a run is told"),
     "actors/crew.py": (1, "a crew's module is somebody else's code; what its import raises is told in one line"),
     "examples/bookkeeping/photo.py": (1, "a reader of pictures fails in ways of its own; the receipt is then parked"),
+    "protocols/codec.py": (1, "a value's type is somebody else's code; what it raises when it is made is a refusal"),
+    "protocols/errors.py": (1, "an error's text is somebody else's code; one that has none is told by its type"),
     "runtime/cell.py": (2, "what a handler, or a job in its name, raises goes to the asker and to supervision"),
     "runtime/flow/engine.py": (
         2,
@@ -25,8 +27,6 @@ BOUNDARIES = {
     "runtime/pool.py": (1, "a worker's behavior that cannot be made again is its pool's failure, and so its parent's"),
     "runtime/simulation/node.py": (1, "what a request raises is told to whoever asked, as over a net"),
     "runtime/store/sqlite_writer.py": (2, "on the writer thread an error belongs to the caller whose work raised it"),
-    "protocols/codec.py": (1, "a value's type is somebody else's code; what it raises when it is made is a refusal"),
-    "protocols/errors.py": (1, "an error's text is somebody else's code; one that has none is told by its type"),
 }
 
 BROAD = {"BaseException", "Exception"}

@@ -15,6 +15,7 @@ from casework.runtime.lifecycle import ChildEnded, Down
 from casework.runtime.mailbox import Envelope, Overflow
 from casework.runtime.ref import Ref
 from casework.runtime.supervision import Restart, RestartLimit
+from tests.support.mute import Mute
 
 
 class Echo:
@@ -147,10 +148,6 @@ async def test_a_failed_child_is_restarted_alone() -> None:
 
 
 async def test_a_failure_that_cannot_say_what_it_is_is_told_by_its_type_and_ends_its_actor_alone() -> None:
-    class Mute(Exception):
-        def __str__(self) -> str:
-            raise self
-
     class Silent(Echo):
         async def receive(self, context: Context, envelope: Envelope) -> None:
             if envelope.frame == b"boom":

@@ -27,6 +27,7 @@ from casework.runtime.store.claims import Claims
 from casework.runtime.store.memory import MemoryStore
 from tests.support.flow_scene import KEY, LEASE_OVER, Ask, crashing, crew, entries, runtime, until, value
 from tests.support.manual_clock import ManualClock
+from tests.support.mute import Mute
 from tests.support.odd_stores import OddStore
 
 
@@ -164,10 +165,6 @@ async def test_a_case_that_breaks_its_cell_three_times_parks_as_poison_and_other
 
 @pytest.mark.promise("NODE-3")
 async def test_a_case_that_breaks_its_cell_by_what_cannot_say_what_it_is_parks_as_poison_as_well() -> None:
-    class Mute(Exception):
-        def __str__(self) -> str:
-            raise self
-
     def mute(*_: object) -> NoReturn:
         raise Mute
 

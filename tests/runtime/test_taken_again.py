@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.abc import TaskGroup
 
 from casework.protocols.codec import encode
 from casework.protocols.records import Arrived
@@ -131,6 +132,26 @@ async def claimed_again(machine: Runtime, store: LateStore, clock: ManualClock) 
     await anyio.wait_all_tasks_blocked()
 
 
+async def comes(store: LateStore, key: str) -> None:
+    """Have something come through another process, so that the node has to look for it."""
+    await store.inner.deliver(*KEY, f"m-{key}", encode(Arrived(key=key, message_id=f"m-{key}", by="ann")))
+    await anyio.wait_all_tasks_blocked()
+
+
+async def opening_again(machine: Runtime, store: LateStore, flow: str, group: TaskGroup) -> anyio.CancelScope:
+    """Have a client open the case once more and wait for an answer, until it gives up."""
+    client = anyio.CancelScope()
+    store.delay("open")
+
+    async def open_again() -> None:
+        with client:
+            await machine.open(flow, "c1", Ask(4))
+
+    group.start_soon(open_again)
+    await anyio.wait_all_tasks_blocked()
+    return client
+
+
 def scene() -> tuple[LateStore, ManualClock, Any]:
     store, clock = LateStore(), ManualClock()
     return store, clock, runtime(crew(twice, either, doers={"work": work}), store, clock)
@@ -235,17 +256,9 @@ async def test_who_gives_up_opening_a_case_once_more_takes_it_from_no_cell(early
         async with runtime(staff, store, clock) as machine, anyio.create_task_group() as group:
             (await given_back(machine, store, clock, "either")).set()
             await machine.wait_idle()
-            client, claimed = anyio.CancelScope(), store.delay("claim")
-            store.delay("open")
-
-            async def open_again() -> None:
-                with client:
-                    await machine.open("either", "c1", Ask(4))
-
-            group.start_soon(open_again)
-            await anyio.wait_all_tasks_blocked()
-            # Through another process, so that the node has to look for it.
-            await store.inner.deliver(*KEY, "m1", encode(Arrived(key="go", message_id="m1", by="ann")))
+            claimed = store.delay("claim")
+            client = await opening_again(machine, store, "either", group)
+            await comes(store, "go")
             clock.advance(LEASE_SECONDS)
             await until(machine, lambda: store.done["claim"] == 1)
             if early:
@@ -269,7 +282,7 @@ async def test_what_comes_for_a_case_that_is_just_being_looked_for_is_not_forgot
             looked = store.delay("look")
             await until(machine, lambda: store.done["look"] == 1)
             found = store.delay("claim")
-            await store.inner.deliver(*KEY, "m1", encode(Arrived(key="go", message_id="m1", by="ann")))
+            await comes(store, "go")
             looked.set()
             await until(machine, lambda: store.done["claim"] == 1)
             assert not machine.node.resting(KEY)
@@ -291,8 +304,7 @@ async def test_a_case_that_another_node_was_quicker_to_take_is_not_looked_for_fo
             delivering, store.quicker = store.delay("deliver"), "quicker"
             group.start_soon(partial(machine.deliver, "c2", by="ann", key="go"))
             await until(machine, lambda: store.done["deliver"] == 1)
-            await store.inner.deliver(*KEY, "m1", encode(Arrived(key="go", message_id="m1", by="ann")))
-            await anyio.wait_all_tasks_blocked()
+            await comes(store, "go")
             delivering.set()
             await until(machine, lambda: machine.node.resting(KEY))
             row = await store.case(KEY)
@@ -312,25 +324,13 @@ async def test_a_case_whose_taking_back_was_not_answered_is_worked_on() -> None:
         machine.node._wake.set()
         await anyio.wait_all_tasks_blocked()
 
-    async def comes(key: str) -> None:
-        await store.inner.deliver(*KEY, f"m-{key}", encode(Arrived(key=key, message_id=f"m-{key}", by="ann")))
-        await anyio.wait_all_tasks_blocked()
-
     with anyio.fail_after(10):
         async with runtime(crew(thrice), store, clock) as machine, anyio.create_task_group() as group:
             await machine.open("thrice", "c1", Ask(4))
             await machine.wait("c1")
             await goes_on(3)
-            client = anyio.CancelScope()
-            store.delay("open")
-
-            async def open_again() -> None:
-                with client:
-                    await machine.open("thrice", "c1", Ask(4))
-
-            group.start_soon(open_again)
-            await anyio.wait_all_tasks_blocked()
-            await comes("a")
+            client = await opening_again(machine, store, "thrice", group)
+            await comes(store, "a")
             await looks(machine)
             looked = store.delay("look")
             await looks(machine)
