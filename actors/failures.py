@@ -23,7 +23,7 @@ def classify(error: Exception) -> tuple[FailureKind, bool]:
     """Say which kind of failure an exception is, and whether it may pass by itself."""
     match error:
         case WorkFailed():
-            return error.kind, error.retryable
+            return _kind(error.kind), error.retryable is True
         case KnownFailure():
             return (FailureKind.UNAVAILABLE, True) if error.retryable else (FailureKind.ERROR, False)
         case CallRefused():
@@ -36,6 +36,14 @@ def classify(error: Exception) -> tuple[FailureKind, bool]:
             return FailureKind.UNAVAILABLE, True
         case _:
             return FailureKind.ERROR, False
+
+
+def _kind(said: str) -> FailureKind:
+    """Give the kind that somebody else's code says, which may be none."""
+    try:
+        return FailureKind(said)
+    except ValueError:
+        return FailureKind.ERROR
 
 
 def describe(error: Exception) -> str:

@@ -9,7 +9,8 @@ from msgspec import Raw, Struct
 
 from casework.actors.admission import Refusal
 from casework.actors.tools import Tool, ToolContext
-from casework.protocols.codec import pack, unpack
+from casework.protocols.codec import CARRIED_BYTES_MAX, pack, unpack
+from casework.protocols.errors import FrameTooLarge
 from casework.protocols.wire import NIL, Cost, FailureKind
 from casework.runtime.staff import CallResult
 
@@ -37,8 +38,10 @@ class Tried(Struct, frozen=True, gc=False):
 
 
 def encoded(tool: Tool, value: object) -> Raw:
-    """Encode what a tool returned, and hold it to what it declared."""
+    """Encode what a tool returned, and hold it to what it declared; raises ProtocolError."""
     raw = pack(value)
+    if len(raw) > CARRIED_BYTES_MAX:
+        raise FrameTooLarge(len(raw), CARRIED_BYTES_MAX)
     if type(value) is not tool.returns or tool.returns not in SIMPLE:
         unpack(raw, tool.returns)
     return raw

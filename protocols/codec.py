@@ -44,6 +44,8 @@ Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | 
 
 #: Bytes of one frame at most; larger things travel by reference.
 FRAME_BYTES_MAX: Final = 1 << 20
+#: Bytes of all values together that one record carries at most: what is told beside them fits in as well.
+CARRIED_BYTES_MAX: Final = FRAME_BYTES_MAX - 65_536
 #: Arrays and maps inside one another in one frame at most, its own map included. Our messages with what they carry take
 #: four, and documents that people write seldom ten; every stack on which a program can work has room for 64 calls.
 FRAME_DEPTH_MAX: Final = 64

@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from casework.protocols.codec import CARRIED_BYTES_MAX
+from casework.protocols.errors import FrameTooLarge
 from casework.protocols.records import Call, Intent, Verdict
-from casework.protocols.wire import FailureKind
+from casework.protocols.wire import NIL, FailureKind
 from casework.runtime.flow.callhistory import Ended
 from casework.runtime.seams import MICROS
 from casework.runtime.staff import CallRequest, CallResult, Ruling
@@ -62,14 +64,17 @@ class CallWork(Struct, eq=False):
 
     def read(self, verdict: Verdict, result: CallResult, took: int) -> Call:
         """Make the record of a call that only reads; it took so many microseconds, 0 for one that the flow made."""
-        request = self.request
+        request, value, failure, message = self.request, result.value, result.failure, result.message
+        carried = len(request.arguments) + len(value)
+        if carried > CARRIED_BYTES_MAX:
+            value, failure, message = NIL, FailureKind.INVALID, str(FrameTooLarge(carried, CARRIED_BYTES_MAX))
         return Call(
             tool=request.tool,
             arguments=request.arguments,
             verdict=verdict,
-            value=result.value,
-            failure=result.failure,
-            message=result.message,
+            value=value,
+            failure=failure,
+            message=message,
             cost=result.cost,
             tries=result.tries,
             edited=self.edited,

@@ -12,7 +12,8 @@ from typing import Final
 
 from msgspec import Raw
 
-from casework.protocols.errors import worded
+from casework.protocols.codec import encode
+from casework.protocols.errors import ProtocolError, worded
 from casework.protocols.records import (
     Arrived,
     Cancel,
@@ -28,7 +29,7 @@ from casework.protocols.records import (
     Review,
     Timer,
 )
-from casework.protocols.wire import Outcome, Task
+from casework.protocols.wire import CallAnswered, FailureKind, Outcome, Task
 from casework.runtime.errors import FlowError, ForeignAwait
 from casework.runtime.flow.alarms import Alarms
 from casework.runtime.flow.asides import ASIDE_STEP
@@ -47,6 +48,7 @@ from casework.runtime.flow.replay import INNER, Logged, marked, split_mark
 from casework.runtime.flow.services import Services
 from casework.runtime.flow.standing import closing, first_waiting, halted_waits, said, waits_of
 from casework.runtime.flow.suspending import Suspending
+from casework.runtime.flow.taskcalls import call_asked
 from casework.runtime.flow.tasks import Tasks
 from casework.runtime.flow.taskwork import RESUMED, TASK_MARKS
 from casework.runtime.store.base import CaseStatus, InboxItem, Wait
@@ -163,8 +165,14 @@ class Incarnation:
 
     def asked(self, frame: bytes, answer: Callable[[bytes], None]) -> None:
         """Hear an agent ask for a tool call inside its task."""
-        if not self.halted:
-            self._tasks.asked(frame, answer)
+        if self.halted:
+            return
+        try:
+            asked = call_asked(frame)
+        except ProtocolError as refused:
+            answer(encode(CallAnswered(failure=FailureKind.INVALID, message=str(refused))))
+        else:
+            self._tasks.asked(asked, answer)
 
     def halt(self, reason: str, lacks: str = "") -> None:
         """Go no further: record why, and wait for an operator, or for what it `lacks`."""

@@ -6,7 +6,7 @@ It does not know how the case got there.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from casework.protocols.codec import FRAME_BYTES_MAX, pack
+from casework.protocols.codec import CARRIED_BYTES_MAX, pack
 from casework.protocols.errors import FrameTooLarge
 from casework.protocols.records import CaseResult, Closed, Entry, Review, Timer
 from casework.runtime.errors import CaseCancelled
@@ -16,8 +16,6 @@ from casework.runtime.flow.operations import CallTool, Delegate, NextReport, Par
 from casework.runtime.flow.saga import PartlyDone
 from casework.runtime.store.base import CaseStatus, Wait, WaitKind
 
-#: Bytes of a flow's result at most: the records and messages that carry it must fit into a frame.
-RESULT_BYTES_MAX: Final = FRAME_BYTES_MAX - 65_536
 #: Characters of an error that go into the log.
 ERROR_CHARS_MAX: Final = 300
 #: What a parked case tells its parent about: these cannot end by themselves.
@@ -86,8 +84,8 @@ def closing(value: object, error: Exception | None) -> Closed:
         result = CaseResult.CANCELLED if isinstance(error, CaseCancelled) else CaseResult.FAILED
         return Closed(result=result, error=said(str(error)))
     packed = pack(error.value if error is not None else value)
-    if len(bytes(packed)) > RESULT_BYTES_MAX:
-        raise FrameTooLarge(len(bytes(packed)), RESULT_BYTES_MAX)
+    if len(packed) > CARRIED_BYTES_MAX:
+        raise FrameTooLarge(len(packed), CARRIED_BYTES_MAX)
     if error is not None:
         return Closed(result=CaseResult.PARTIAL, value=packed, error=said(str(error)))
     return Closed(result=CaseResult.COMPLETED, value=packed)

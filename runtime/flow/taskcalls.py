@@ -1,16 +1,36 @@
-"""What an agent asks of its case inside a task: the request that its call becomes, and the answer that it gets.
+"""What an agent asks of its case inside a task: how it is read, the request that it becomes, the answer that it gets.
 
 Pure functions, which know neither who works on the task nor what becomes of the call.
 """
 
 from collections.abc import Callable
+from typing import Final
 
+from casework.protocols.codec import CARRIED_BYTES_MAX, decode_call_asked
+from casework.protocols.errors import FrameInvalid, FrameTooLarge
 from casework.protocols.records import Call, Undone
 from casework.protocols.wire import CallAnswered, CallAsked, RiskTier
 from casework.runtime.flow.callhistory import Ended
 from casework.runtime.flow.services import Services
 from casework.runtime.flow.taskwork import TaskWork
 from casework.runtime.staff import CallRequest, Grant
+
+#: Characters of a tool's name at most, longer than that of any tool: steps are named by it.
+TOOL_CHARS_MAX: Final = 200
+
+
+def call_asked(frame: bytes) -> CallAsked:
+    """Read what an agent asks for, which may be anything.
+
+    Raises:
+        FrameInvalid, FrameTooLarge: it is no call, or none that could be recorded.
+    """
+    asked = decode_call_asked(frame)
+    if len(frame) > CARRIED_BYTES_MAX:
+        raise FrameTooLarge(len(frame), CARRIED_BYTES_MAX)
+    if len(asked.tool) > TOOL_CHARS_MAX:
+        raise FrameInvalid("call request", f"a tool's name has at most {TOOL_CHARS_MAX} characters")
+    return asked
 
 
 def request_of(

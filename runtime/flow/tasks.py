@@ -21,7 +21,7 @@ from typing import Final
 
 import msgspec
 
-from casework.protocols.codec import decode_call_asked, encode, inputs_hash, pack
+from casework.protocols.codec import encode, inputs_hash, pack
 from casework.protocols.records import Decided, Decision, ReviewAction, Withdrawn
 from casework.protocols.wire import (
     CallAnswered,
@@ -157,9 +157,8 @@ class Tasks:
         else:
             self._failed(work, outcome, frame)
 
-    def asked(self, frame: bytes, answer: Callable[[bytes], None]) -> None:
+    def asked(self, asked: CallAsked, answer: Callable[[bytes], None]) -> None:
         """Hear an agent ask for a call inside its task."""
-        asked = decode_call_asked(frame)
         work = self._works.get(self._steps.get(asked.task_id, ""))
         if work is None or work.idle or work.attempt != asked.attempt:
             answer(encode(CallAnswered(failure=FailureKind.REFUSED, message="the task has moved on")))
