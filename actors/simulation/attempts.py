@@ -22,7 +22,7 @@ class Attempts:
     desk: Desk
     lost: list[Task]
     """Those that nobody had any more when they were taken back."""
-    _open: dict[TaskOf, tuple[Task, int]] = field(default_factory=dict, init=False)
+    _open: dict[TaskOf, tuple[Task, int]] = field(default_factory=dict[TaskOf, tuple[Task, int]], init=False)
 
     def dispatch(self, staff: Staff, frame: bytes, task: Task, attempt: int, case: CaseRef) -> Failed | None:
         """Have an attempt sent towards an agent, and hear of its answer."""
