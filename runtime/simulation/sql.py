@@ -98,9 +98,8 @@ class LoopHand:
             self._heard(tuple(dict.fromkeys(arrived)))
         return value
 
-    async def aclose(self) -> bool:
+    async def aclose(self) -> None:
         """Nothing: what it holds is there until nobody has it any more."""
-        return True
 
 
 def sql_in_memory() -> SqliteStore:

@@ -58,11 +58,10 @@ T = TypeVar("T")
 class SqliteStore:
     """A `Store` in one file."""
 
-    def __init__(self, url: str, path: str, hand: Callable[[Heard], Hand], *, lock: FileLock | None = None) -> None:
+    def __init__(self, url: str, path: str, hand: Callable[[Heard], Hand]) -> None:
         """Use `open`, unless something else than a file's writer carries the statements out."""
         self._url = url
         self._path = path
-        self._lock = lock
         self._heard: Heard | None = None
         self._writer = hand(self._announce)
 
@@ -82,7 +81,9 @@ class SqliteStore:
         If cancelled, nothing is held.
         """
         lock = FileLock.acquire(f"{path}.lock", url)
-        store = cls(url, path, lambda heard: SqliteWriter(path, url, world, heard, binding=binding), lock=lock)
+        # While its thread hangs the file is still written to, and must not be anybody else's.
+        writer = partial(SqliteWriter, path, url, world, binding=binding, let_go=lock.release)
+        store = cls(url, path, writer)
         warn_of(binding.version)
         try:
             await store._writer.start()
@@ -111,9 +112,7 @@ class SqliteStore:
 
     async def aclose(self) -> None:
         """Finish what is queued, write the log back and give the file up; if cancelled, this happens all the same."""
-        # While the thread hangs the file is still written to, and must not be anybody else's.
-        if await self._writer.aclose() and self._lock is not None:
-            self._lock.release()
+        await self._writer.aclose()
 
     # What anybody may read.
 

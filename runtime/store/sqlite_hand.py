@@ -49,6 +49,6 @@ class Hand(Protocol):
         """Read what is durable."""
         ...
 
-    async def aclose(self) -> bool:
-        """Let go; tells whether nothing is written to any more."""
+    async def aclose(self) -> None:
+        """Let go."""
         ...

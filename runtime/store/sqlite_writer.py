@@ -18,8 +18,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, TypeVar, final
 
-import anyio
-
 from casework.runtime.errors import StoreError, StoreInvalid, StoreUnavailable
 from casework.runtime.parking import parking
 from casework.runtime.seams import World
@@ -31,6 +29,7 @@ from casework.runtime.store.migrations import SCHEMA_VERSION
 from casework.runtime.store.sqlite_call import Call, Change, Early, OutcomeUnknown, copied, refuse, without
 from casework.runtime.store.sqlite_generation import Keeper
 from casework.runtime.store.sqlite_quick import Quick
+from casework.runtime.store.sqlite_thread import HoldingThread
 from casework.runtime.store.sqlite_upkeep import SqliteStatistics, Upkeep
 from casework.runtime.wakeup import Wakeup
 
@@ -38,8 +37,6 @@ T = TypeVar("T")
 
 #: How long what was taken and not yet answered waits for an append that brings it to the disk, in seconds.
 OWED_SECONDS_MAX: Final = 0.005
-#: How long closing waits for what is queued before it lets go.
-CLOSE_SECONDS_MAX: Final = 30.0
 #: Fault points, for simulations of a failing disk.
 POINT_COMMIT_BEFORE: Final = "store.commit.before"
 POINT_COMMIT_AFTER: Final = "store.commit.after"
@@ -57,8 +54,12 @@ class SqliteWriter:
         heard: Callable[[Sequence[CaseKey]], None],
         *,
         binding: Binding = MACHINE,
+        let_go: Callable[[], None] = lambda: None,
     ) -> None:
-        """Prepare; `heard` is called in the loop with those whose inbox grew or who were opened."""
+        """Prepare; `heard` is called in the loop with those whose inbox grew or who were opened.
+
+        `let_go` is called when nothing writes to the file any more, on the thread that did.
+        """
         self._path = path
         self._url = url
         self._world = world
@@ -70,8 +71,7 @@ class SqliteWriter:
         self._gathered: list[Call[object]] = []
         self._calls: queue.SimpleQueue[list[Call[object]] | None] = queue.SimpleQueue()
         self._closing = False
-        self._started = False
-        self._ended = anyio.Event()
+        self._thread = HoldingThread(world, self._wakeup, let_go)
         self._broken: StoreError | None = None
         self._quick = Quick()
         self._waits = True
@@ -89,8 +89,7 @@ class SqliteWriter:
         If cancelled, the thread ends by itself once the caller calls `aclose`.
         """
         opened = Call[object](self._new_parked(), read=lambda _: None)
-        self._world.offload.thread("casework-sqlite-writer", partial(self._body, opened))
-        self._started = True
+        self._thread.start("casework-sqlite-writer", partial(self._body, opened))
         await opened.result()
 
     def statistics(self) -> SqliteStatistics:
@@ -145,22 +144,19 @@ class SqliteWriter:
         """
         return await self._submit(Call(self._new_parked(), read=read))
 
-    async def aclose(self) -> bool:
+    async def aclose(self) -> None:
         """Finish what is queued, cut off the log and close the file; if cancelled, this happens all the same.
 
-        Returns whether the thread let go of the file, which it has not if the disk hangs for `CLOSE_SECONDS_MAX`.
+        If the disk hangs for `CLOSE_SECONDS_MAX`, this returns while the thread still has the file.
         """
         if not self._closing:
             self._closing = True
             self._hand_over()
             self._calls.put(None)
-        if self._started:
-            with anyio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
-                await self._ended.wait()
-        return self._ended.is_set() or not self._started
+        await self._thread.wait_ended()
 
     async def _submit(self, call: Call[T]) -> T:
-        if self._closing or self._ended.is_set():
+        if self._closing or self._thread.ended:
             raise copied(self._refusal())
         # Whoever else is ready in this round of the loop comes along: handed over one by one, the first of a hundred
         # would have a commit of its own and the others the next.
@@ -182,12 +178,12 @@ class SqliteWriter:
             self._begin(connection)
         except StoreError as error:
             opened.error = error
-            self._wake([opened], ended=True)
+            self._wake([opened])
             return
         except BaseException as error:
             # Whoever waits for the file must hear of a mistake of ours as well.
             opened.error = StoreUnavailable(self._url, f"it cannot be opened ({type(error).__name__}: {error})")
-            self._wake([opened], ended=True)
+            self._wake([opened])
             raise
         self._wake([opened])
         try:
@@ -200,7 +196,6 @@ class SqliteWriter:
             self._broken = StoreUnavailable(self._url, str(error))
         finally:
             connections.close(connection)
-            self._wake([], ended=True)
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """End the leases of nodes that are gone, and see whether this is the store that its owner remembers."""
@@ -382,19 +377,15 @@ class SqliteWriter:
         except sqlite3.Error as error:
             self._broken = connections.broken_error(self._url, error)
 
-    def _wake(self, calls: Sequence[Call[object]], *, ended: bool = False) -> None:
-        self._wakeup.call(partial(self._woken, calls, (), (), ended=ended))
+    def _wake(self, calls: Sequence[Call[object]]) -> None:
+        self._wakeup.call(partial(self._woken, calls, (), ()))
 
     # Again in the loop.
 
-    def _woken(
-        self, calls: Sequence[Call[object]], going: Sequence[Early], arrived: Sequence[CaseKey], *, ended: bool = False
-    ) -> None:
+    def _woken(self, calls: Sequence[Call[object]], going: Sequence[Early], arrived: Sequence[CaseKey]) -> None:
         for call in calls:
             call.answer()
         for go in going:
             go()
-        if ended:
-            self._ended.set()
         if arrived:
             self._heard(arrived)
