@@ -4,7 +4,7 @@ It is installed as `casework.pytest_plugin`, outside of the houses, since import
 house. It does not know what a bench or a crash is.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -18,6 +18,12 @@ _MARKER = (
     "crash_anywhere(crew, flow, inputs, **options): what the fixture `crashes` runs, once whole and once for each"
     " append with a crash before it and after it; `every=N` tries each N-th append only"
 )
+_MUTE = (
+    "no call of `crashes` came to its end, so nothing was tried: crash_anywhere kills nothing by itself;"
+    " take the fixture `crashes` and await it, in an `async def` test or fixture"
+)
+#: Whether a call of `crashes` came to its end, for tests that mean to make one.
+_TRIED = pytest.StashKey[bool]()
 _PROMISE = "promise(id): the test holds the promise that runtime/SEMANTICS.md lists under this id"
 
 # What the suite for stores asserts is told as what a test asserts.
@@ -36,11 +42,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _PROMISE)
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Refuse a test that bears the marker and does not take the fixture: it would pass, and nothing would be killed."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that was to try crashes, and passed, even against expectation, without a call that came to its end.
+
+    It bears the marker itself; or it takes the fixture, and a marker holds for it; or it called the fixture.
+    """
+    report = yield
     marked = any(marker.name == "crash_anywhere" for marker in item.own_markers)
-    if marked and "crashes" not in getattr(item, "fixturenames", ()):
-        pytest.fail("crash_anywhere kills nothing by itself: take the fixture `crashes` and await it", pytrace=False)
+    if report.when == "call" and report.passed and not item.stash.get(_TRIED, not marked):
+        report.outcome, report.longrepr = "failed", _MUTE
+    return report
 
 
 @pytest.fixture
@@ -70,17 +84,28 @@ def crashes(request: pytest.FixtureRequest) -> "Callable[..., Awaitable[Ending]]
     item: pytest.Item = request.node
     marker = item.get_closest_marker("crash_anywhere")
     declared: dict[str, object] = {} if marker is None else {**_named(marker.args), **marker.kwargs}
+    if marker is not None:
+        item.stash[_TRIED] = False
 
     def again(name: str) -> str:
         return f"pytest {item.nodeid!r} {_OPTION} {name}"
 
-    async def crash(*given: object, **options: object) -> "Ending":
+    async def run(options: dict[str, object]) -> "Ending":
         from casework.actors.testing.crashes import crash_anywhere
 
         __tracebackhide__ = True
-        run = cast("Callable[..., Awaitable[Ending]]", crash_anywhere)
+        try:
+            ended = await cast("Callable[..., Awaitable[Ending]]", crash_anywhere)(**options)
+        except AssertionError:  # A difference is an end as well; some tests expect one.
+            item.stash[_TRIED] = True
+            raise
+        item.stash[_TRIED] = True
+        return ended
+
+    def crash(*given: object, **options: object) -> "Awaitable[Ending]":
+        item.stash.setdefault(_TRIED, False)
         only = request.config.getoption(_OPTION)
-        return await run(**{**declared, **_named(given), **options, "only": only, "again": again})
+        return run({**declared, **_named(given), **options, "only": only, "again": again})
 
     return crash
 

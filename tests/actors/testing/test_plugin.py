@@ -108,6 +108,109 @@ async def test_wrong(case_bench):
 """
 
 
+MUTE = """
+import anyio
+import pytest
+
+from refunds import Refund, crew
+
+pytestmark = pytest.mark.anyio
+small = pytest.mark.crash_anywhere(crew, flow="resolve", inputs=Refund(40), every=9)
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.fixture
+def handed_on(crashes):
+    return crashes
+
+
+@pytest.fixture
+def looked_up(request):
+    return request.getfixturevalue("crashes")
+
+
+@pytest.fixture
+async def whole(crashes):
+    return await crashes()
+
+
+@small
+async def test_mute_never_called(crashes):
+    pass
+
+
+@small
+async def test_mute_never_called_by_another_fixture(handed_on):
+    pass
+
+
+@small
+async def test_mute_cut_short(crashes):
+    with anyio.move_on_after(0):
+        await crashes()
+
+
+@small
+async def test_mute_refused(crashes):
+    with pytest.raises(ValueError):
+        await crashes(every=0)
+
+
+@small
+@pytest.mark.xfail(strict=False)
+async def test_mute_though_it_was_to_fail(crashes):
+    pass
+
+
+@small
+def test_mute_not_awaited(crashes):
+    crashes().close()
+
+
+def test_mute_not_awaited_without_a_marker(crashes):
+    crashes(crew, "resolve", Refund(40)).close()
+
+
+@small
+async def test_told_by_another_fixture(handed_on):
+    await handed_on()
+
+
+@small
+async def test_told_by_a_fixture_that_looks_it_up(looked_up):
+    await looked_up()
+
+
+@small
+async def test_told_before_the_test(whole):
+    assert whole.value == "approve"
+
+
+@pytest.mark.crash_anywhere(crew, flow="hasty", inputs=Refund(40))
+async def test_told_of_a_difference_that_is_expected(crashes):
+    with pytest.raises(AssertionError, match="ends differently"):
+        await crashes()
+
+
+async def test_told_nothing_of_a_fixture_that_it_has_no_use_for(handed_on):
+    pass
+
+
+@small
+async def test_other_end_failed(crashes):
+    assert False, "for a reason of its own"
+
+
+@small
+async def test_other_end_skipped(crashes):
+    pytest.skip("for a reason of its own")
+"""
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     (tmp_path / "refunds.py").write_text(CREW, encoding="utf-8")
@@ -146,6 +249,24 @@ def test_a_test_that_bears_the_marker_without_the_fixture_fails_and_says_what_is
     assert run.returncode == 1
     assert "take the fixture `crashes` and await it" in run.stdout
     assert "1 passed" in run.stdout, "what is declared for a whole class is for those of its tests that use it"
+
+
+def test_a_test_that_passed_though_nothing_was_killed_to_the_end_fails_and_says_what_to_do(project: Path) -> None:
+    (project / "test_mute.py").write_text(MUTE, encoding="utf-8")
+    run = pytest_there(project, "-k", "test_mute_", "--tb=short")
+    assert "7 failed, 7 deselected" in run.stdout, run.stdout
+    assert run.stdout.count("take the fixture `crashes` and await it") == 7
+
+
+def test_a_test_that_was_told_how_its_crashes_ended_or_ended_otherwise_stays_as_it_is(project: Path) -> None:
+    (project / "test_mute.py").write_text(MUTE, encoding="utf-8")
+    told = pytest_there(project, "-k", "test_told_")
+    assert "5 passed, 9 deselected" in told.stdout, told.stdout
+    other = pytest_there(project, "-k", "test_other_end_")
+    assert "1 failed, 1 skipped, 12 deselected" in other.stdout, other.stdout
+    assert "await it" not in other.stdout
+    alone = pytest_there(project, "test_mute.py::test_told_by_another_fixture", "--crash-at", "1-after")
+    assert "1 passed" in alone.stdout, "one crash alone is a run to its end as well"
 
 
 def test_a_failed_assertion_is_shown_as_it_is_and_in_no_group(project: Path) -> None:
