@@ -12,6 +12,7 @@ import anyio
 from cyclopts import Parameter
 
 from casework.actors.cli.exits import Exit, Quit
+from casework.actors.cli.files import write_files
 from casework.actors.cli.options import STORE, TENANT, ByOption, JsonOption, StoreOption, TenantOption, person
 from casework.actors.cli.output import moment, say, say_columns, say_json, tell
 from casework.actors.cli.standing import LINES_MAX
@@ -75,9 +76,8 @@ def export(
             raise Quit(Exit.NOT_FOUND, f"there is no case {name!r}; `casework cases` lists them") from error
 
     text = anyio.run(reading, store, read)
-    output.write_bytes(text)
-    if verifier is not None:
-        verifier.write_bytes(files("casework.runtime").joinpath("verifier.py").read_bytes())
+    beside = [] if verifier is None else [(verifier, files("casework.runtime").joinpath("verifier.py").read_bytes())]
+    write_files((output, text), *beside)
     _tell_export(str(output.resolve()), text, json_=json_)
     # What is wrong in the store is exported as it is, for somebody to look at.
     wrong = findings(load(text))

@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from casework.actors.cli.exits import Exit, Quit
+from casework.actors.cli.files import write_files
 from casework.actors.cli.options import JsonOption
 from casework.actors.cli.output import say, say_json
 from casework.actors.crew import load_crew
@@ -32,9 +33,7 @@ def graph(crew: str, *, out: Out = None, flow: FlowName = "", json_: JsonOption 
     names = ", ".join(each.name for each in flows)
     picture = "" if json_ and out is None else as_svg(sketch_crew(loaded, flows), f"Crew {loaded.name}: {names}")
     if out is not None:
-        if not out.parent.is_dir():
-            raise Quit(Exit.USAGE, f"--out {out}: there is no folder {out.parent}; make it, or name another file")
-        out.write_text(picture, encoding="utf-8")
+        write_files((out, picture.encode()))
     if json_:
         say_json(crew_json(loaded, flows) | ({} if out is None else {"file": str(out.resolve())}))
     elif out is None:

@@ -12,6 +12,7 @@ import anyio
 from cyclopts import Parameter
 
 from casework.actors.cli.exits import Exit, Quit
+from casework.actors.cli.files import write_files
 from casework.actors.cli.options import STORE, TENANT, JsonOption, StoreOption, TenantOption
 from casework.actors.cli.output import moment, say, say_columns, say_json, tell
 from casework.actors.trace import jaeger_json
@@ -141,7 +142,7 @@ def trace(
 
     logs = read_store(store, read)
     made = jaeger_json(logs, contents=contents)
-    output.write_text(json.dumps(made), encoding="utf-8")
+    write_files((output, json.dumps(made).encode()))
     said = {"file": str(output.resolve()), "cases": len(logs), "records": sum(len(records) for _, records in logs)}
     if json_:
         say_json(said)

@@ -4,7 +4,6 @@ The seeds are spread over worker processes. Of many seeds the first that fails i
 no fault is left that it does not need. It does not know what a run is, nor what must hold of it.
 """
 
-import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import anyio
 from cyclopts import Parameter
 
 from casework.actors.cli.exits import Exit, Quit
+from casework.actors.cli.files import check_files, write_files
 from casework.actors.cli.options import JsonOption
 from casework.actors.cli.output import say, say_columns, say_json, tell
 from casework.actors.cli.seed_worker import Ask
@@ -102,7 +102,8 @@ def simulate(
         The crew, as module:attribute; it names its scenario.
     """
     _check_options(seeds, from_, seed, jobs, alone=trace or shrink)
-    _check_save(save)
+    # Before the seeds, for they may take an hour.
+    check_files(*([save] if save is not None else []))
     folder = Path.cwd()
     loaded = load_crew(crew, folder=folder)
     load_scenario(loaded)
@@ -140,16 +141,6 @@ def _check_options(seeds: int | None, first: int | None, seed: int | None, jobs:
     for option, value in (("--seed", seed), ("--from", first)):
         if value is not None and not 0 <= value <= SEEDS_MAX**2:
             raise Quit(Exit.USAGE, f"{option} {value}: a seed is a number from 0 to {SEEDS_MAX**2}")
-
-
-def _check_save(save: Path | None) -> None:
-    """See beforehand whether a file can be written, for the seeds may take an hour."""
-    if save is None:
-        return
-    if not save.parent.is_dir():
-        raise Quit(Exit.USAGE, f"--save {save}: there is no folder {save.parent}; make it, or name another file")
-    if save.is_dir() or not os.access(save if save.exists() else save.parent, os.W_OK):
-        raise Quit(Exit.USAGE, f"--save {save}: cannot be written; name another file")
 
 
 def _plan(faults: str) -> FaultPlan | None:
@@ -191,7 +182,7 @@ async def _work(wish: Wish, interrupts: Interrupts) -> int:
         tell("error", f"given up after {DEATHS_MAX} processes had ended before their seeds did")
     if wish.save is not None and tally.failures:
         plan = shrunk.report.plan if shrunk is not None else tally.failures[0].plan
-        wish.save.write_text(as_toml(plan), encoding="utf-8")
+        write_files((wish.save, as_toml(plan).encode()))
     return _code(wish, tally, interrupts)
 
 

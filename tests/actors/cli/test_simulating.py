@@ -139,7 +139,7 @@ def test_every_mistake_is_one_line_that_says_what_is_right(desk: Desk, arguments
         ({"faults": "/no/such/file"}, "/no/such/file: cannot be read: No such file or directory"),
         ({"faults": '{"loss": 2}'}, "--faults: loss: is 2; it must be a chance from 0"),
         ({"save": Path("/no/such/folder/faults")}, "there is no folder /no/such/folder; make it"),
-        ({"save": Path("/")}, "--save /: cannot be written; name another file"),
+        ({"save": Path("/")}, "/: is a folder; name a file in it"),
     ],
 )
 def test_options_that_make_no_sense_are_refused_before_anything_runs(options: dict[str, Any], words: str) -> None:
