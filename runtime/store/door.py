@@ -2,7 +2,8 @@
 
 The socket is made inside a private directory, gets its mode there and is moved to its name, so nobody else can
 connect at any moment, and one that a killed owner left is replaced. Whoever sends what is no request is cut off
-alone. Only the owner of a file serves, so no two servers meet at one name.
+alone. Only the owner of a file serves, so no two servers meet at one name. What is asked quickly is answered quickly,
+however many wait for the runtime to come to rest.
 It does not know what the requests mean to a case.
 """
 
@@ -20,6 +21,7 @@ from casework.protocols.errors import FrameInvalid, ProtocolError
 from casework.runtime.errors import StoreError, StoreUnavailable
 from casework.runtime.store import ledger_rules
 from casework.runtime.store.base import StoreDoor
+from casework.runtime.store.door_places import Place, Places
 from casework.runtime.store.door_wire import (
     MAKING,
     ArtifactAsked,
@@ -44,8 +46,8 @@ from casework.runtime.store.sqlite_call import OutcomeUnknown
 
 #: Clients served at once; more wait until one leaves.
 CONNECTIONS_MAX: Final = 64
-#: How long a client may take to send a request or to take an answer, all its bytes together.
-TRANSFER_SECONDS_MAX: Final = 15.0
+#: Clients that wait at once for the runtime to come to rest; they hold no place that others need.
+SETTLING_MAX: Final = 256
 #: How long the store may take for one request.
 REQUEST_SECONDS_MAX: Final = 30.0
 #: How long a client may wait for the runtime to come to rest.
@@ -64,6 +66,7 @@ class DoorServer:
         """Prepare for the store of that file."""
         self._store = store
         self._path, self._directory = socket_path(database)
+        self._settling = 0
         self.settled: Callable[[], Awaitable[None]] | None = None
         """Waits until the runtime has nothing to do; set by the runtime."""
         self.told: Callable[[CircuitsAsked | TurnAsked], Awaitable[bytes]] | None = None
@@ -90,10 +93,10 @@ class DoorServer:
         try:
             async with listener, anyio.create_task_group() as group:
                 task_status.started()
-                slots = anyio.Semaphore(CONNECTIONS_MAX)
+                places = Places(CONNECTIONS_MAX)
                 while True:
-                    await slots.acquire()
-                    group.start_soon(self._talk, await _accepted(listener), slots)
+                    place = await places.take()
+                    group.start_soon(self._talk, await _accepted(listener), place)
         finally:
             with suppress(OSError):
                 os.unlink(self._path)
@@ -122,26 +125,28 @@ class DoorServer:
             raise
         return listener
 
-    async def _talk(self, stream: SocketStream, slots: anyio.Semaphore) -> None:
+    async def _talk(self, stream: SocketStream, place: Place) -> None:
         try:
             async with stream:
-                await self._answer(Channel(stream))
+                await self._answer(Channel(stream), place)
         except ProtocolError as error:
             _LOGGER.warning("a client of %s was cut off: %r", self._path, str(error))
         except TimeoutError:
-            _LOGGER.warning("a client of %s was cut off: it took longer than %ss", self._path, TRANSFER_SECONDS_MAX)
+            _LOGGER.warning("a client of %s was cut off: its bytes took too long", self._path)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             _LOGGER.debug("a client of %s left before its answer", self._path)
         finally:
-            slots.release()
+            place.leave()
 
-    async def _answer(self, channel: Channel) -> None:
-        with anyio.fail_after(TRANSFER_SECONDS_MAX):
+    async def _answer(self, channel: Channel, place: Place) -> None:
+        with place.transfer(channel):
             request = await channel.request()
         if request is None:
             return
+        if isinstance(request, SettleAsked):
+            place.leave()
         reply = await self._reply(request)
-        with anyio.fail_after(TRANSFER_SECONDS_MAX):
+        with place.transfer(channel):
             await channel.send(reply)
 
     async def _reply(self, request: Request) -> Reply:
@@ -178,15 +183,21 @@ class DoorServer:
                     return Failing(why="the owner runs no crew", certain=True)
                 return Told(value=await self.told(request))
             case SettleAsked():
-                return Settled(idle=await self._settle(request.timeout_seconds))
+                return await self._settle(request.timeout_seconds)
 
-    async def _settle(self, timeout_seconds: float) -> bool:
+    async def _settle(self, timeout_seconds: float) -> Settled | Failing:
         if self.settled is None:
-            return False
-        with anyio.move_on_after(min(max(0.0, timeout_seconds), SETTLE_SECONDS_MAX)):
-            await self.settled()
-            return True
-        return False
+            return Settled(idle=False)
+        if self._settling >= SETTLING_MAX:
+            return Failing(why=f"{SETTLING_MAX} others wait already until it rests", certain=True)
+        self._settling += 1
+        try:
+            with anyio.move_on_after(min(max(0.0, timeout_seconds), SETTLE_SECONDS_MAX)):
+                await self.settled()
+                return Settled(idle=True)
+            return Settled(idle=False)
+        finally:
+            self._settling -= 1
 
 
 async def _accepted(listener: SocketListener) -> SocketStream:

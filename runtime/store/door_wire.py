@@ -22,7 +22,6 @@ from typing import Final, TypeVar, final
 import anyio
 import msgspec
 from anyio.abc import ByteStream
-from anyio.streams.buffered import BufferedByteReceiveStream
 from msgspec import Raw, Struct
 
 from casework.protocols.codec import FRAME_DEPTH_MAX, check_frame
@@ -50,6 +49,8 @@ ARTIFACT_BYTES_MAX: Final = 32 << 20
 MESSAGE_BYTES_MAX: Final = ARTIFACT_BYTES_MAX + (1 << 16)
 #: Bytes of a message's length.
 LENGTH_BYTES: Final = 4
+#: Bytes of a message that are received at once.
+PART_BYTES_MAX: Final = 1 << 18
 #: Bytes that a socket's path may have everywhere: macOS gives it 104 with the closing zero.
 PATH_BYTES_MAX: Final = 100
 #: What is added to a socket's path while it is being made.
@@ -189,7 +190,8 @@ class Channel:
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
-        self._received = BufferedByteReceiveStream(stream)
+        self.received = 0
+        """Bytes that have come, of messages that are not whole yet as well."""
 
     async def send(self, message: Request | Reply) -> None:
         """Send one message.
@@ -224,12 +226,20 @@ class Channel:
 
     async def _receive(self) -> bytes | None:
         try:
-            length = int.from_bytes(await self._received.receive_exactly(LENGTH_BYTES))
+            length = int.from_bytes(await self._exactly(LENGTH_BYTES))
             if length > MESSAGE_BYTES_MAX:
                 raise FrameTooLarge(length, MESSAGE_BYTES_MAX)
-            return await self._received.receive_exactly(length)
-        except anyio.IncompleteRead:
+            return await self._exactly(length)
+        except anyio.EndOfStream:
             return None
+
+    async def _exactly(self, count: int) -> bytes:
+        data = bytearray()
+        while len(data) < count:
+            part = await self._stream.receive(min(count - len(data), PART_BYTES_MAX))
+            self.received += len(part)
+            data += part
+        return bytes(data)
 
 
 def socket_path(database: str) -> tuple[str, str]:

@@ -22,7 +22,7 @@ FLOORS = {
         "sqlite_accounts", "changes", "schema", "migrations", "connections", "lock", "batch", "memory_accounts",
         "memory",
         "sqlite_claims", "sqlite_call", "sqlite_upkeep", "sqlite_hand", "sqlite_writer", "sqlite", "sqlite_reader",
-        "verify", "door_wire", "door", "door_client", "urls", "conformance",
+        "verify", "door_wire", "door_places", "door", "door_client", "urls", "conformance",
     ),
     "casework.runtime.simulation": (
         "errors", "trace", "process", "waiting", "loop", "order", "burial", "guard", "plan", "kinds", "planfile",

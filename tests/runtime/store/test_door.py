@@ -279,55 +279,6 @@ def test_an_answer_that_nests_without_end_is_refused_by_type_under_every_stack(n
         read(levels)
 
 
-@pytest.mark.promise("STORE-17")
-async def test_a_client_that_sends_nothing_is_cut_off(
-    server: DoorServer, client: DoorClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(door, "TRANSFER_SECONDS_MAX", 0.05)
-    assert await answer_to(server, b"\x00") == b""
-    with anyio.fail_after(5):
-        assert await client.deliver(TENANT, "c", "m1", arrived()) == Nobody("c")
-
-
-async def test_more_clients_than_are_served_at_once_are_served_in_turn(store: Store, client: DoorClient) -> None:
-    await parked(store, "c")
-    results: list[object] = []
-
-    async def deliver(number: int) -> None:
-        results.append(await client.deliver(TENANT, "c", f"m{number}", arrived()))
-
-    with anyio.fail_after(5):
-        async with anyio.create_task_group() as group:
-            for number in range(2 * door.CONNECTIONS_MAX):
-                group.start_soon(deliver, number)
-    assert results == [Delivered((key_of("c"),))] * (2 * door.CONNECTIONS_MAX)
-
-
-async def test_settling_waits_for_the_runtime_to_rest(server: DoorServer, client: DoorClient) -> None:
-    with anyio.fail_after(5):
-        assert await client.settle(1) is False
-        resting = anyio.Event()
-        asked = anyio.Event()
-
-        async def settled() -> None:
-            asked.set()
-            await resting.wait()
-
-        server.settled = settled
-        assert await client.settle(0.01) is False
-        answers: list[bool] = []
-
-        async def settle() -> None:
-            answers.append(await client.settle(5))
-
-        asked = anyio.Event()
-        async with anyio.create_task_group() as group:
-            group.start_soon(settle)
-            await asked.wait()
-            resting.set()
-        assert answers == [True]
-
-
 async def test_a_store_that_cannot_write_says_so_through_the_door(store: Store, client: DoorClient) -> None:
     await store.aclose()
     with anyio.fail_after(5):
