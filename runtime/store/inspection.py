@@ -4,7 +4,7 @@ Each store knows what can go wrong with its own tables; who wants to hear it ask
 what the logs say.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -29,4 +29,8 @@ class Inspected(Protocol):
 
     async def inspect(self) -> Sequence[Oddity]:
         """Look through everything beside the logs; raises StoreUnavailable, StoreInvalid."""
+        ...
+
+    async def missing(self, names: Collection[str]) -> Sequence[str]:
+        """Give those of some delivered files, by their content hashes, that are not kept; raises as `inspect`."""
         ...

@@ -6,6 +6,7 @@ kept. Messages and files are looked at a few at a time, for a statement has its 
 It does not know what a log says.
 """
 
+from collections.abc import Collection
 from typing import Final
 
 from casework.runtime.store.base import CaseKey
@@ -22,6 +23,9 @@ UNTIL_MAX: Final = 253_402_300_799_000_000
 _FILES: Final = """
     SELECT a.sha256, encode(sha256(a.data), 'hex') FROM artifact a
     WHERE $1::text IS NULL OR a.sha256 > $1 ORDER BY a.sha256 LIMIT $2
+"""
+_MISSING: Final = """
+    SELECT name FROM unnest($1::text[]) name WHERE NOT EXISTS (SELECT 1 FROM artifact a WHERE a.sha256 = name)
 """
 _PAGE: Final = """
     SELECT max(position) FROM (SELECT position FROM inbox WHERE position > $1 ORDER BY position LIMIT $2) page
@@ -55,6 +59,11 @@ async def files_after(link: Link, name: str | None) -> tuple[str | None, list[Od
     rows = await link.fetch(_FILES, name, FILES_MAX)
     odd = [Oddity(f"artifact {kept!r} has other bytes than it had") for kept, now in rows if kept != now]
     return (rows[-1][0] if rows else None), odd
+
+
+async def missing(link: Link, names: Collection[str]) -> list[str]:
+    """Give those of some delivered files, by their content hashes, that are not kept."""
+    return [str(name) for (name,) in await link.fetch(_MISSING, [*names])]
 
 
 async def the_rest(link: Link) -> list[Oddity]:

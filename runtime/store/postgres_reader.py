@@ -5,7 +5,7 @@ again has dropped all of them. What a cancelled read leaves behind on a connecti
 It does not know who asks.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Concatenate, Final, ParamSpec, TypeVar, final
 
@@ -14,12 +14,12 @@ import anyio
 from casework.runtime.errors import StoreInvalid, StoreUnavailable
 from casework.runtime.store import postgres_accounts as books
 from casework.runtime.store import postgres_archive as archive
+from casework.runtime.store import postgres_inspection as inspection
 from casework.runtime.store import postgres_queries as queries
 from casework.runtime.store.accounts import Account, LedgerEntry
 from casework.runtime.store.archive import Transfer
 from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, InboxItem, Record, ReviewRow
 from casework.runtime.store.inspection import ODDITIES_MAX, Oddity
-from casework.runtime.store.postgres_inspection import files_after, messages_after, the_rest
 from casework.runtime.store.postgres_link import (
     DRIVER_ERRORS,
     Fault,
@@ -137,16 +137,20 @@ class PostgresReader:
 
     async def inspect(self) -> Sequence[Oddity]:
         """Look through what stands beside the logs."""
-        found = await self.ask(the_rest)
-        name, odd = await self.ask(files_after, None)
+        found = await self.ask(inspection.the_rest)
+        name, odd = await self.ask(inspection.files_after, None)
         while name is not None and len(found) < ODDITIES_MAX:
             found += odd
-            name, odd = await self.ask(files_after, name)
-        position, odd = await self.ask(messages_after, 0)
+            name, odd = await self.ask(inspection.files_after, name)
+        position, odd = await self.ask(inspection.messages_after, 0)
         while position is not None and len(found) < ODDITIES_MAX:
             found += odd
-            position, odd = await self.ask(messages_after, position)
+            position, odd = await self.ask(inspection.messages_after, position)
         return found
+
+    async def missing(self, names: Collection[str]) -> Sequence[str]:
+        """Give those of some delivered files that are not kept."""
+        return await self.ask(inspection.missing, names)
 
     async def inbox(self, key: CaseKey) -> Sequence[InboxItem]:
         """Give what waits for a case, in order of insertion."""

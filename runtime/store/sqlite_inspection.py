@@ -6,7 +6,9 @@ nothing belongs to a case which is not there, and that artifacts, settings and l
 It does not know what a log says.
 """
 
+import json
 import sqlite3
+from collections.abc import Collection
 from typing import Final
 
 from casework.protocols.codec import digest
@@ -85,6 +87,9 @@ _STRAYS: Final = """
     UNION ALL SELECT 'wait', count(*) FROM wait WHERE case_no NOT IN (SELECT no FROM "case")
     UNION ALL SELECT 'review', count(*) FROM review WHERE case_no NOT IN (SELECT no FROM "case")
 """
+_MISSING: Final = """
+    SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM artifact WHERE sha256 = value)
+"""
 
 
 def inspect(connection: sqlite3.Connection) -> list[Oddity]:
@@ -102,6 +107,11 @@ def inspect(connection: sqlite3.Connection) -> list[Oddity]:
     oddities += [Oddity(f"setting {name} is not as it was set") for name in unsealed(connection)]
     strays = connection.execute(_STRAYS).fetchall()
     return oddities + [Oddity(f"{count} rows of table {table} belong to no case") for table, count in strays if count]
+
+
+def missing(connection: sqlite3.Connection, names: Collection[str]) -> list[str]:
+    """Give those of some delivered files, by their content hashes, that are not kept."""
+    return [str(name) for (name,) in connection.execute(_MISSING, (json.dumps([*names]),)).fetchall()]
 
 
 def _sha256_of(data: bytes) -> bytes:

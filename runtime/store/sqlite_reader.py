@@ -8,7 +8,7 @@ It does not know who owns the file.
 
 import queue
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Concatenate, Final, ParamSpec, TypeVar, final
 
@@ -124,6 +124,10 @@ class SqliteReader:
     async def inspect(self) -> Sequence[Oddity]:
         """Look through the whole file; until it is done the owner's log grows."""
         return await self._told(partial(self._transact, sqlite_inspection.inspect, INSPECT_SECONDS_MAX))
+
+    async def missing(self, names: Collection[str]) -> Sequence[str]:
+        """Give those of some delivered files that are not kept."""
+        return await self._ask(sqlite_inspection.missing, names)
 
     async def _ask(
         self, query: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs

@@ -1,14 +1,15 @@
 """Verifies the hash chains of a whole store, one case at a time, and that no case is missing that another one opened.
 
-Of each case the row, the reviews and the unread messages are held against its log as well (`crosscheck`). The ledgers
-of accounts come after the cases: each must be what was written, and come to what its account says; then what the
-store itself finds beside the logs. A reader may look while the owner writes, so a case whose row moved while its log
-was read is read again. Only one case's log is held at a time. It does not know how a store keeps what it gives.
+Of each case the row, the reviews and the unread messages are held against its log as well (`crosscheck`), and every
+delivered file that they name must be there. The ledgers of accounts come after the cases: each must be what was
+written, and come to what its account says; then what the store itself finds beside the logs. A reader may look while
+the owner writes, so a case whose row moved while its log was read is read again. Only one case's log is held at a time.
+It does not know how a store keeps what it gives.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
@@ -21,6 +22,7 @@ from casework.runtime.store.archive import ArchiveReader, Transfer
 from casework.runtime.store.base import CaseKey, Record, StoreReader
 from casework.runtime.store.chain import broken_at
 from casework.runtime.store.crosscheck import difference
+from casework.runtime.store.evidence import files_named
 from casework.runtime.store.inspection import Inspected
 
 #: How often a case that is being written is read again before the part that it had at first is taken.
@@ -41,6 +43,16 @@ class Finding(Struct, frozen=True):
     """The account, where it is not about a case; `key` is of nobody then, as where it is about the store itself."""
 
 
+class Verified(NamedTuple):
+    """What was found of one case, and what of its log others must bear out; none of that where the log is not whole."""
+
+    finding: Finding | None
+    children: tuple[tuple[int, CaseKey], ...] = ()
+    """The cases that it opened, with the records that say so."""
+    files: Mapping[str, int] = {}
+    """The delivered files that it names, with the records that do."""
+
+
 async def verify(reader: StoreReader, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
     """Verify every case; `progress` hears (cases done, cases in all) after each.
 
@@ -52,16 +64,26 @@ async def verify(reader: StoreReader, progress: Callable[[int, int], None] | Non
     read = partial(_transferred, reader) if isinstance(reader, ArchiveReader) else partial(_read, reader)
     findings: list[Finding] = []
     for done, key in enumerate(keys, start=1):
-        finding, children = await _verify(read, key)
-        if finding is not None:
-            findings.append(finding)
-        for seq, child in children:
+        found = await _verify(read, key)
+        if found.finding is not None:
+            findings.append(found.finding)
+        for seq, child in found.children:
             if child not in known and await reader.case(child) is None:
                 findings.append(Finding(key, seq, f"it opened case {child.case_id}, which is not there"))
+        if found.files and isinstance(reader, Inspected):
+            findings += await _missing(reader, key, found.files)
         if progress is not None:
             progress(done, len(keys))
     findings += [finding for finding in await _verify_accounts(reader) if finding is not None]
     return findings + (await _inspect(reader) if isinstance(reader, Inspected) else [])
+
+
+async def _missing(reader: Inspected, key: CaseKey, files: Mapping[str, int]) -> list[Finding]:
+    try:
+        gone = await reader.missing(tuple(files))
+    except StoreInvalid as error:
+        return [Finding(key, 0, f"the files delivered to it cannot be looked for: {error.why}")]
+    return [Finding(key, files[name], f"it names delivered file {name}, which is not in the store") for name in gone]
 
 
 async def _inspect(reader: Inspected) -> list[Finding]:
@@ -99,29 +121,30 @@ async def _verify_account(reader: StoreReader, name: str) -> Finding | None:
     return None
 
 
-async def _verify(read: Read, key: CaseKey) -> tuple[Finding | None, list[tuple[int, CaseKey]]]:
-    """Verify one case, and name the cases that it opened with the records that say so."""
+async def _verify(read: Read, key: CaseKey) -> Verified:
+    """Verify one case."""
     try:
         found = await read(key)
     except StoreInvalid as error:
-        return Finding(key, 0, f"it cannot be read: {error.why}"), []
+        return Verified(Finding(key, 0, f"it cannot be read: {error.why}"))
     if found is None:
-        return Finding(key, 0, "its row is not found under its own name"), []
+        return Verified(Finding(key, 0, "its row is not found under its own name"))
     transfer, whole = found
     row, records = transfer.row, transfer.records
     if not row.head:
         # It stands in place of one that cannot be read, and says so.
-        return Finding(key, 0, row.waits[0].reason if row.waits else "its row cannot be read"), []
+        return Verified(Finding(key, 0, row.waits[0].reason if row.waits else "its row cannot be read"))
     broken = broken_at(row, records)
     if broken is not None:
-        return Finding(key, *broken), []
+        return Verified(Finding(key, *broken))
     entries = [(record.seq, _entry(record)) for record in records if record.kind in ("child", "closed")]
     for seq, entry in entries:
         if isinstance(entry, Closed) and row.result != entry.result:
-            return Finding(key, seq, f"it closed as {entry.result}, but the case says {row.result or 'nothing'}"), []
-    children = [(seq, key._replace(case_id=entry.case_id)) for seq, entry in entries if isinstance(entry, Child)]
+            why = f"it closed as {entry.result}, but the case says {row.result or 'nothing'}"
+            return Verified(Finding(key, seq, why))
+    children = ((seq, key._replace(case_id=entry.case_id)) for seq, entry in entries if isinstance(entry, Child))
     other = difference(transfer) if whole else None
-    return None if other is None else Finding(key, *other), children
+    return Verified(None if other is None else Finding(key, *other), tuple(children), files_named(transfer))
 
 
 def _entry(record: Record) -> Entry | None:
