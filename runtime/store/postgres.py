@@ -81,7 +81,7 @@ class PostgresStore:
         self._address = address
         self._heard: Callable[[Sequence[CaseKey]], None] | None = None
         self._nodes: dict[str, tuple[str, ...]] = {}  # our nodes, with what each carries
-        self._reader = PostgresReader(address)
+        self._reader = PostgresReader(address, known=True)  # the writer looks first
         self._writer = PostgresWriter(address, world, self._nodes, Ears(self._arrived, self._want_hint))
         self.ear = PostgresEar(address, world, self._announce, self._nodes)  #: to be served by whoever works on cases
         self._hinting = False

@@ -1,7 +1,9 @@
 """Opens connections to PostgreSQL, and tells its errors apart.
 
 What an error means for whoever waits is decided here and nowhere else: whether the server is away, whether it only
-cannot do it just now, or whether a statement was wrong for its values. No text that leaves this file holds a password.
+cannot or will not do it just now, or whether a statement was wrong for its values. Only what is known to lie in the
+values does: of a right, a table, a trigger or a fault of the server's own nobody can say that it will not pass.
+No text that leaves this file holds a password.
 It does not know what is asked over a connection.
 """
 
@@ -54,6 +56,8 @@ class Fault(enum.Enum):
     """Others were in the way, nothing happened, and the same again will do."""
     PASSING = "passing"
     """Nothing happened, and a later try may succeed: the disk is full, the server only reads."""
+    REFUSED = "refused"
+    """Nothing happened: a right, a table or a trigger is in the way, which others need not meet and which may pass."""
     OURS = "ours"
     """A statement was wrong for its values; the server is well."""
 
@@ -75,6 +79,10 @@ _KEPT_PLANS: Final = {"plan_cache_mode": "force_generic_plan"}
 #: Classes and codes of errors after which nothing happened and a later try may succeed.
 _PASSING: Final = ("53", "58", "55P03", "57014", "25006")
 _AGAIN: Final = ("40001", "40P01")
+#: Classes of errors that lie in the values: they are none, they break a rule of the table, or are more than fits.
+_OURS: Final = ("22", "23", "54")
+#: Damage on the server's disk. Who reads is told that it cannot be read; who writes waits until it is mended.
+_DAMAGED: Final = ("XX001", "XX002")
 _GONE: Final = ("08", "57P01", "57P02", "57P03", "57P05")
 #: The code with which a server that is stopped, or asked to, ends a connection.
 _ENDED: Final = "57P01"
@@ -139,7 +147,9 @@ def fault_of(error: BaseException, link: Link) -> Fault:
     if isinstance(error, asyncpg.PostgresError):
         if code in _AGAIN:
             return Fault.AGAIN
-        return Fault.PASSING if code.startswith(_PASSING) else Fault.OURS
+        if code.startswith(_PASSING):
+            return Fault.PASSING
+        return Fault.OURS if code.startswith(_OURS) else Fault.REFUSED
     # A value that cannot be encoded never left this process. After anything else the talk may be out of step.
     return Fault.OURS if isinstance(error, ValueError) else Fault.LOST
 
@@ -152,9 +162,10 @@ def ended_by_server(error: BaseException) -> bool:
     return _ENDED in (_code(error), _code(error.__cause__))
 
 
-def store_error(shown: str, error: BaseException, link: Link) -> StoreError:
-    """Give the store's error for one that came while reading."""
-    if fault_of(error, link) is Fault.OURS:
+def store_error(shown: str, error: BaseException, link: Link, *, known: bool) -> StoreError:
+    """Give the store's error for one that came while reading; `known` says that it was found to be a store of ours."""
+    fault = fault_of(error, link)
+    if fault is Fault.OURS or _code(error) in _DAMAGED or (fault is Fault.REFUSED and not known):
         return StoreInvalid(shown, f"its tables or values are not ours ({told(error)})")
     return StoreUnavailable(shown, f"it cannot be read just now ({told(error)})")
 

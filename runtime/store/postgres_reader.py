@@ -45,9 +45,13 @@ READERS_MAX: Final = 4
 class PostgresReader:
     """A `StoreReader` over a schema."""
 
-    def __init__(self, address: PostgresAddress) -> None:
-        """Prepare; connections are made when they are needed."""
+    def __init__(self, address: PostgresAddress, *, known: bool = False) -> None:
+        """Prepare; connections are made when they are needed.
+
+        It is `known` to be a store of ours: what the server says against a login, or a table, may pass from then on.
+        """
         self._address = address
+        self._known = known
         self._idle: list[Link] = []
         self._slots = anyio.Semaphore(READERS_MAX)
         self._closed = False
@@ -72,6 +76,7 @@ class PostgresReader:
                 old = f"it is of version {version}; open it for writing once"
                 why = old if version else "nothing was stored yet; `casework run` begins it"
                 raise StoreInvalid(address.shown, why)
+            reader._known = True
         except BaseException:
             await reader.aclose()
             raise
@@ -169,11 +174,12 @@ class PostgresReader:
                 if self._closed:
                     raise StoreUnavailable(self._address.shown, "it was closed")
                 known = self._taken()
-                link = known or await connect(self._address)
+                link = known or await self._connected()
                 try:
                     found = await query(link, *args, **kwargs)
                 except DRIVER_ERRORS as error:
-                    fault, told = fault_of(error, link), store_error(self._address.shown, error, link)
+                    fault = fault_of(error, link)
+                    told = store_error(self._address.shown, error, link, known=self._known)
                     if fault is Fault.LOST:
                         link.terminate()
                     else:
@@ -187,6 +193,14 @@ class PostgresReader:
                     raise
                 await self._give_back(link)
                 return found
+
+    async def _connected(self) -> Link:
+        try:
+            return await connect(self._address)
+        except StoreInvalid as error:
+            if not self._known:
+                raise
+            raise StoreUnavailable(error.url, error.why) from error
 
     async def _ask_of(self, query: Callable[[Link, Sequence[CaseKey]], Awaitable[T]], keys: Sequence[CaseKey]) -> T:
         return await self.ask(query, keys)

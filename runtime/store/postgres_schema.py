@@ -192,7 +192,7 @@ async def connected(address: PostgresAddress) -> Link:
     try:
         await migrate(link, address)
     except DRIVER_ERRORS as error:
-        kind = StoreInvalid if fault_of(error, link) is Fault.OURS else StoreUnavailable
+        kind = StoreInvalid if fault_of(error, link) in {Fault.OURS, Fault.REFUSED} else StoreUnavailable
         link.terminate()
         raise kind(address.shown, f"its tables cannot be made or read ({told(error)})") from error
     except BaseException:

@@ -21,7 +21,8 @@ from casework.runtime.seams import MICROS, World
 from casework.runtime.store.base import CaseKey, Unavailable, Unknown
 from casework.runtime.store.batch import BATCH_MAX
 from casework.runtime.store.postgres_batch import Batch
-from casework.runtime.store.postgres_calls import Asked, Call, Claim, Renewal, refuse
+from casework.runtime.store.postgres_calls import Asked, Call, Claim, Reclaim, Renewal, refuse
+from casework.runtime.store.postgres_complaints import Complaints
 from casework.runtime.store.postgres_generation import Keeper
 from casework.runtime.store.postgres_link import (
     DRIVER_ERRORS,
@@ -76,6 +77,7 @@ class PostgresWriter:
         self.others = True  #: nodes of other processes live, as of the last claim or renewal
         self._quick = Quick()
         self._keeper = Keeper(address, world)
+        self._complaints = Complaints(address.shown, world.clock)
         # A case did not stand as it was known: another has it, or the store is an older one.
         self._doubted = False
         self._link: Link | None = None
@@ -111,7 +113,8 @@ class PostgresWriter:
         batch nothing happened; in the middle of a batch it is carried out all the same.
 
         Raises:
-            StoreInvalid: the server takes none of it; nothing happened.
+            StoreInvalid: the server takes no such values; nothing happened. What carries none of a caller's, as a
+                claim or a renewal, is never refused so.
         """
         if self._closed:
             return Unavailable("it was closed")
@@ -188,7 +191,7 @@ class PostgresWriter:
         try:
             link = await self._connected()
         except StoreError as error:
-            refuse(calls, Unavailable(error.why))
+            self._refuse(calls, error.why)
             return
         asked = [call.asked for call in calls]
         try:
@@ -203,7 +206,7 @@ class PostgresWriter:
                 why = f"the connection was lost ({told(error)})"
                 refuse(calls, Unavailable(why) if ended_by_server(error) else Unknown(why))
             elif fault is Fault.PASSING:
-                refuse(calls, Unavailable(told(error)))
+                self._refuse(calls, told(error))
             else:
                 self._doubted = True
             return
@@ -219,30 +222,39 @@ class PostgresWriter:
 
     async def _serve_fully(self, calls: Sequence[Call]) -> None:
         error: Exception | None = None
+        fault = Fault.AGAIN
         for _ in range(TRIES_MAX):
             error = await self._attempt(calls)
             if error is None:
                 return
-            if self._link is None or fault_of(error, self._link) is not Fault.AGAIN:
+            fault = Fault.LOST if self._link is None else fault_of(error, self._link)
+            if fault is not Fault.AGAIN:
                 break
         else:
-            for call in calls:
-                call.settle(Unavailable(f"others were in the way each time ({told(error)})" if error else ""))
+            refuse(calls, Unavailable(f"others were in the way each time ({told(error)})" if error else ""))
             return
-        # Some value was wrong, and the server does not say whose: each is tried by itself.
+        # Something was wrong with one, and the server does not say with which: each is tried by itself.
         if len(calls) > 1:
             for call in calls:
                 await self._serve_fully([call])
             return
-        why = f"it does not take this ({told(error)})"
-        calls[0].settle(error=StoreInvalid(self._address.shown, why))
+        if fault is Fault.OURS and not isinstance(calls[0].asked, Reclaim | Renewal):
+            why = f"it does not take this ({told(error)})"
+            calls[0].settle(error=StoreInvalid(self._address.shown, why))
+        else:
+            self._refuse(calls, told(error))
+
+    def _refuse(self, calls: Sequence[Call], why: str) -> None:
+        """Answer calls that did not happen and may later, and tell the log why."""
+        self._complaints.hear(why)
+        refuse(calls, Unavailable(why))
 
     async def _attempt(self, calls: Sequence[Call]) -> Exception | None:
         """Carry out a batch and answer it; gives the error after which it may be tried again in another way."""
         try:
             link = await self._connected()
         except StoreError as error:
-            refuse(calls, Unavailable(error.why))
+            self._refuse(calls, error.why)
             return None
         asked = [call.asked for call in calls]
         batch = Batch(link, asked, self._own, self._keeper.mark)
@@ -271,8 +283,9 @@ class PostgresWriter:
                 self._drop(link)
                 why = f"the connection was lost ({told(error)})"
                 refuse(calls, Unknown(why) if committing else Unavailable(why))
-            elif fault is Fault.PASSING:
-                refuse(calls, Unavailable(told(error)))
+            elif fault is Fault.PASSING or (alone and fault is not Fault.AGAIN):
+                # Of several claims the first may have taken something: who made them looks what it holds.
+                self._refuse(calls, told(error))
             else:
                 return error
             return None
