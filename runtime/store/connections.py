@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from casework.runtime.errors import StoreError, StoreInvalid, StoreUnavailable
 from casework.runtime.store.migrations import SCHEMA_VERSION, migrate, version_of
+from casework.runtime.store.sqlite_shape import refuse_triggers
 
 #: How long a statement waits for another connection's lock.
 BUSY_MILLISECONDS: Final = 5_000
@@ -175,6 +176,7 @@ def connect_owner(path: str, url: str, binding: Binding = MACHINE) -> sqlite3.Co
         raise opening_error(url, error) from error
     try:
         version_of(connection, url)
+        refuse_triggers(connection, url)
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         if mode != "wal":
             raise StoreUnavailable(url, "its file system has no shared memory; keep it on a local disk")

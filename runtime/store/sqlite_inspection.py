@@ -1,8 +1,9 @@
-"""Looks through a SQLite file for what is not as it was written: pages and indexes, and the rows beside the logs.
+"""Looks through a SQLite file for what is not as it was written: pages, tables and indexes, and rows beside the logs.
 
-SQLite says itself what is wrong with its file. Of the rows it takes any value in any column, and a file can be changed
-by others, so what must hold among them is asked here: what a case has seen, what is unread, what it waits for, that
-nothing belongs to a case which is not there, and that artifacts, settings and leases are what was kept.
+SQLite says itself what is wrong with its pages, and what it has of tables is held against what was made
+(`sqlite_shape`). Of the rows it takes any value in any column, and a file can be changed by others, so what must hold
+among them is asked here: what a case has seen, what is unread, what it waits for, that nothing belongs to a case which
+is not there, and that artifacts, settings and leases are what was kept.
 It does not know what a log says.
 """
 
@@ -16,6 +17,7 @@ from casework.runtime.store import queries
 from casework.runtime.store.base import CaseKey
 from casework.runtime.store.inspection import ODDITIES_MAX, Oddity
 from casework.runtime.store.sqlite_seals import unsealed
+from casework.runtime.store.sqlite_shape import aliens
 
 #: What SQLite says of a file that is whole.
 WHOLE: Final = "ok"
@@ -98,6 +100,11 @@ def inspect(connection: sqlite3.Connection) -> list[Oddity]:
     connection.create_function("sha256_of", 1, _sha256_of, deterministic=True)
     whole = connection.execute(f"PRAGMA integrity_check({ODDITIES_MAX})").fetchall()
     oddities = [Oddity(f"the file is damaged: {said}") for (said,) in whole if said != WHOLE]
+    strange = aliens(connection)
+    oddities += [Oddity(f"{each.type} {each.name} {each.why}") for each in strange]
+    if any(each.type == "table" for each in strange):
+        # Nobody knows what may be asked of it.
+        return oddities
     for statement, why in _OF_CASES:
         asked = statement.replace("{fitting}", queries.FITTING.format("seen"))
         for tenant, case_id, value in connection.execute(asked).fetchmany(ODDITIES_MAX):
