@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from casework.actors.crew import Crew
 from casework.actors.testing.bench import CaseBench
-from casework.actors.testing.ending import Ending, difference, ending_of
+from casework.actors.testing.ending import Ending, Seen, difference, ending_of
 from casework.actors.testing.people import UNKNOWN_RULE, FakePerson
 from casework.actors.testing.process import OPENING, Kill
 from casework.actors.testing.tools import FakeTool
@@ -153,8 +153,8 @@ async def _run(trial: Trial, kill: Kill | None) -> Ending:
             await _drive(bench, trial)
         rows = sorted(bench.rows(), key=lambda row: row.key.case_id != trial.case_id)
         logs = [bench.log(row.key.case_id) for row in rows]
-        seen = None if trial.watch is None else trial.watch()
-        return ending_of(trial.crew, rows, logs, bench.outside.effects(), (seen, len(appends)))
+        watched = None if trial.watch is None else trial.watch()
+        return ending_of(trial.crew, rows, logs, Seen(bench.outside, trial.tools, watched, len(appends)))
 
 
 async def _drive(bench: CaseBench, trial: Trial) -> None:

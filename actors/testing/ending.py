@@ -8,14 +8,15 @@ wherever it turns up. It does not know how the runs differed.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from casework.actors.crew import Crew
 from casework.actors.testing.log import CaseLog
 from casework.actors.testing.people import UNKNOWN_RULE
-from casework.actors.testing.tools import ToolCall
+from casework.actors.testing.tools import Outside, ToolCall
+from casework.actors.tools import Tool
 from casework.protocols.codec import Plain, pack, plain, plain_entry
 from casework.protocols.records import (
     Call,
@@ -30,7 +31,7 @@ from casework.protocols.records import (
     Review,
     Undone,
 )
-from casework.protocols.wire import Cost, Failed
+from casework.protocols.wire import Cost, Failed, RiskTier
 from casework.runtime.flow.replay import split_mark
 from casework.runtime.store.base import CaseRow
 
@@ -48,6 +49,8 @@ LATE: Final = "late"
 DRAWN_CHARS_MIN: Final = 9
 #: Characters of a value that a difference shows.
 SHOWN_CHARS_MAX: Final = 400
+#: Characters that two long values share and that are shown before the place where they part.
+SHARED_CHARS_SHOWN: Final = 60
 
 #: What the steps of a case mean: by step without ordinals and attempts, in no order across steps.
 Meaning = dict[str, list[str]]
@@ -61,6 +64,17 @@ class Effects:
     """How often, by tool and arguments."""
     keys: Mapping[str, tuple[str, ...]]
     """Under which keys."""
+
+
+@dataclass(slots=True, frozen=True)
+class Seen:
+    """What was seen beside the log."""
+
+    outside: Outside
+    faked: Collection[str]
+    """Tools with fakes, which reach nothing."""
+    watched: object
+    appends: int
 
 
 @dataclass(slots=True, frozen=True)
@@ -79,17 +93,16 @@ class Ending:
     """By case."""
     watched: Plain
     """What `watch` saw of the world."""
+    calls: Mapping[tuple[str, str], int]
+    """How often each tool without a fake was called, by its name and what lets it be called again: see `AGAIN`."""
     unsettled: int
     """Writes that were asked about, or found not to have happened."""
     appends: int
     """Appends with records, in the process that was killed or in the only one."""
 
 
-def ending_of(
-    crew: Crew, rows: Sequence[CaseRow], logs: Sequence[CaseLog], calls: Sequence[ToolCall], seen: tuple[object, int]
-) -> Ending:
+def ending_of(crew: Crew, rows: Sequence[CaseRow], logs: Sequence[CaseLog], seen: Seen) -> Ending:
     """Bring together how a run ended; the first case is the one that was opened."""
-    watched, appends = seen
     drawn = _drawn(logs)
     last = logs[0].entries[-1]
     value, standing = None, _standing(rows, logs)
@@ -99,12 +112,13 @@ def ending_of(
         value=value,
         result=rows[0].result,
         standing=standing,
-        effects=_effects(crew, calls, drawn),
+        effects=_effects(crew, seen.outside.effects(), drawn),
         cost=_sum(log.cost for log in logs),
         meaning={log.case_id: _meaning(log, drawn) for log in logs},
-        watched=_named(plain(pack(watched)), drawn),
+        watched=_named(plain(pack(seen.watched)), drawn),
+        calls=Counter(_again(crew.tools.get(name)) for name in seen.outside.reached() if name not in seen.faked),
         unsettled=sum(_unsettled(entry) for log in logs for entry in log.entries),
-        appends=appends,
+        appends=seen.appends,
     )
 
 
@@ -113,13 +127,15 @@ def difference(whole: Ending, other: Ending, *, may_stop: bool = False) -> str:
 
     With `may_stop`, a run with a write whose end nobody saw may end otherwise, but with no effect more than `whole`.
     """
-    if may_stop and other.unsettled > whole.unsettled:
+    unsaid = other.unsettled > whole.unsettled
+    if may_stop and unsaid:
         return _effects_differ(whole.effects, other.effects, fewer=False)
     if other.standing != whole.standing and not other.result:
-        return f"the case did not end: {other.standing}"
+        advice = f". {UNSAID}" if unsaid and not other.standing.endswith(DRAW) else ""
+        return f"the case did not end: {other.standing}{advice}"
     return (
-        _effects_differ(whole.effects, other.effects, unsaid=other.unsettled > whole.unsettled)
-        or _differ("what `watch` saw", whole.watched, other.watched, OUTSIDE)
+        _effects_differ(whole.effects, other.effects, unsaid=unsaid)
+        or _differ("what `watch` saw", whole.watched, other.watched, _outside(whole.calls, other.calls))
         or _differ("how the case closed", [whole.result, whole.standing], [other.result, other.standing])
         or _differ("what the flow returned", whole.value, other.value, DRAW)
         or _meaning_differs(whole.meaning, other.meaning)
@@ -129,13 +145,23 @@ def difference(whole: Ending, other: Ending, *, may_stop: bool = False) -> str:
 
 DRAW: Final = "A flow must do the same again when it runs again: take time, chance and ids from its case."
 OUTSIDE: Final = "An effect made outside of a tool is made again whenever its code runs again: make it a tool."
+OTHERWISE: Final = (
+    "Otherwise it was made outside of a tool, and is made again whenever its code runs again: make it one."
+)
+#: What lets a tool be called again, and what must then hold.
+AGAIN: Final[Mapping[str, str]] = {
+    "keyed": "it is declared `keyed`: it must do nothing more under a key that it had before",
+    "lookup": "its `lookup` said that it had not happened: that must be the truth",
+    "read": "it is declared READ_ONLY: if it changes anything, declare it as a write",
+    "": "it was said not to have happened: that must be the truth",
+}
 TWICE: Final = (
     "A write that is repeated although it may have happened is made twice: declare it `keyed`, or give it a `lookup` "
     "that tells the truth, and repeat it only after a failure that says it did not happen."
 )
 UNSAID: Final = (
-    "Nobody saw the write end, so a person was asked whether it happened: declare it `keyed`, or give it a `lookup`; "
-    "or have the flow go on from there, or say `may_stop=True`."
+    "Nobody saw the write end: declare it `keyed`, and it is made again under its key; a `lookup` spares a person the "
+    "question, but makes no write. Or have the flow go on from a write that did not happen, or say `may_stop=True`."
 )
 
 
@@ -230,14 +256,37 @@ def _effects(crew: Crew, calls: Iterable[ToolCall], drawn: Mapping[object, str])
     return Effects(dict(times), keys)
 
 
+def _again(tool: Tool) -> tuple[str, str]:
+    """Say what lets a tool be called again after a crash, beside its name."""
+    if tool.tier is RiskTier.READ_ONLY:
+        return tool.name, "read"
+    return tool.name, "keyed" if tool.keyed else "lookup" if tool.lookup is not None else ""
+
+
+def _outside(whole: Mapping[tuple[str, str], int], other: Mapping[tuple[str, str], int]) -> str:
+    """Advise on a change outside that no effect accounts for."""
+    again = [called for called, times in other.items() if times > whole.get(called, 0)]
+    told = [f"Tool {name!r} was called again, since {AGAIN[why]}." for name, why in again]
+    return " ".join([*told, OTHERWISE]) if told else OUTSIDE
+
+
 def _effects_differ(whole: Effects, other: Effects, *, fewer: bool = True, unsaid: bool = False) -> str:
     for effect in dict.fromkeys((*whole.times, *other.times)):
         before, now = whole.times.get(effect, 0), other.times.get(effect, 0)
         if now > before or (fewer and now < before):
             keys = ", ".join(other.keys.get(effect, ())) or "none"
-            advice = f" {TWICE}" if now > before else f" {UNSAID}" if unsaid else ""
-            return f"effect {effect} was made {_often(now)} (keys: {keys}) instead of {_often(before)}.{advice}"
+            advice = TWICE if now > before > 0 else UNSAID if unsaid and not _elsewhere(effect, whole, other) else DRAW
+            return f"effect {effect} was made {_often(now)} (keys: {keys}) instead of {_often(before)}. {advice}"
     return ""
+
+
+def _elsewhere(effect: str, whole: Effects, other: Effects) -> bool:
+    """Say whether a tool changed its arguments: what it was to do was not done, and something else was."""
+    tools = [
+        {each.partition(" ")[0] for each in one.times if each not in another.times}
+        for one, another in ((whole, other), (other, whole))
+    ]
+    return effect.partition(" ")[0] in tools[0] & tools[1]
 
 
 def _meaning_differs(whole: Mapping[str, Meaning], other: Mapping[str, Meaning]) -> str:
@@ -253,7 +302,35 @@ def _meaning_differs(whole: Mapping[str, Meaning], other: Mapping[str, Meaning])
 def _differ(what: str, whole: object, other: object, advice: str = "") -> str:
     if whole == other:
         return ""
-    return f"{what} differs.\n  not killed: {_cut(whole)}\n  killed:     {_cut(other)}\n{advice}".rstrip()
+    before, now = _apart(whole, other)
+    return f"{what} differs.\n  not killed: {before}\n  killed:     {now}\n{advice}".rstrip()
+
+
+def _apart(whole: object, other: object) -> tuple[str, str]:
+    """Show two values; if they are long, without the items that both lists have, and from shortly before they part."""
+    before, now = _text(whole), _text(other)
+    if max(len(before), len(now)) <= SHOWN_CHARS_MAX:
+        return before, now
+    if isinstance(whole, list) and isinstance(other, list):
+        items, others = cast("list[object]", whole), cast("list[object]", other)
+        alone, others_alone = _alone(items, others), _alone(others, items)
+        if alone or others_alone:
+            before, now = _text(alone), _text(others_alone)
+    parted = (at for at, (one, two) in enumerate(zip(before, now, strict=False)) if one != two)
+    shared = next(parted, min(len(before), len(now)))
+    start = max(0, shared - SHARED_CHARS_SHOWN) if max(len(before), len(now)) > SHOWN_CHARS_MAX else 0
+    return _cut(before, start), _cut(now, start)
+
+
+def _alone(items: Sequence[object], others: Sequence[object]) -> list[object]:
+    """Give the items that the others lack, each as often as it is more there."""
+    rest, alone = list(others), list[object]()
+    for item in items:
+        if item in rest:
+            rest.remove(item)
+        else:
+            alone.append(item)
+    return alone
 
 
 def _shown(value: object) -> str:
@@ -262,8 +339,12 @@ def _shown(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
 
 
-def _cut(value: object) -> str:
-    text = value if isinstance(value, str) else _shown(value)
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else _shown(value)
+
+
+def _cut(text: str, start: int) -> str:
+    text = f"…{text[start:]}" if start else text
     return text if len(text) <= SHOWN_CHARS_MAX else text[: SHOWN_CHARS_MAX - 1] + "…"
 
 

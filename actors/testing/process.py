@@ -187,6 +187,9 @@ class WatchedStaff:
         result = await self.inner.look_up(request, idempotency_key=idempotency_key, call_before=call_before)
         known = self.outside.effect(request.tool, idempotency_key)
         call = self._begun(request, idempotency_key) if known is None and result.failure is None else None
+        tool = self.crew.tools.find(request.tool)
+        if call is None and tool is not None and tool.keyed and tool.lookup is None:
+            self.outside.recalled.append(tool.name)
         return self._ended(call, result)
 
     async def _watched(self, request: CallRequest, key: str, made: Callable[[], Awaitable[CallResult]]) -> CallResult:

@@ -69,6 +69,12 @@ class Outside:
     calls: list[ToolCall] = field(default_factory=list[ToolCall])
     turns: dict[str, int] = field(default_factory=dict[str, int])
     """How many entries of its plan each fake has used."""
+    recalled: list[str] = field(default_factory=list[str])
+    """Keyed tools that were called again to find out what became of a write."""
+
+    def reached(self) -> list[str]:
+        """Name the tool of each call, of those to find out too."""
+        return [*(call.tool for call in self.calls), *self.recalled]
 
     def effects(self) -> list[ToolCall]:
         """Give the writes that happened, in order."""

@@ -192,7 +192,9 @@ async def test_what_became_of_a_write_without_key_and_lookup_is_answered_by_the_
     with anyio.fail_after(10):
         with pytest.raises(AssertionError, match=r"the case did not end: .*task hand_over stopped") as raised:
             await crash_anywhere(crew(pays_in_cash, skills=SKILLS), "pays_in_cash", INPUTS, tools=TOOLS)
-        assert "after it was durable" in str(raised.value), "the intent was, but the call was never made"
+    text = str(raised.value)
+    assert "after it was durable" in text, "the intent was, but the call was never made"
+    assert "declare it `keyed`, and it is made again under its key" in text
 
 
 async def test_a_flow_whose_tool_cannot_say_what_happened_may_be_allowed_to_stop() -> None:

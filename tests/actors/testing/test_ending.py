@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from casework.actors.testing.ending import Effects, Ending, difference
+from casework.protocols.codec import Plain
 from casework.protocols.wire import Cost
 
 WHOLE = Ending(
@@ -16,6 +17,7 @@ WHOLE = Ending(
     cost=Cost(calls=2, micros=200),
     meaning={"c1": {"note (noted)": ['{"text": "a"}']}},
     watched=[1],
+    calls={("bank.pay", "keyed"): 1, ("limit", "read"): 1},
     unsettled=0,
     appends=5,
 )
@@ -58,6 +60,75 @@ def test_a_write_that_is_missing_because_nobody_saw_it_end_is_told_with_what_to_
     assert "`lookup`" not in difference(WHOLE, missing)
 
 
+def test_a_case_that_stops_because_nobody_saw_a_write_end_is_told_with_what_to_do() -> None:
+    stopped = replace(WHOLE, result="", standing="it waits")
+    found = difference(WHOLE, replace(stopped, unsettled=1))
+    assert found.startswith("the case did not end: it waits.")
+    assert "`lookup`" in found
+    assert "`lookup`" not in difference(WHOLE, stopped)
+
+
+@pytest.mark.parametrize(
+    ("times", "unsettled", "told"),
+    [
+        ({"pay 8": 1}, 0, "take time, chance and ids from its case"),
+        ({"pay 8": 1}, 1, "take time, chance and ids from its case"),
+        ({}, 0, "take time, chance and ids from its case"),
+        ({"pay 7": 1, "pay 8": 1}, 0, "take time, chance and ids from its case"),
+        ({"pay 7": 1, "undo 7": 1}, 1, "Nobody saw the write end"),
+        ({"undo 7": 1}, 1, "Nobody saw the write end"),
+        ({"pay 7": 2}, 0, "is made twice"),
+    ],
+)
+def test_an_effect_that_differs_is_told_with_what_fits_it(times: dict[str, int], unsettled: int, told: str) -> None:
+    found = difference(WHOLE, replace(WHOLE, effects=Effects(times, {}), unsettled=unsettled))
+    assert told in found
+    assert sum(each in found for each in ("take time", "Nobody saw", "is made twice")) == 1
+
+
+@pytest.mark.parametrize(
+    ("tool", "mark", "told"),
+    [
+        (
+            "bank.pay",
+            "keyed",
+            "Tool 'bank.pay' was called again, since it is declared `keyed`: it must do nothing more",
+        ),
+        ("limit", "read", "Tool 'limit' was called again, since it is declared READ_ONLY: if it changes anything"),
+        (
+            "bank.claim",
+            "lookup",
+            "Tool 'bank.claim' was called again, since its `lookup` said that it had not happened",
+        ),
+    ],
+)
+def test_a_change_outside_is_told_with_what_is_right_for_each_tool_that_was_called_again(
+    tool: str, mark: str, told: str
+) -> None:
+    changed = replace(WHOLE, watched=[1, 1])
+    again = replace(changed, calls={**WHOLE.calls, (tool, mark): 2})
+    assert told in difference(WHOLE, again)
+    assert "Otherwise it was made outside of a tool" in difference(WHOLE, again)
+    assert "was called again" not in difference(WHOLE, changed)
+    assert "made outside of a tool is made again" in difference(WHOLE, changed)
+
+
 def test_a_long_value_is_cut_where_it_is_shown() -> None:
     found = difference(WHOLE, replace(WHOLE, value="x" * 10_000))
     assert len(found) < 1_000
+
+
+def test_two_long_values_are_shown_from_where_they_part() -> None:
+    found = difference(replace(WHOLE, value="x" * 1_000 + "a"), replace(WHOLE, value="x" * 1_000 + "b"))
+    assert len(found) < 1_000
+    assert re.search("not killed: …x+a\n  killed:     …x+b\n", found), found
+    longer = difference(replace(WHOLE, value="x" * 1_000), replace(WHOLE, value="x" * 1_000 + "b"))
+    assert re.search("not killed: …x+\n  killed:     …x+b\n", longer), longer
+
+
+def test_of_two_long_lists_only_what_one_alone_has_is_shown() -> None:
+    shared: list[Plain] = ["x" * 100 for _ in range(10)]
+    found = difference(replace(WHOLE, value=[*shared, 7]), replace(WHOLE, value=[8, *shared]))
+    assert "not killed: [7]\n  killed:     [8]" in found
+    moved = difference(replace(WHOLE, value=[7, *shared]), replace(WHOLE, value=[*shared, 7]))
+    assert "not killed: [7, " in moved, "in another order they have nothing alone"
