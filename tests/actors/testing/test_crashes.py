@@ -159,6 +159,26 @@ async def test_a_clock_that_is_read_directly_stops_the_case_when_its_log_is_repl
     assert "the case did not end: case crash stopped: ReplayMismatch" in text
 
 
+@pytest.mark.parametrize("rests", [False, True])
+async def test_another_order_of_notes_of_one_append_is_found_only_where_it_is_replayed(rests: bool) -> None:
+    async def notes(case: Case, inputs: Refund) -> None:
+        BOOK.append(1)
+        for text in ("a", "b") if len(BOOK) % 2 else ("b", "a"):
+            await case.note(text)
+        if rests:
+            await case.park("paper", reason="the paper is missing")
+
+    async def tried() -> None:
+        await crash_anywhere(crew(notes), "notes", INPUTS, deliveries={"paper": 1}, fresh=BOOK.clear)
+
+    with anyio.fail_after(10):
+        if rests:
+            with pytest.raises(AssertionError, match="stopped: ReplayMismatch"):
+                await tried()
+        else:
+            await tried()
+
+
 async def test_a_result_that_is_not_the_same_is_found() -> None:
     with anyio.fail_after(10):
         with pytest.raises(AssertionError, match="what the flow returned differs"):
