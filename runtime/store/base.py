@@ -127,7 +127,7 @@ class InboxItem(Struct, frozen=True, gc=False):
 
 
 class ReviewRow(Struct, frozen=True, gc=False):
-    """A review as the queue shows it."""
+    """A review as the queue shows it; one that is opened again stays as it is."""
 
     id: str
     key: CaseKey

@@ -31,6 +31,7 @@ from casework.runtime.store.conformance.support import (
     parked,
     take,
     there,
+    timer,
 )
 
 #: Longer than any lease that these cases give.
@@ -88,6 +89,12 @@ class ClaimConformance:
         assert await store.held(NODE) == [key_of("a")]
         assert await store.held("node-2") == []
 
+    async def test_a_node_also_holds_a_parked_case_that_it_claimed(self, store: Store) -> None:
+        await parked(store, "a", timer(NOW + 1))
+        (row,) = await take(store, NODE, limit=1, now=NOW + 1)
+        assert row.status is CaseStatus.PARKED
+        assert await store.held(NODE) == [row.key]
+
     async def test_a_case_is_taken_as_it_is_opened_and_only_once(self, store: Store) -> None:
         await store.renew(NODE, until=NOW + LATER)
         taking = msgspec.structs.replace(opening(key_of("a")), node=NODE)
@@ -99,6 +106,15 @@ class ClaimConformance:
         assert await take(store, "node-2", limit=1, now=NOW) == []
         appended = Append(row.key, row.epoch, 1, (note(1, 1),))
         assert await store.append(appended) == Appended()
+
+    @pytest.mark.promise("STORE-1")
+    async def test_a_free_case_is_not_taken_by_who_opens_it_again(self, store: Store) -> None:
+        await store.open_case(opening(key_of("a")))
+        free = await there(store, "a")
+        again = msgspec.structs.replace(opening(key_of("a")), node=NODE)
+        assert await store.open_case(again) == CaseExists(free)
+        assert await there(store, "a") == free
+        assert await store.held(NODE) == []
 
     async def test_a_case_that_its_node_reclaims_counts_no_claim(self, store: Store) -> None:
         row = await claimed(store, "a")

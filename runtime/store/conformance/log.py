@@ -3,6 +3,7 @@
 It does not know how a store keeps anything.
 """
 
+import msgspec
 import pytest
 
 from casework.runtime.store.base import (
@@ -18,6 +19,7 @@ from casework.runtime.store.base import (
     Wait,
     WaitKind,
 )
+from casework.runtime.store.chain import broken_at
 from casework.runtime.store.conformance.support import (
     NODE,
     NOW,
@@ -172,6 +174,24 @@ class LogConformance:
         assert list(await take(store, NODE, limit=9, now=NOW + 49)) == []
         assert len(await take(store, NODE, limit=9, now=NOW + 50)) == 1
 
+    async def test_a_due_timer_wakes_a_case_with_items_that_it_saw_and_left(self, store: Store) -> None:
+        row = await claimed(store, "c")
+        await store.deliver(TENANT, "c", "m1", arrived())
+        [item] = await store.inbox(row.key)
+        park = Append(row.key, 1, 1, (note(1),), status=CaseStatus.PARKED, waits=(timer(NOW + 50),), release=True)
+        await store.append(msgspec.structs.replace(park, inbox_seen=item.position))
+        assert list(await take(store, NODE, limit=9, now=NOW + 49)) == []
+        assert len(await take(store, NODE, limit=9, now=NOW + 50)) == 1
+
+    async def test_a_timer_still_wakes_a_case_that_read_a_message_before_it_was_due(self, store: Store) -> None:
+        await parked(store, "c", timer(NOW + 50))
+        await store.deliver(TENANT, "c", "m1", arrived())
+        [row] = await take(store, NODE, limit=9, now=NOW)
+        park = Append(row.key, 2, 2, (note(2, 2),), CaseStatus.PARKED, consumed=("m1",), release=True)
+        assert isinstance(await store.append(park), Appended)
+        assert list(await take(store, NODE, limit=9, now=NOW + 49)) == []
+        assert len(await take(store, NODE, limit=9, now=NOW + 50)) == 1
+
     async def test_a_closed_case_is_never_claimable(self, store: Store) -> None:
         row = await claimed(store, "c")
         await store.deliver(TENANT, "c", "m1", arrived())
@@ -217,6 +237,14 @@ class LogConformance:
         assert [record.seq for record in await store.records(row.key, 2)] == [2]
         after = await there(store, "c")
         assert (after.next_seq, after.changed_at, after.node) == (3, NOW + 7, NODE)
+
+    async def test_many_records_of_one_append_are_all_kept(self, store: Store) -> None:
+        row = await claimed(store, "c")
+        records = tuple(note(seq, frame=str(seq).encode()) for seq in range(1, 501))
+        assert await store.append(Append(row.key, 1, 1, records)) == Appended()
+        kept = await store.records(row.key)
+        assert [record.frame for record in kept[1:]] == [record.frame for record in records]
+        assert broken_at(await there(store, "c"), kept) is None
 
     @pytest.mark.promise("STORE-4")
     async def test_an_append_under_an_older_epoch_is_fenced_and_changes_nothing(self, store: Store) -> None:

@@ -1,10 +1,9 @@
-"""What every store promises of what reaches a case from outside: inbox, messages, reviews.
+"""What every store promises of what reaches a case from outside: its inbox and its reviews.
 
 It does not know how a store keeps anything.
 """
 
 import anyio
-import msgspec
 import pytest
 
 from casework.protocols.codec import encode, pack
@@ -13,17 +12,14 @@ from casework.protocols.records import Cancel, ReviewAction
 from casework.runtime.store.base import (
     Append,
     Appended,
-    CaseKey,
     CaseStatus,
     DecisionRefused,
     DecisionTaken,
     Delivered,
     Duplicate,
-    InboxItem,
     Nobody,
     Store,
 )
-from casework.runtime.store.chain import broken_at
 from casework.runtime.store.conformance.support import (
     NODE,
     NOW,
@@ -37,7 +33,6 @@ from casework.runtime.store.conformance.support import (
     ids,
     key_of,
     note,
-    opening,
     parked,
     review,
     take,
@@ -47,7 +42,7 @@ from casework.runtime.store.conformance.support import (
 
 @bounded
 class MessageConformance:
-    """The inbox, messages between cases, reviews."""
+    """The inbox and reviews."""
 
     async def test_a_delivery_to_a_case_waits_in_its_inbox(self, store: Store) -> None:
         await claimed(store, "c")
@@ -79,6 +74,13 @@ class MessageConformance:
         await store.deliver(TENANT, "c", "m1", arrived())
         await store.append(Append(row.key, 9, 1, (note(1, 9),), consumed=("m1",)))
         assert ids(await store.inbox(row.key)) == ["m1"]
+
+    async def test_a_message_that_one_case_consumed_stays_with_the_others_that_have_it(self, store: Store) -> None:
+        rows = [await claimed(store, name) for name in ("a", "b")]
+        for row in rows:
+            await store.deliver(TENANT, row.key.case_id, "m1", arrived())
+        assert await store.append(Append(rows[0].key, 1, 1, (note(1),), consumed=("m1",))) == Appended()
+        assert [ids(await store.inbox(row.key)) for row in rows] == [[], ["m1"]]
 
     async def test_a_delivery_by_key_reaches_every_case_that_waits_for_it(self, store: Store) -> None:
         for name in ("a", "b"):
@@ -140,108 +142,6 @@ class MessageConformance:
                 await store.deliver(TENANT, "c", "m1", bytes(frame))
         assert list(await store.inbox(key_of("c"))) == []
 
-    async def test_a_message_reaches_the_inbox_of_another_case(self, store: Store) -> None:
-        await parked(store, "b")
-        row = await claimed(store, "a")
-        item = InboxItem(key_of("b"), "s1", "arrived", b"sent")
-        assert await store.append(Append(row.key, 1, 1, (note(1),), sends=(item,))) == Appended()
-        [got] = await store.inbox(key_of("b"))
-        assert (got.id, got.kind, got.frame) == ("s1", "arrived", b"sent")
-
-    @pytest.mark.promise("STORE-6")
-    async def test_a_message_that_the_receiver_had_or_cannot_have_is_dropped(self, store: Store) -> None:
-        await close(store, await claimed(store, "closed"))
-        await parked(store, "b")
-        row = await claimed(store, "a")
-        sends = tuple(InboxItem(key_of(name), "s1", "arrived", b"sent") for name in ("b", "b", "closed", "nowhere"))
-        assert await store.append(Append(row.key, 1, 1, (note(1),), sends=sends)) == Appended()
-        assert await store.append(Append(row.key, 1, 2, (note(2),), sends=sends)) == Appended()
-        assert ids(await store.inbox(key_of("b"))) == ["s1"]
-        assert list(await store.inbox(key_of("closed"))) == []
-
-    @pytest.mark.promise("STORE-6")
-    async def test_what_goes_out_in_the_place_of_a_message_does_so_only_where_nobody_can_take_it(
-        self, store: Store
-    ) -> None:
-        await close(store, await claimed(store, "closed"))
-        await parked(store, "b")
-        row = await claimed(store, "a")
-
-        def sent(name: str) -> InboxItem:
-            back = InboxItem(row.key, f"no {name}", "noted", name.encode())
-            return InboxItem(key_of(name), "s1", "arrived", b"sent", otherwise=back)
-
-        sends = tuple(sent(name) for name in ("closed", "b", "b", "nowhere"))
-        heard: list[CaseKey] = []
-        store.on_arrival(heard.extend)
-        assert await store.append(Append(row.key, 1, 1, (note(1),), sends=sends)) == Appended()
-        assert await store.append(Append(row.key, 1, 2, (note(2),), sends=sends)) == Appended()
-        items = await store.inbox(row.key)
-        assert [(item.id, item.kind, item.frame) for item in items] == [
-            ("no closed", "noted", b"closed"),
-            ("no nowhere", "noted", b"nowhere"),
-        ]
-        assert [item.otherwise for item in (*items, *await store.inbox(key_of("b")))] == [None, None, None]
-        assert set(heard) == {row.key, key_of("b")}
-
-    @pytest.mark.promise("STORE-6")
-    async def test_who_closes_with_what_it_sends_hears_nothing_more(self, store: Store) -> None:
-        row = await claimed(store, "a")
-        sent = InboxItem(key_of("nowhere"), "s1", "arrived", b"", otherwise=InboxItem(row.key, "no", "noted", b""))
-        closing = Append(row.key, 1, 1, (note(1),), CaseStatus.CLOSED, "completed", sends=(sent,), release=True)
-        assert isinstance(await store.append(closing), Appended)
-        assert list(await store.inbox(row.key)) == []
-
-    @pytest.mark.promise("STORE-6")
-    async def test_a_case_opened_by_an_append_is_opened_once(self, store: Store) -> None:
-        row = await claimed(store, "a")
-        child = opening(key_of("child"), parent="a")
-        await store.append(Append(row.key, 1, 1, (note(1),), opens=(child,)))
-        await store.append(Append(row.key, 1, 2, (note(2),), opens=(opening(key_of("child"), at=NOW + 1),)))
-        [found] = await store.cases(parent="a")
-        assert (found.key, found.status, found.next_seq, found.opened_at) == (child.key, CaseStatus.OPEN, 1, NOW)
-        assert broken_at(found, await store.records(child.key)) is None
-
-    @pytest.mark.promise("STORE-6")
-    async def test_who_opens_a_case_that_is_anothers_hears_so_and_it_stays_as_it_was(self, store: Store) -> None:
-        owner, other = await claimed(store, "owner"), await claimed(store, "other")
-        mine = opening(key_of("child"), parent="owner")
-        again = msgspec.structs.replace(mine, otherwise=InboxItem(owner.key, "own", "reported", b"own"))
-        foreign = opening(key_of("child"), at=NOW + 1, parent="other")
-        foreign = msgspec.structs.replace(foreign, otherwise=InboxItem(other.key, "foreign", "reported", b"foreign"))
-        await store.append(Append(owner.key, 1, 1, (note(1),), opens=(again,)))
-        child = await store.case(key_of("child"))
-        heard: list[CaseKey] = []
-        store.on_arrival(heard.extend)
-        assert await store.append(Append(other.key, 1, 1, (note(1),), opens=(foreign,))) == Appended()
-        assert await store.append(Append(owner.key, 1, 2, (note(2),), opens=(again,))) == Appended()
-        assert [(each.id, each.frame) for each in await store.inbox(other.key)] == [("foreign", b"foreign")]
-        assert [key for key in heard if key == other.key] == [other.key]
-        assert list(await store.inbox(owner.key)) == []
-        assert await store.case(key_of("child")) == child
-
-    @pytest.mark.promise("STORE-9")
-    async def test_of_two_that_open_one_case_at_once_the_other_one_hears_so(self, store: Store) -> None:
-        rows = {name: await claimed(store, name) for name in ("a", "b")}
-
-        async def open_child(name: str) -> None:
-            item = InboxItem(rows[name].key, "foreign", "reported", b"foreign")
-            child = msgspec.structs.replace(opening(key_of("child"), parent=name), otherwise=item)
-            assert await store.append(Append(rows[name].key, 1, 1, (note(1),), opens=(child,))) == Appended()
-
-        async with anyio.create_task_group() as jobs:
-            for name in rows:
-                jobs.start_soon(open_child, name)
-        child = await there(store, "child")
-        told = [name for name, row in rows.items() if ids(await store.inbox(row.key)) == ["foreign"]]
-        assert [*told, child.parent] in (["a", "b"], ["b", "a"])
-
-    async def test_a_message_to_a_case_opened_by_the_same_append_arrives(self, store: Store) -> None:
-        row = await claimed(store, "a")
-        item = InboxItem(key_of("child"), "s1", "arrived", b"sent")
-        await store.append(Append(row.key, 1, 1, (note(1),), opens=(opening(key_of("child")),), sends=(item,)))
-        assert ids(await store.inbox(key_of("child"))) == ["s1"]
-
     async def test_a_review_is_in_the_queue_until_it_is_decided(self, store: Store) -> None:
         asked = review(key_of("c"))
         await parked(store, "c", reviews=(asked,))
@@ -266,6 +166,31 @@ class MessageConformance:
         first = await store.decide("r1", "h1", decided(), NOW)
         assert await store.decide("r1", "h1", decided(at=NOW + 99), NOW + 99) == first
         assert ids(await store.inbox(key_of("c"))) == ["decided:r1"]
+
+    @pytest.mark.promise("STORE-7")
+    async def test_the_same_decision_again_after_it_was_consumed_is_not_heard_again(self, store: Store) -> None:
+        row = await claimed(store, "c")
+        await store.append(Append(row.key, 1, 1, (note(1),), reviews_opened=(review(row.key),)))
+        first = await store.decide("r1", "h1", decided(), NOW)
+        await store.append(Append(row.key, 1, 2, (note(2),), consumed=("decided:r1",)))
+        assert await store.decide("r1", "h1", decided(), NOW) == first
+        assert list(await store.inbox(row.key)) == []
+
+    @pytest.mark.promise("STORE-7")
+    @pytest.mark.parametrize("ended", ["decided", "withdrawn"])
+    async def test_a_review_that_ended_does_not_open_again(self, store: Store, ended: str) -> None:
+        row = await claimed(store, "c")
+        await store.append(Append(row.key, 1, 1, (note(1),), reviews_opened=(review(row.key),)))
+        if ended == "decided":
+            assert isinstance(await store.decide("r1", "h1", decided(), NOW), DecisionTaken)
+        else:
+            await store.append(Append(row.key, 1, 2, (note(2),), reviews_withdrawn=("r1",)))
+        before = list(await store.reviews())
+        seq = (await there(store, "c")).next_seq
+        again = Append(row.key, 1, seq, (note(seq),), reviews_opened=(review(row.key, opened_at=NOW + 9),))
+        assert await store.append(again) == Appended()
+        assert list(await store.reviews()) == before
+        assert [found.state for found in before] == [ended]
 
     @pytest.mark.promise("STORE-7")
     async def test_another_decision_is_refused_with_the_one_taken(self, store: Store) -> None:
@@ -297,6 +222,7 @@ class MessageConformance:
         stale = await store.decide("r1", "h2", decided(proposal_hash="h2"), NOW)
         assert stale == DecisionRefused("stale", row)
         assert await store.decide("r1", "h1", decided(proposal_hash="h2"), NOW) == DecisionRefused("stale", row)
+        assert await store.decide("r1", "h2", decided(), NOW) == DecisionRefused("stale", row)
         assert list(await store.inbox(key_of("c"))) == []
         assert isinstance(await store.decide("r1", "h1", decided(), NOW + 4), DecisionTaken)
 

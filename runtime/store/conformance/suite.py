@@ -35,6 +35,8 @@ from casework.runtime.store.conformance.beginnings import BeginningConformance
 from casework.runtime.store.conformance.claims import ClaimConformance
 from casework.runtime.store.conformance.log import LogConformance
 from casework.runtime.store.conformance.messages import MessageConformance
+from casework.runtime.store.conformance.outgoing import OutgoingConformance
+from casework.runtime.store.conformance.refusals import RefusalConformance
 from casework.runtime.store.conformance.support import (
     NODE,
     NOW,
@@ -66,7 +68,9 @@ from casework.runtime.store.waiting import place_of
 @bounded
 class StoreConformance(
     LogConformance,
+    RefusalConformance,
     MessageConformance,
+    OutgoingConformance,
     ClaimConformance,
     BeginningConformance,
     AccountConformance,

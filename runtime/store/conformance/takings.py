@@ -111,14 +111,17 @@ class TakingConformance:
             key_of("b"),
         ]
 
-    async def test_a_delivery_that_changes_nothing_takes_nothing(self, store: Store) -> None:
+    async def test_a_delivery_that_changes_nothing_takes_nothing_and_is_announced_to_nobody(self, store: Store) -> None:
         await close(store, await claimed(store, "b", node="node-2"))
         await parked(store, "a", evidence("receipt"))
         await store.deliver(TENANT, "a", "m1", arrived())
+        heard: list[CaseKey] = []
+        store.on_arrival(heard.extend)
         assert await delivered(store, "a") == (Duplicate((key_of("a"),)), [])
         assert await delivered(store, "nobody") == (Nobody("nobody"), [])
         assert await delivered(store, "b") == (Nobody("b"), [])
         assert (await there(store, "a")).node == ""
+        assert heard == []
 
     async def test_a_delivery_takes_no_case_that_was_claimed_in_vain(self, store: Store) -> None:
         await store.open_case(opening(key_of("a")))

@@ -1,0 +1,33 @@
+"""Stores that break one promise each: the suite by which others prove theirs finds out about each of them.
+
+A suite that every store passes proves little; this shows that it looks. With everything in its place the same case
+passes. That a patch does not fit any more, or that a wrong store breaks down by itself, is no finding: it is the suite
+that must say so. It does not know what else the suite asks.
+"""
+
+import pytest
+
+from casework.runtime.store.conformance import StoreConformance
+from casework.runtime.store.memory import MemoryStore
+from tests.support.wrong_stores import WRONG, Wrong
+
+SUITE = "casework.runtime.store.conformance."
+
+
+async def run(wrong: Wrong) -> None:
+    """Run the case of the suite that is to notice."""
+    await getattr(StoreConformance(), wrong.case)(MemoryStore(), *wrong.parameters)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.name)
+async def test_a_wrong_store_fails_by_the_case_that_is_about_it(wrong: Wrong, monkeypatch: pytest.MonkeyPatch) -> None:
+    await run(wrong)
+    wrong.make(monkeypatch)
+    with pytest.raises(AssertionError) as failed:
+        await run(wrong)
+    assert failed.traceback[-1].frame.f_globals["__name__"].startswith(SUITE)
