@@ -53,6 +53,8 @@ from casework.runtime.store.door_wire import (
 CONNECT_SECONDS_MAX: Final = 5.0
 #: How long a request may take until its answer is there; a little more than the owner gives itself.
 ANSWER_SECONDS_MAX: Final = 35.0
+#: What to do where nobody knows whether an artifact was kept, or something paused or resumed.
+AGAIN: Final = "run it again, which does no harm"
 
 
 @final
@@ -120,7 +122,7 @@ class DoorClient:
             raise FrameTooLarge(len(data), ARTIFACT_BYTES_MAX)
         reply = await self._ask(ArtifactAsked(sha256=sha256, data=data), ANSWER_SECONDS_MAX)
         if not isinstance(reply, Kept):
-            raise StoreUnavailable(self._url, _why(reply))
+            raise StoreUnavailable(self._url, f"{_why(reply)}; {AGAIN}")
 
     async def set_limit(self, name: str, limit_micros: int, *, by: str, at: int, only_new: bool = False) -> LimitResult:
         """Set an account's limit.
@@ -158,7 +160,7 @@ class DoorClient:
         """
         reply = await self._ask(request, ANSWER_SECONDS_MAX)
         if not isinstance(reply, Told):
-            raise StoreUnavailable(self._url, _why(reply))
+            raise StoreUnavailable(self._url, f"{_why(reply)}; {AGAIN}")
         return reply.value
 
     async def _write(self, request: Request) -> Result:

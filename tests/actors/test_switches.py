@@ -108,6 +108,13 @@ async def test_what_cannot_be_paused_is_refused() -> None:
                     await pause(bench.runtime, target, by="ann", reason="r", world=WORLD)
 
 
+def test_what_is_paused_again_goes_on_when_it_is_resumed_once() -> None:
+    paused = Switch(target="tool:a", paused=True, by="ann", reason="r", at=1)
+    switches = Switches([paused, paused])
+    switches.turn(Switch(target="tool:a", paused=False, by="ann", reason="r", at=2))
+    assert switches.holds("t", "", "a") is None
+
+
 def test_a_line_that_a_newer_version_wrote_is_passed_over() -> None:
     line = '{"target":"tool:a","paused":true,"by":"ann","reason":"r","at":1}'
     (found,) = read_switches(f'{line}\n{{"odd": 1}}\nno json\n')

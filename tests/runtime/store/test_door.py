@@ -30,7 +30,14 @@ from casework.runtime.store.base import (
 )
 from casework.runtime.store.door import DoorServer
 from casework.runtime.store.door_client import DoorClient
-from casework.runtime.store.door_wire import ARTIFACT_BYTES_MAX, MESSAGE_BYTES_MAX, Answer, result_of, socket_path
+from casework.runtime.store.door_wire import (
+    ARTIFACT_BYTES_MAX,
+    MESSAGE_BYTES_MAX,
+    Answer,
+    TurnAsked,
+    result_of,
+    socket_path,
+)
 from casework.runtime.store.urls import door_server, open_door, open_store
 
 #: Deeper by one level than a frame may be, and deeper than any stack.
@@ -300,6 +307,25 @@ async def test_an_owner_that_ends_before_it_answers_leaves_the_outcome_unknown(u
             group.start_soon(hang_up)
             client = await open_door(url, World())
             assert isinstance(await client.deliver(TENANT, "c", "m1", arrived()), Unknown)
+
+
+async def test_who_gets_no_answer_is_told_that_it_does_no_harm_to_ask_again(url: str, tmp_path: Path) -> None:
+    listener = await anyio.create_unix_listener(socket_path(f"{tmp_path}/cases.db")[0])
+
+    async def hang_up() -> None:
+        for _ in range(3):
+            async with await listener.accept():
+                pass
+
+    with anyio.fail_after(5):
+        async with listener, anyio.create_task_group() as group:
+            group.start_soon(hang_up)
+            client = await open_door(url, World())
+            assert isinstance(client, DoorClient)
+            with pytest.raises(StoreUnavailable, match="gave no answer; run it again, which does no harm"):
+                await client.put_artifact(digest(b"").hex(), b"")
+            with pytest.raises(StoreUnavailable, match="gave no answer; run it again, which does no harm"):
+                await client.tell(TurnAsked(target="agent:a", paused=True, by="ann", reason="r"))
 
 
 async def test_a_store_in_memory_has_no_door() -> None:
