@@ -6,18 +6,14 @@ policy's from then on. It does not know what is left of anything.
 """
 
 from decimal import Decimal
-from typing import Final
 
 from msgspec import Struct, field
 
 from casework.protocols.wire import OnStop
 from casework.runtime.seams import MICROS
 from casework.runtime.staff import CallRequest, Overdraft
-from casework.runtime.store.accounts import account_name, parts_of
+from casework.runtime.store.accounts import ACCOUNT_KINDS, account_name, parts_of
 from casework.runtime.store.ledger_rules import MICROS_MAX
-
-#: What there are budgets of, in the order in which a call draws from them.
-KINDS: Final = ("case", "agent", "project", "user", "tenant")
 
 
 class Budgets(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,7 +55,7 @@ class Budgets(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def faults(self) -> list[tuple[str, str]]:
         """Name what is wrong, as (place, why)."""
-        places = {kind: amount for kind in KINDS if (amount := getattr(self, kind)) is not None}
+        places = {kind: amount for kind in ACCOUNT_KINDS if (amount := getattr(self, kind)) is not None}
         for kind in ("agents", "projects", "users", "tenants"):
             places.update({f"{kind}.{name}": amount for name, amount in getattr(self, kind).items()})
         return [(place, why) for place, amount in places.items() if (why := amount_fault(amount))]
@@ -69,7 +65,7 @@ def accounts_of(request: CallRequest, agent: str) -> tuple[str, ...]:
     """Name the accounts that a call draws from; `agent` is empty for a call of the flow itself."""
     tenant = request.key.tenant
     names = (request.key.case_id, agent, request.project, request.user)
-    several = [account_name(kind, tenant, name) for kind, name in zip(KINDS, names, strict=False) if name]
+    several = [account_name(kind, tenant, name) for kind, name in zip(ACCOUNT_KINDS, names, strict=False) if name]
     return (*several, account_name("tenant", tenant))
 
 

@@ -15,7 +15,7 @@ from casework.runtime.seams import World
 from casework.runtime.staff import Staff
 from casework.runtime.store.base import Store
 from casework.runtime.store.door_wire import CircuitsAsked, TurnAsked
-from casework.runtime.switches import SETTING, Switch, check_target, write_switch
+from casework.runtime.switches import SETTING, Switch, check_switch, write_switch
 
 
 class Running(Protocol):
@@ -36,7 +36,7 @@ async def pause(running: Running, target: str, *, by: str, reason: str, world: W
     """Let `agent:NAME`, `tool:NAME` or `tenant:NAME` have no effect from now on; the cases that want one park.
 
     Raises:
-        ValueError: that cannot be paused.
+        ValueError: that cannot be paused, or it is not said who does it and why.
         StoreUnavailable: nothing was paused, or it is only after a restart.
 
     If cancelled, the same as after `StoreUnavailable`.
@@ -56,7 +56,7 @@ async def resume(running: Running, target: str, *, by: str, reason: str, world: 
 
 async def write_down(store: Store, switch: Switch) -> None:
     """Add a line to what was switched; raises as `pause`."""
-    check_target(switch.target)
+    check_switch(switch.target, switch.by, switch.reason)
     await store.extend(SETTING, f"{write_switch(switch)}\n")
 
 
@@ -64,7 +64,7 @@ async def answer(running: Running, world: World, asked: CircuitsAsked | TurnAske
     """Answer another process, as JSON.
 
     Raises:
-        FrameInvalid: what it wants paused cannot be.
+        FrameInvalid: what it wants paused cannot be, or it does not say for whom and why.
     """
     if isinstance(asked, CircuitsAsked):
         return msgspec.json.encode(running.staff.circuits())

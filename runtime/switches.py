@@ -17,8 +17,10 @@ from casework.runtime.store.settings import SWITCHES
 KINDS: Final = ("agent", "tool", "tenant")
 #: The setting of a store under which the lines stand.
 SETTING: Final = SWITCHES
-#: Characters of a name or a reason at most.
+#: Characters of a name at most, of what is switched or of who does it.
 CHARS_MAX: Final = 300
+#: Characters of a reason at most; it stands in every case that is held.
+REASON_CHARS_MAX: Final = 2_000
 
 
 class Switch(Struct, frozen=True, kw_only=True):
@@ -43,11 +45,18 @@ def switch_key(target: str) -> str:
     return f"switch:{target}"
 
 
-def check_target(target: str) -> None:
-    """Raise ValueError unless something can be paused under that name; the text says what can."""
+def check_switch(target: str, by: str, reason: str) -> None:
+    """Raise ValueError unless something can be paused under that name, and it is said who does it and why."""
     kind, _, name = target.partition(":")
     if kind not in KINDS or not name or len(name) > CHARS_MAX or not name.isprintable():
-        raise ValueError(f"{target!r} cannot be paused; name agent:NAME, tool:NAME or tenant:NAME")
+        short = target if len(target) <= CHARS_MAX else f"{target[:CHARS_MAX]}..."
+        raise ValueError(f"{short!r} cannot be paused; name agent:NAME, tool:NAME or tenant:NAME")
+    if not by.strip() or len(by) > CHARS_MAX:
+        raise ValueError(f"say who does it, in at most {CHARS_MAX} characters; it stands in the store")
+    if not reason.strip() or len(reason) > REASON_CHARS_MAX:
+        raise ValueError(
+            f"say why, in at most {REASON_CHARS_MAX} characters; it stands in the store and in every case that is held"
+        )
 
 
 def write_switch(switch: Switch) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import anyio
 from cyclopts import Parameter
 
-from casework.actors.budgets import KINDS, amount_fault, micros_of
+from casework.actors.budgets import amount_fault, micros_of
 from casework.actors.cli.exits import Exit, Quit
 from casework.actors.cli.options import STORE, ByOption, JsonOption, StoreOption, person
 from casework.actors.cli.output import say_columns, say_json, tell
@@ -27,7 +27,7 @@ from casework.runtime.limits import set_limit
 from casework.runtime.seams import MICROS, World
 from casework.runtime.store.accounts import Account, parts_of
 from casework.runtime.store.base import LimitResult, StoreDoor, StoreReader
-from casework.runtime.store.ledger_rules import MICROS_MAX
+from casework.runtime.store.ledger_rules import MICROS_MAX, account_fault
 
 Of = Annotated[By, Parameter(name="--by", help="Whom or what it is counted for.")]
 CaseOption = Annotated[str, Parameter(name="--case", help="Only this case.")]
@@ -123,9 +123,9 @@ def set_budget(
     amount
         In the account's currency, such as 12.50; what was spent before counts.
     """
-    kind, tenant, name = parts_of(account)
-    if kind not in KINDS or not tenant or (kind == "tenant") is bool(name):
-        raise Quit(Exit.USAGE, f"{account!r} is no budget: name one like tenant/default or agent/default/clerk")
+    kind, _, name = parts_of(account)
+    if fault := account_fault(account):
+        raise Quit(Exit.USAGE, fault)
     micros = _micros(amount)
 
     async def act(reader: StoreReader, door: StoreDoor) -> LimitResult:

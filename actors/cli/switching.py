@@ -27,7 +27,7 @@ from casework.runtime.store.door_wire import CircuitsAsked, TurnAsked
 from casework.runtime.store.urls import open_door, open_reader, open_store
 from casework.runtime.store.waiting import paged
 from casework.runtime.switchboard import write_down
-from casework.runtime.switches import Switch, check_target, switch_key
+from casework.runtime.switches import Switch, check_switch, switch_key
 
 ReasonOption = Annotated[str, Parameter(name="--reason", help="Why; it stands in the store and in what is held.")]
 
@@ -98,12 +98,12 @@ async def _circuits(url: str) -> list[Circuit]:
 
 
 async def _turn(url: str, asked: TurnAsked) -> int:
-    try:
-        check_target(asked.target)
-    except ValueError as error:
-        raise Quit(Exit.USAGE, str(error)) from error
     if not asked.reason.strip():
         raise Quit(Exit.USAGE, "--reason: say why; it stands in the store and in every case that is held")
+    try:
+        check_switch(asked.target, asked.by, asked.reason)
+    except ValueError as error:
+        raise Quit(Exit.USAGE, str(error)) from error
     world = World()
 
     async def act(reader: StoreReader, door: StoreDoor) -> int:

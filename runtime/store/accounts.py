@@ -9,13 +9,18 @@ It does not know what a call is, nor who may set a limit.
 
 import enum
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
 if TYPE_CHECKING:
     from casework.runtime.store.base import CaseKey, Unavailable, Unknown
+
+#: What there are budgets of, in the order in which a call draws from them.
+ACCOUNT_KINDS: Final = ("case", "agent", "project", "user", "tenant")
+#: Characters of an account's name at most; those of a tenant and of a user, each sign of them escaped, are fewer.
+ACCOUNT_CHARS_MAX: Final = 8_000
 
 
 class EntryKind(enum.StrEnum):

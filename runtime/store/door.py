@@ -174,7 +174,7 @@ class DoorServer:
                 await self._store.put_artifact(request.sha256, request.data)
                 return Kept()
             case LimitAsked(name=name, limit_micros=micros, by=by, at=at, only_new=only_new):
-                fault = ledger_rules.limit_fault(name, micros, by, at)
+                fault = ledger_rules.account_fault(name) or ledger_rules.limit_fault(name, micros, by, at)
                 if fault:
                     return Invalid(expected="limit", why=fault)
                 return answer(await self._store.set_limit(name, micros, by=by, at=at, only_new=only_new))

@@ -13,6 +13,8 @@ import msgspec
 
 from casework.protocols.codec import HASH_BYTES
 from casework.runtime.store.accounts import (
+    ACCOUNT_CHARS_MAX,
+    ACCOUNT_KINDS,
     Account,
     Draw,
     Drawn,
@@ -21,6 +23,8 @@ from casework.runtime.store.accounts import (
     LedgerEntry,
     Overdrawn,
     Settlement,
+    account_name,
+    parts_of,
 )
 from casework.runtime.store.rules import INTEGER_MAX, storable
 
@@ -28,8 +32,21 @@ from casework.runtime.store.rules import INTEGER_MAX, storable
 GENESIS: Final = bytes(HASH_BYTES)
 #: An amount is at most this, a thousand millions of a currency: no sum of calls comes near what stores count to.
 MICROS_MAX: Final = 10**15
+#: Characters of a name that are repeated to whoever gave a wrong one.
+SHOWN_CHARS_MAX: Final = 100
 #: Accounts of one draw: tenant, project, user, agent, and room for as many again.
 ACCOUNTS_MAX: Final = 8
+
+
+def account_fault(account: str) -> str:
+    """Say why nobody can set a limit under that name, or nothing; calls draw from none but such accounts."""
+    kind, tenant, name = parts_of(account)
+    named = kind in ACCOUNT_KINDS and bool(tenant) and (kind == "tenant") is not bool(name)
+    kept = len(account) <= ACCOUNT_CHARS_MAX and storable(account)
+    if named and kept and account == account_name(kind, tenant, name):
+        return ""
+    short = account if len(account) <= SHOWN_CHARS_MAX else f"{account[:SHOWN_CHARS_MAX]}..."
+    return f"{short!r} is no budget: name one like tenant/default or agent/default/clerk"
 
 
 def limit_fault(name: str, limit_micros: int, by: str, at: int) -> str:
@@ -38,7 +55,7 @@ def limit_fault(name: str, limit_micros: int, by: str, at: int) -> str:
         (bool(name), "an account has a name"),
         (storable(name + by), "a name is a text"),
         (0 <= limit_micros <= MICROS_MAX, "a limit is an amount"),
-        (bool(by), "somebody sets a limit"),
+        (bool(by.strip()), "somebody sets a limit"),
         (0 <= at <= INTEGER_MAX, "the moment of an entry is not before the epoch"),
     )
     return next((why for fine, why in checks if not fine), "")

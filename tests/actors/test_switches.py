@@ -6,11 +6,13 @@ import pytest
 from casework.actors.testing import CaseBench, FakeTool
 from casework.actors.timeline import timeline
 from casework.protocols.codec import unpack
+from casework.protocols.errors import FrameInvalid
 from casework.protocols.records import Arrived, Decision, Intent
 from casework.runtime import Case
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseStatus
-from casework.runtime.switchboard import pause, resume
+from casework.runtime.store.door_wire import TurnAsked
+from casework.runtime.switchboard import answer, pause, resume
 from casework.runtime.switches import SETTING, Switch, Switches, read_switches
 from tests.support.refund_crew import Refund, crew
 
@@ -98,6 +100,29 @@ async def test_others_go_on_and_who_did_what_and_why_stands_in_the_store() -> No
         ("tool:bank.claim", False, "ben", "mended"),
         ("agent:judge", True, "ann", "odd"),
     ]
+
+
+@pytest.mark.parametrize("paused", [True, False])
+@pytest.mark.parametrize(
+    ("by", "reason", "why"),
+    [
+        ("", "r", "say who"),
+        (" ", "r", "say who"),
+        ("a" * 301, "r", "say who"),
+        ("ann", "", "say why"),
+        ("ann", "\n", "say why"),
+        ("ann", "r" * 2_001, "say why"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+async def test_nobody_pauses_or_resumes_without_saying_who_and_why(
+    by: str, reason: str, why: str, *, paused: bool
+) -> None:
+    with anyio.fail_after(5):
+        async with CaseBench(crew(reads), tools=TOOLS) as bench:
+            with pytest.raises(FrameInvalid, match=why):
+                await answer(bench.runtime, WORLD, TurnAsked(target="tool:limit", paused=paused, by=by, reason=reason))
+            assert await bench.runtime.store.setting(SETTING) is None
 
 
 async def test_what_cannot_be_paused_is_refused() -> None:

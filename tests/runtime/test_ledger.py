@@ -12,7 +12,7 @@ from casework.runtime.ledger import Tally, broken_at, tally
 from casework.runtime.seams import World
 from casework.runtime.store.accounts import Account, Draw, EntryKind, LedgerEntry, Settlement, draw_id
 from casework.runtime.store.base import Append, Appended, CaseKey
-from casework.runtime.store.ledger_rules import with_draw, with_limit, with_settlement
+from casework.runtime.store.ledger_rules import account_fault, with_draw, with_limit, with_settlement
 from casework.runtime.store.urls import open_reader, open_store
 from casework.runtime.store.verify import verify
 
@@ -125,3 +125,15 @@ async def test_whoever_changes_a_ledger_in_its_file_is_found_out(tmp_path: Path,
     [finding] = await verify(reader)
     await reader.aclose()
     assert (finding.account, finding.seq, finding.why) == (NAME, *TAMPERED[statement])
+
+
+@pytest.mark.parametrize("name", ["tenant/acme", "agent/acme/a/b", "user/a%20b/x", "case/acme/%00"])
+def test_a_limit_is_set_for_an_account_from_which_calls_draw(name: str) -> None:
+    assert not account_fault(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "x", "tenant/", "tenant/a/b", "agent/a", "tenant/\udcff", "tenant/%ff", "user/a/b c"]
+)
+def test_no_limit_is_set_under_a_name_from_which_no_call_draws(name: str) -> None:
+    assert "is no budget: name one like tenant/default" in account_fault(name)

@@ -138,13 +138,31 @@ async def test_limits_are_set_through_the_door_and_say_who_set_them(store: Store
 
 
 @pytest.mark.parametrize(
-    ("name", "micros", "by"), [("", 1, "ann"), ("a", -1, "ann"), ("a", 10**16, "ann"), ("a", 1, "")]
+    ("name", "micros", "by"),
+    [
+        ("", 1, "ann"),
+        ("tenant/acme", -1, "ann"),
+        ("tenant/acme", 10**16, "ann"),
+        ("tenant/acme", 1, ""),
+        ("tenant/acme", 1, " "),
+        ("x", 1, "ann"),
+        ("flow/acme/x", 1, "ann"),
+        ("agent/acme", 1, "ann"),
+        ("tenant/acme/x", 1, "ann"),
+        ("tenant/a\0b", 1, "ann"),
+        ("tenant/a b", 1, "ann"),
+        ("tenant/" + "y" * 100_000, 1, "ann"),
+    ],
+    ids=lambda value: str(value)[:20],
 )
 async def test_what_is_no_limit_is_refused_through_the_door(
-    client: DoorClient, name: str, micros: int, by: str
+    store: Store, client: DoorClient, name: str, micros: int, by: str
 ) -> None:
-    with anyio.fail_after(5), pytest.raises(FrameInvalid, match="limit"):
-        await client.set_limit(name, micros, by=by, at=NOW)
+    with anyio.fail_after(5):
+        with pytest.raises(FrameInvalid, match="limit") as refused:
+            await client.set_limit(name, micros, by=by, at=NOW)
+        assert len(str(refused.value)) < 300
+        assert not await store.accounts()
 
 
 async def test_a_frame_that_is_no_delivery_is_refused_through_the_door(store: Store, client: DoorClient) -> None:
