@@ -15,7 +15,7 @@ import anyio.lowlevel
 import asyncpg
 
 from casework.runtime.errors import StoreError, StoreInvalid, StoreUnavailable
-from casework.runtime.store.postgres_url import PostgresAddress
+from casework.runtime.store.postgres_url import PORTS, PostgresAddress
 
 if TYPE_CHECKING:
     Link: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -88,6 +88,8 @@ _GONE: Final = ("08", "57P01", "57P02", "57P03", "57P05")
 _ENDED: Final = "57P01"
 #: What says that the URL is wrong rather than the server away: the login, or a database that is not there.
 _REFUSED: Final = ("28", "3D000", "42501")
+#: What says that the URL gives the server a setting that it does not have, or not with that value.
+_UNKNOWN: Final = ("22", "42704")
 
 
 async def connect(address: PostgresAddress, *, writes: bool = False) -> Link:
@@ -114,6 +116,7 @@ async def connect(address: PostgresAddress, *, writes: bool = False) -> Link:
         **_PLANS,
         **(_KEPT_PLANS if writes else {}),
     }
+    refused: StoreError
     try:
         return await asyncpg.connect(
             address.dsn,
@@ -121,9 +124,11 @@ async def connect(address: PostgresAddress, *, writes: bool = False) -> Link:
             command_timeout=ANSWER_SECONDS_MAX,
             server_settings=settings,
         )
-    except DRIVER_ERRORS as error:
-        # What the driver says of a URL that it cannot read may quote any part of it, so no cause is handed on.
-        raise _not_let_in(address, error) from None
+    except (*DRIVER_ERRORS, OverflowError) as error:
+        refused = _not_let_in(address, error)
+    # What the driver says of a URL that it cannot read may quote any part of it: raised in the block above, the error
+    # would have it as its context.
+    raise refused
 
 
 async def part(link: Link) -> None:
@@ -180,8 +185,10 @@ def _not_let_in(address: PostgresAddress, error: BaseException) -> StoreError:
     code = _code(error)
     if code.startswith(_REFUSED):
         return StoreInvalid(address.shown, f"the server refuses: {told(error)}")
-    if code.startswith("22"):
+    if code.startswith(_UNKNOWN):
         return StoreInvalid(address.shown, f"the server knows no such setting: {told(error)}")
+    if isinstance(error, OverflowError):
+        return StoreInvalid(address.shown, PORTS)
     if isinstance(error, ValueError) and not isinstance(error, OSError):
         return StoreInvalid(
             address.shown, "the URL cannot be read; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, signs quoted"

@@ -137,7 +137,12 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
         "postgresql://casework:p/open-sesame@127.0.0.1:1/postgres",
         "postgresql://casework:p@open-sesame@127.0.0.1:1/postgres",
         "postgresql://casework:p?open-sesame@127.0.0.1:1/postgres",
+        "postgresql://casework:open-sesame/p@127.0.0.1:1/postgres",
+        "postgresql://casework:open-sesame?p@127.0.0.1:1/postgres",
+        "postgresql://casework:open-sesame#p@127.0.0.1:1/postgres",
         "postgresql://127.0.0.1:1/postgres?user=casework&password=open-sesame",
+        "postgresql://127.0.0.1:1/postgres?user=casework&pass%77ord=open-sesame",
+        "postgresql://127.0.0.1:1/postgres?user=casework&%50ASSWORD=open-sesame",
         "postgresql://casework:open-sesame@127.0.0.1:1/postgres?schema=NO",
         "postgres://casework:open-sesame@127.0.0.1:1/postgres",
         "postgresq://casework:open-sesame@127.0.0.1:1/postgres",
@@ -151,7 +156,21 @@ async def test_no_error_tells_the_password(url: str) -> None:
         assert "open-sesame" not in raised.value.url
         while seen is not None:
             assert "open-sesame" not in f"{seen} {seen!r} {seen.args}"
-            seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+            seen = seen.__cause__ or seen.__context__
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
+@pytest.mark.parametrize("port", ["99999", "-1"])
+async def test_a_port_that_is_none_is_refused_in_words(host: str, port: str) -> None:
+    for way in WAYS:
+        with pytest.raises(StoreInvalid, match="a port is a number from 1 to 65535"):
+            await way(f"postgresql://casework:open-sesame@{host}:{port}/postgres", World())
+
+
+async def test_a_setting_that_the_server_does_not_know_is_named(postgres: PostgresServer, schema: str) -> None:
+    for way in WAYS:
+        with pytest.raises(StoreInvalid, match=r'the server knows no such setting: .*"flavour"'):
+            await way(f"{postgres.url(schema)}&flavour=sweet", World())
 
 
 async def test_a_wrong_password_is_refused_without_telling_it(postgres: PostgresServer) -> None:
