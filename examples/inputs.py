@@ -10,6 +10,7 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 
 from casework.actors import Problem
+from casework.runtime.flow.case import case_id_fault
 
 #: Files of one folder at most, and bytes of one of them.
 FILES_MAX: Final = 10_000
@@ -37,6 +38,8 @@ def read_each(folder: Path, type_: type[T]) -> tuple[list[T], list[Problem]]:
         read = _read(path, type_)
         if isinstance(read, Problem):
             problems.append(read)
+        elif fault := case_id_fault(read.id):
+            problems.append(Problem(str(path), fault))
         elif read.id in things:
             why = f"is called {read.id!r} like {files[read.id].name}; give it an id of its own"
             problems.append(Problem(str(path), why))

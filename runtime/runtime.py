@@ -25,7 +25,7 @@ from casework.protocols.wire import NIL
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.delivery import awaited_key, keep
 from casework.runtime.errors import FlowUnknown, MigrationRefused, Stopping, StoreUnavailable
-from casework.runtime.flow.case import CASE_ID, Flow
+from casework.runtime.flow.case import Flow, case_id_fault
 from casework.runtime.flow.household import household
 from casework.runtime.flow.migration import difference, flow_of_version, wish_key, write_wish
 from casework.runtime.flow.opening import about, first_entry, named, opening
@@ -229,8 +229,8 @@ class Runtime:
         known = self._crew.flows.get(flow)
         if known is None:
             raise FlowUnknown(flow, "", f"crew {self._crew.name} has {', '.join(sorted(self._crew.flows))}")
-        if not CASE_ID.fullmatch(case_id):
-            raise ValueError(f"case id {case_id!r} must be names of letters, digits, '_', '.', '-' joined by '/'")
+        if why := case_id_fault(case_id):
+            raise ValueError(why)
         if not isinstance(inputs, known.inputs):
             raise ValueError(f"flow {flow!r} takes {known.inputs.__name__}, not {type(inputs).__name__}")
         world, key = self._world, CaseKey(self._tenant, case_id)

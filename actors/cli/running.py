@@ -22,11 +22,12 @@ from casework.actors.cli.output import complain, say_json, tell
 from casework.actors.cli.standing import Standing, notes, say_summary, standing, summary_json
 from casework.actors.cli.working import Interrupts, interruptible, refuse_other_crew, remembered
 from casework.actors.crew import Crew, load_crew
-from casework.actors.intake import DeliverKey, Intake
+from casework.actors.intake import DeliverKey, Intake, Problem
 from casework.protocols.codec import decode_entry, encode, pack
 from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Arrived, Entry, Opened
-from casework.runtime.errors import StoreInvalid
+from casework.runtime.errors import FlowUnknown, StoreInvalid
+from casework.runtime.flow.case import CASE_ID_TOLD_MAX, case_id_fault
 from casework.runtime.flow.opening import NAME_CHARS_MAX, name_fault
 from casework.runtime.runtime import Runtime
 from casework.runtime.seams import World
@@ -39,6 +40,8 @@ OUT: Final = "out"
 LOOK_SECONDS: Final = 0.25
 #: Cases that one warning names.
 CASES_TOLD_MAX: Final = 3
+#: How one opening or delivery is refused that has nothing to do with the others.
+REFUSALS: Final = (ValueError, FlowUnknown, ProtocolError)
 
 OutOption = Annotated[Path | None, Parameter(name="--out", help="Folder for what the crew writes; `out` if left out.")]
 
@@ -130,11 +133,12 @@ async def _work(errand: Errand, store: Store, interrupts: Interrupts, *, json_: 
     for name, value in settings.items():
         await store.remember(name, value)
     await _warn_of_others(store, errand)
+    refused = list[Problem]()
     async with Runtime(crew, store, tenant=settings["tenant"], settings=settings) as runtime:
         with interrupts.scope:
-            await _take(runtime, store, errand)
+            await _take(runtime, store, errand, refused)
             await _watched(partial(wait_settled, store, runtime.wait_idle, World()), store)
-    problems = list(dict.fromkeys([*(str(problem) for problem in intake.problems), *await _noted(store)]))
+    problems = list(dict.fromkeys([*map(str, [*intake.problems, *refused]), *await _noted(store)]))
     after = await standing(store)
     _tell(after, problems, json_=json_)
     if interrupts.heard:
@@ -147,6 +151,8 @@ async def _warn_of_others(reader: StoreReader, errand: Errand) -> None:
     """Tell whose budgets cases draw from that are there already, where another project or user was named now."""
     there: dict[tuple[str, str], list[str]] = {}
     for each in errand.intake.openings if errand.project or errand.user else ():
+        if case_id_fault(each.case_id):
+            continue
         opened = await _first(reader, CaseKey(errand.settings["tenant"], each.case_id))
         if not isinstance(opened, Opened):
             continue
@@ -167,12 +173,20 @@ async def _first(reader: StoreReader, key: CaseKey) -> Entry | None:
     return None
 
 
-async def _take(runtime: Runtime, store: Store, errand: Errand) -> None:
+async def _take(runtime: Runtime, store: Store, errand: Errand, refused: list[Problem]) -> None:
+    """Open and deliver what the input asks for, as far as it can be taken; add what was refused."""
+    folder = errand.settings["input"]
     for each in errand.intake.openings:
-        await runtime.open(each.flow, each.case_id, each.inputs, project=errand.project, user=errand.user)
+        try:
+            await runtime.open(each.flow, each.case_id, each.inputs, project=errand.project, user=errand.user)
+        except REFUSALS as error:
+            refused.append(Problem(folder, f"case {each.case_id[:CASE_ID_TOLD_MAX]!r} was not opened: {error}"))
     for delivery in errand.intake.deliveries:
-        frame, item_id = _arrival(delivery)
-        await store.deliver(errand.settings["tenant"], delivery.key, item_id, frame)
+        try:
+            frame, item_id = _arrival(delivery)
+            await store.deliver(errand.settings["tenant"], delivery.key, item_id, frame)
+        except REFUSALS as error:
+            refused.append(Problem(folder, f"{delivery.key[:CASE_ID_TOLD_MAX]!r} was not delivered: {error}"))
 
 
 def _arrival(delivery: DeliverKey) -> tuple[bytes, str]:

@@ -51,6 +51,8 @@ _ID: Final = Draw("id")
 NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 #: What a case may be called: names joined by slashes, so that a child's id can begin with its parent's.
 CASE_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100}){0,7}")
+#: Characters of what is no id that are said back, at most.
+CASE_ID_TOLD_MAX: Final = 120
 #: Names of tasks and tools that are known to be such; a program has some dozens.
 NAMES_MAX: Final = 1_024
 
@@ -264,8 +266,8 @@ class Case:
             ContractIncomplete: this case has a mandate, and the other one was given none.
             ContractWidened: it was given more than is left.
         """
-        if not CASE_ID.fullmatch(case_id):
-            raise ValueError(f"case id {case_id!r} must be names of letters, digits, '_', '.', '-' joined by '/'")
+        if why := case_id_fault(case_id):
+            raise ValueError(why)
         if case_id == self.id:
             raise ValueError(f"case {case_id!r} cannot be below itself")
         await perform(OpenChild(flow, case_id, pack(inputs), within))
@@ -314,6 +316,14 @@ class Case:
     async def new_id(self) -> str:
         """Give a new unique id, the same one on replay."""
         return cast("str", await perform(_ID))
+
+
+def case_id_fault(case_id: str) -> str:
+    """Say why something is no id of a case, or nothing."""
+    if CASE_ID.fullmatch(case_id):
+        return ""
+    what = "names of at most 100 letters (a to z), digits, '_', '.', '-', joined by '/', eight at most"
+    return f"case id {case_id[:CASE_ID_TOLD_MAX]!r} must be {what}"
 
 
 def _bounded(seconds: float, what: str) -> None:

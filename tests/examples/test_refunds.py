@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import shutil
 import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
@@ -166,6 +167,17 @@ def test_a_file_that_is_no_request_is_told_by_name_and_the_others_are_opened(
     assert [Path(problem.file).name for problem in taken.problems] == ["bad.json", "same.json"]
     assert says in taken.problems[0].text
     assert "like good.json" in taken.problems[1].text
+
+
+@pytest.mark.parametrize("name", ["r 103", "", "ré", "r" * 255])
+def test_a_request_whose_id_is_none_of_a_case_is_told_by_its_file(name: str, tmp_path: Path) -> None:
+    shutil.copytree(SAMPLE / "requests", tmp_path / "requests")
+    file = tmp_path / "requests" / "r-103.json"
+    file.write_text(file.read_text().replace('"r-103"', json.dumps(name)))
+    taken = intake(tmp_path, {})
+    (problem,) = taken.problems
+    assert (problem.file, len(taken.openings)) == (str(file), 15)
+    assert "must be names of at most 100 letters" in problem.text
 
 
 def test_a_folder_without_requests_is_told(tmp_path: Path) -> None:

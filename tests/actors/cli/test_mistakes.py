@@ -19,6 +19,11 @@ from casework.runtime.telemetry import Telemetry
 from tests.support.command_desk import SUPPORT, Desk
 
 
+def standing(desk: Desk) -> dict[str, str]:
+    """Give where each case stands."""
+    return {case["case"]: case["status"] for case in json.loads(desk("cases", "--json").stdout)}
+
+
 class Nothing(Struct, frozen=True):
     """Inputs of a case that needs none."""
 
@@ -165,3 +170,63 @@ async def test_what_reaches_nobody_is_not_called_recorded_and_nothing_is_worked_
         assert (done.returncode, done.stdout) == (3, "")
         (line,) = [line for line in done.stderr.splitlines() if line.startswith("casework:")]
         assert line.startswith(f"casework: error: no open case is called {arguments[1]!r}")
+
+
+@pytest.mark.parametrize("name", ["r 103", "é", "r" * 120, "a\udcff"])
+def test_a_case_that_cannot_be_opened_is_told_and_the_others_are(desk: Desk, name: str) -> None:
+    desk.put(**{"before": "ok", name: "ok", "zz": "ok"})
+    for more in ((), ("--project", "books")):
+        done = desk.run(*more)
+        assert done.returncode == 2
+        assert done.stderr.count("was not opened: case id") == 1
+        assert done.stderr.splitlines()[-1].startswith(f"{desk.input}: case '")
+        assert "Traceback" not in done.stderr
+    assert standing(desk) == {"before": "closed", "zz": "closed"}
+
+
+def test_inputs_that_fit_into_no_record_are_told_and_the_other_cases_opened(desk: Desk) -> None:
+    desk.put(fine="ok", large="x" * (1 << 20))
+    done = desk.run()
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, standing(desk)) == (2, {"fine": "closed"})
+    assert line.startswith(f"{desk.input}: case 'large' was not opened: frame of ")
+
+
+#: A crew whose intake delivers something that nobody can take, names a flow that is not there, and does the rest.
+CLUMSY = """
+from dataclasses import replace
+
+import tiny_crew
+from casework.actors import Agent, Crew, OpenCase, Policy
+from casework.actors.intake import DeliverKey
+from casework.runtime import Flow
+
+
+def intake(folder, settings):
+    taken = tiny_crew.intake(folder, settings)
+    absent = OpenCase("absent", "nowhere", tiny_crew.Line(name="x", text="ok"))
+    said = (DeliverKey("paper:late", "x" * (1 << 21)), DeliverKey("paper:late", "here"))
+    return replace(taken, openings=(absent, *taken.openings), deliveries=said)
+
+
+line = Flow.of(tiny_crew.line, inputs=tiny_crew.Line)
+crew = Crew("tiny", flows=(line,), agents=(Agent("reader", {"read": tiny_crew.read}),), policy=Policy(name="tiny"),
+            intake=intake)
+"""
+
+
+def test_a_delivery_that_fits_into_no_record_and_a_flow_that_is_not_there_are_told_while_the_rest_goes_on(
+    desk: Desk,
+) -> None:
+    desk.put(late="wait")
+    shutil.copy(SUPPORT / "tiny_crew.py", desk.folder)
+    (desk.folder / "clumsy.py").write_text(CLUMSY)
+    # The first time, the case may not wait yet when the delivery comes.
+    first, done = (
+        desk("run", "clumsy:crew", desk.input, "--out", desk.folder / "out", cwd=desk.folder) for _ in range(2)
+    )
+    assert (first.returncode, first.stderr) == (2, done.stderr)
+    absent, large = done.stderr.splitlines()
+    assert (done.returncode, standing(desk)) == (2, {"late": "closed"})
+    assert absent == f"{desk.input}: case 'nowhere' was not opened: flow absent: crew tiny has line"
+    assert large.startswith(f"{desk.input}: 'paper:late' was not delivered: frame of ")
