@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from casework.actors.cli.exits import TABLE, Exit, exit_code
@@ -209,6 +210,10 @@ class _OneLine(logging.Formatter):
 
 
 def _prepare(*, debug: bool) -> None:
+    for name in ("stdout", "stderr"):
+        # Whoever has closed one wants none of it, and no other file is to get its number.
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - to the end
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

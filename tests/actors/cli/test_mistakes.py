@@ -1,8 +1,10 @@
 """Whatever is wrong with what the command is given, it says so in one line and ends with the exit code for it."""
 
 import json
+import shlex
 import shutil
 import socket
+import subprocess
 import urllib.request
 from contextlib import closing
 
@@ -16,7 +18,7 @@ from casework.runtime.runtime import Runtime
 from casework.runtime.seams import World
 from casework.runtime.store.urls import open_store
 from casework.runtime.telemetry import Telemetry
-from tests.support.command_desk import SUPPORT, Desk
+from tests.support.command_desk import COMMAND, SUPPORT, Desk
 
 
 def standing(desk: Desk) -> dict[str, str]:
@@ -230,3 +232,14 @@ def test_a_delivery_that_fits_into_no_record_and_a_flow_that_is_not_there_are_to
     assert (done.returncode, standing(desk)) == (2, {"late": "closed"})
     assert absent == f"{desk.input}: case 'nowhere' was not opened: flow absent: crew tiny has line"
     assert large.startswith(f"{desk.input}: 'paper:late' was not delivered: frame of ")
+
+
+def test_who_has_closed_standard_output_or_error_is_told_nothing(desk: Desk) -> None:
+    desk.put(fine="ok", bad="bad")
+    shell = f"exec {shlex.join(COMMAND)}"
+    for arguments, code in (("cases >&-", 0), ("cases >&- 2>&-", 0), ("cases 0<&- >&-", 0), ("show nobody 2>&-", 3)):
+        desk.run()
+        done = subprocess.run(
+            ["sh", "-c", f"{shell} {arguments}"], env=desk.environ, cwd=SUPPORT, capture_output=True, check=False
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (code, b"", b""), arguments
