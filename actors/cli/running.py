@@ -32,7 +32,7 @@ from casework.runtime.flow.opening import NAME_CHARS_MAX, name_fault
 from casework.runtime.runtime import Runtime
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseKey, CaseStatus, Store, StoreReader
-from casework.runtime.store.urls import open_store, wait_settled
+from casework.runtime.store.urls import MEMORY, SQLITE, open_store, wait_settled
 
 #: Where a crew writes, unless `--out` or the store's memory says otherwise.
 OUT: Final = "out"
@@ -141,6 +141,8 @@ async def _work(errand: Errand, store: Store, interrupts: Interrupts, *, json_: 
     problems = list(dict.fromkeys([*map(str, [*intake.problems, *refused]), *await _noted(store)]))
     after = await standing(store)
     _tell(after, problems, json_=json_)
+    if store.url == MEMORY:
+        tell("note", f"{MEMORY} all of it is gone now; name a file, --store {SQLITE}FILE, to keep what cases are told")
     if interrupts.heard:
         tell("note", "interrupted: run the same command again to go on")
         return Exit.INTERRUPTED

@@ -30,7 +30,7 @@ from casework.runtime.store.base import LimitResult, StoreDoor, StoreReader
 from casework.runtime.store.ledger_rules import MICROS_MAX, account_fault
 
 Of = Annotated[By, Parameter(name="--by", help="Whom or what it is counted for.")]
-CaseOption = Annotated[str, Parameter(name="--case", help="Only this case.")]
+CaseOption = Annotated[str | None, Parameter(name="--case", help="Only this case.")]
 Since = Annotated[str, Parameter(name="--since", help="Only calls that ended from this day on (UTC), 2026-07-01.")]
 
 #: How what is of nobody is shown.
@@ -41,7 +41,7 @@ def cost(
     *,
     by: Of = By.AGENT,
     store: StoreOption = STORE,
-    case: CaseOption = "",
+    case: CaseOption = None,
     since: Since = "",
     json_: JsonOption = False,
 ) -> int:
@@ -54,8 +54,8 @@ def cost(
 
     async def read(reader: StoreReader) -> tuple[list[tuple[Payer, Spent]], int]:
         calls, dropped = list[tuple[Payer, Spent]](), 0
-        rows = [row for row in await reader.cases() if case in ("", row.key.case_id)]
-        if case and not rows:
+        rows = [row for row in await reader.cases() if case in (None, row.key.case_id)]
+        if case is not None and not rows:
             raise Quit(Exit.NOT_FOUND, f"there is no case {case!r}; `casework cases` lists them")
         for row in rows:
             try:

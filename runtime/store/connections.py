@@ -53,11 +53,10 @@ _BROKEN: Final = frozenset(
     }
 )
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+#: What is to be done about a file of which nothing can be read.
+RESTORE: Final = "keep it, restore the last backup in its place and accept that (`casework store accept`)"
 #: What is to be done about a damaged file.
-REPAIR: Final = (
-    "keep it, restore the last backup in its place and accept that (`casework store accept`); "
-    "`casework verify` says of a file that can still be read what is wrong with it"
-)
+REPAIR: Final = f"{RESTORE}; `casework verify` says of a file that can still be read what is wrong with it"
 #: What is to be done about a file of which a part stands in its log yet, where nobody can write.
 SEALED: Final = (
     "nobody closed it well, and it is where one can only read; copy it and its `-wal` to where one can write"
@@ -123,7 +122,8 @@ def store_error(url: str, error: sqlite3.Error | UnicodeDecodeError) -> StoreErr
     # SQLite names what it found in a damaged file, and the binding cannot read that.
     code = sqlite3.SQLITE_CORRUPT if isinstance(error, UnicodeDecodeError) else primary_code(error)
     if code in _DAMAGED:
-        return StoreInvalid(url, f"the file is damaged ({error}); {REPAIR}")
+        remedy = RESTORE if code == sqlite3.SQLITE_NOTADB else REPAIR
+        return StoreInvalid(url, f"the file is damaged ({error}); {remedy}")
     if code in _PASSING | _BROKEN:
         return StoreUnavailable(url, f"it cannot be read just now ({error})")
     return StoreInvalid(url, f"its tables or values are not ours ({error})")

@@ -37,7 +37,8 @@ class FileLock:
             try:
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             except OSError as error:
-                raise StoreInvalid(url, f"its lock cannot be made ({error.strerror}: {path})") from error
+                why = f"its lock cannot be made ({error.strerror}: {path})"
+                raise StoreInvalid(url, f"{why}; copy the store to where one can write, and name it there") from error
             if not _locked(descriptor):
                 owner = _owner(descriptor)
                 os.close(descriptor)

@@ -243,3 +243,18 @@ def test_who_has_closed_standard_output_or_error_is_told_nothing(desk: Desk) -> 
             ["sh", "-c", f"{shell} {arguments}"], env=desk.environ, cwd=SUPPORT, capture_output=True, check=False
         )
         assert (done.returncode, done.stdout, done.stderr) == (code, b"", b""), arguments
+
+
+def test_who_works_in_memory_is_told_that_nothing_of_it_stays(desk: Desk) -> None:
+    desk.put(fine="ok")
+    done = desk.run("--store", "memory:")
+    assert done.returncode == 0
+    assert "casework: note: memory: all of it is gone now; name a file, --store sqlite:///FILE, to keep" in done.stderr
+
+
+def test_a_cost_is_asked_of_a_case_that_has_a_name(desk: Desk) -> None:
+    desk.put(fine="ok")
+    desk.run()
+    done = desk("cost", "--case", "")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "there is no case ''" in done.stderr
