@@ -97,7 +97,7 @@ async def _join(
         if place is not None:
             return Finding(key, place, f"the store has another record here than {document['name']}, or none")
     joined = verifier.joined(now, *documents)
-    wrong = verifier.findings(joined)
+    wrong = verifier.findings(now) or verifier.findings(joined, put_back=True)
     if wrong:
         return Finding(key, wrong[0].seq or 0, f"with its files: {wrong[0].why}")
     records = _records(joined)
