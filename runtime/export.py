@@ -12,14 +12,16 @@ after a crash. It does not know who asks, nor where the text is kept.
 import base64
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, cast
 
 from msgspec import Struct
 
 from casework.runtime import verifier
 from casework.runtime.errors import ArchiveMissing, CaseThere, ExportInvalid, ExportOngoing, StoreUnavailable
-from casework.runtime.fold import COLUMNS, decided, fold
+from casework.runtime.flow.case import CASE_ID
+from casework.runtime.flow.opening import name_fault
+from casework.runtime.fold import decided, fold
 from casework.runtime.store.archive import Archive, ArchiveReader, BroughtIn, InboxEntry, Transfer
 from casework.runtime.store.base import (
     CaseExists,
@@ -32,6 +34,7 @@ from casework.runtime.store.base import (
     Wait,
     WaitKind,
 )
+from casework.runtime.store.crosscheck import difference
 from casework.runtime.store.rules import DECIDED, storable
 
 #: How a frame names an artifact.
@@ -49,6 +52,8 @@ class Import(Struct, frozen=True):
     transfers: tuple[Transfer, ...]
     artifacts: tuple[tuple[str, bytes], ...]
     """Pairs of (content hash, bytes); those that were exported by their hash alone are not here."""
+    notes: tuple[str, ...] = ()
+    """What nothing in the export covers, or is not in it, a line each."""
 
 
 async def export_case(
@@ -112,12 +117,13 @@ def imported(text: bytes) -> Import:
         transfers = tuple(_transfer(case) for case in cases)
     except (KeyError, TypeError, ValueError) as error:
         raise ExportInvalid((f"a case lacks what a store needs of it ({type(error).__name__}: {error})",)) from error
-    if not transfers:
-        raise ExportInvalid(("it holds no case",))
+    wrong = tuple(why for transfer in transfers if (why := _unfit(transfer)))
+    if wrong:
+        raise ExportInvalid(wrong)
     kept = tuple(
-        (str(each["sha256"]), base64.b64decode(each["data"])) for each in artifacts if each["data"] is not None
+        (str(each["sha256"]), base64.b64decode(data)) for each in artifacts if (data := each.get("data")) is not None
     )
-    return Import(transfers, kept)
+    return Import(transfers, kept, tuple(_notes(document, cases)))
 
 
 async def import_cases(store: Store, what: Import, *, take_over: bool = False) -> tuple[CaseKey, ...]:
@@ -148,6 +154,26 @@ async def import_cases(store: Store, what: Import, *, take_over: bool = False) -
             raise CaseThere(row.key.case_id)
         case result:
             raise StoreUnavailable(store.url, result.why)
+
+
+def _unfit(transfer: Transfer) -> str:
+    """Say why nobody could have opened a case, or what `casework verify` would say of it; nothing if it is fit."""
+    tenant, case_id = transfer.row.key
+    if name_fault(tenant) or not CASE_ID.fullmatch(case_id):
+        return f"case {case_id!a} of tenant {tenant!a}: no case has such a name"
+    ids = [entry.id for entry in transfer.inbox]
+    if len(set(ids)) < len(ids):
+        return f"case {case_id}: a message is in its inbox twice"
+    other = difference(transfer)
+    return f"case {case_id}: record {other[0]}: {other[1]}" if other else ""
+
+
+def _notes(document: Mapping[str, object], cases: Sequence[Mapping[str, object]]) -> Iterator[str]:
+    for case in cases:
+        if bare := verifier.uncovered(case):
+            yield f"case {case['case_id']}: nothing covers its {bare} any more, for contents were dropped"
+    if missing := len(verifier.named(document, missing=True)):
+        yield f"{missing} delivered files that the cases name are not in the export"
 
 
 def _named(transfers: Sequence[Transfer]) -> list[str]:
@@ -228,9 +254,6 @@ def _transfer(case: Mapping[str, object]) -> Transfer:
     folded = fold(key, records)
     if row.epoch < folded.epoch_min or (status is CaseStatus.CLOSED and row.waits):
         raise ValueError(f"case {key.case_id} cannot stand as it says")
-    other = [column for column in COLUMNS if folded.flow and getattr(row, column) != getattr(folded, column)]
-    if other:
-        raise ValueError(f"case {key.case_id} says another {other[0]} than its log")
     decisions = {entry.id.removeprefix(f"{DECIDED}:"): entry.frame for entry in inbox if entry.kind == DECIDED}
     reviews = (decided(each, decisions[each.id]) if each.id in decisions else each for each in folded.reviews)
     return Transfer(row, records, inbox, tuple(reviews))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
 from casework.protocols.codec import digest
@@ -13,15 +14,17 @@ from casework.protocols.records import ReviewAction
 from casework.runtime import verifier
 from casework.runtime.errors import ArchiveMissing, CaseThere, ExportInvalid, ExportOngoing
 from casework.runtime.export import export_case, import_cases, imported
+from casework.runtime.export import exported as export_text
 from casework.runtime.fold import COLUMNS, fold
 from casework.runtime.seams import World
-from casework.runtime.store.archive import Transfer
+from casework.runtime.store.archive import Transfer, without_frame
 from casework.runtime.store.base import CaseKey, CaseStatus
 from casework.runtime.store.memory import MemoryStore
 from casework.runtime.store.urls import open_reader, open_store
 from casework.runtime.store.verify import verify
 from tests.support.export_scene import KID, PAPER, STAFF, exported, finished, waiting
 from tests.support.flow_scene import KEY, runtime, value
+from tests.support.verifying import named_so
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -159,6 +162,48 @@ async def test_what_is_not_as_it_was_written_is_refused_before_the_store_is_touc
     text = await exported(await finished())
     with pytest.raises(ExportInvalid, match="nothing was imported"):
         imported(changed(text, BREAKS[wrong]))
+
+
+#: What `casework verify` would say of the store right after.
+UNFIT: dict[str, tuple[Callable[[], Any], Change]] = {
+    "it waits for nothing": (waiting, lambda made: made["cases"][0].update(waits=[])),
+    "another key": (waiting, lambda made: made["cases"][0]["waits"][0].update(key="x", kind="evidence")),
+    "a message that cannot be read": (waiting, lambda made: made["cases"][0]["inbox"][-1].update(frame="AA==")),
+    "a message twice": (waiting, lambda made: made["cases"][0]["inbox"].append(made["cases"][0]["inbox"][-1])),
+    "nothing that it got": (finished, lambda made: made["cases"][0].update(inbox=[])),
+    "another thing that it got": (finished, lambda made: made["cases"][0]["inbox"][0].update(id="x")),
+}
+
+
+@pytest.mark.parametrize("wrong", UNFIT)
+async def test_what_verify_would_find_right_after_is_refused(wrong: str) -> None:
+    make, change = UNFIT[wrong]
+    text = await exported(await make())
+    assert imported(text).notes == ()
+    with pytest.raises(ExportInvalid, match="nothing was imported: case c1: "):
+        imported(changed(text, change))
+
+
+@pytest.mark.parametrize("case_id", ["\x1b[31m", "a\n0 cases, all fine", "\x00", "é", "a//b", "x" * 101])
+def test_a_case_whose_id_no_case_can_have_is_refused(case_id: str) -> None:
+    with pytest.raises(ExportInvalid, match="no case has such a name") as caught:
+        imported(named_so(case_id))
+    assert str(caught.value).isprintable()
+
+
+async def test_a_file_that_is_not_in_the_export_is_told() -> None:
+    source = await finished()
+    assert imported(await exported(source)).notes == ()
+    text = await exported(source, with_artifacts=False)
+    for left_out in (text, changed(text, lambda made: made["artifacts"][0].pop("data"))):
+        assert imported(left_out).notes == ("1 delivered files that the cases name are not in the export",)
+
+
+async def test_what_nothing_covers_after_retention_is_told() -> None:
+    transfer = await whole(await finished())
+    bare = msgspec.structs.replace(transfer, records=tuple(map(without_frame, transfer.records)), reviews=())
+    (note,) = imported(export_text([bare], {})).notes
+    assert note.startswith("case c1: nothing covers its crew, flow, parent, result, source_hash, version any more")
 
 
 @pytest.mark.parametrize(

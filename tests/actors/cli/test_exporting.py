@@ -92,6 +92,19 @@ def test_a_case_that_is_not_as_it_was_written_is_exported_with_a_warning(done: D
     assert done("import", done.folder / "case.json", "--store", f"sqlite:///{done.folder}/x.db").returncode == 2
 
 
+def test_a_file_that_the_store_has_lost_is_told_and_one_that_is_left_out_is_not(done: Desk, elsewhere: str) -> None:
+    (done.folder / "paper.pdf").write_bytes(b"a paper")
+    assert done("deliver", "paper:late", done.folder / "paper.pdf").returncode == 0
+    with closing(sqlite3.connect(done.folder / "cases.db")) as connection, connection:
+        assert connection.execute("DELETE FROM artifact").rowcount == 1
+    file = done.folder / "case.json"
+    lost = done("export", "late", "-o", file)
+    assert (lost.returncode, "a frame names it, but it is not in the store" in lost.stderr) == (1, True)
+    assert done("export", "late", "-o", file, "--without-artifacts").returncode == 0
+    came = done("import", file, "--store", elsewhere, "--take-over")
+    assert (came.returncode, "1 delivered files that the cases name are not in the export" in came.stderr) == (0, True)
+
+
 @pytest.mark.usefixtures("served")
 def test_while_a_service_owns_the_store_cases_leave_it_and_none_come_in(desk: Desk) -> None:
     file = desk.folder / "case.json"
