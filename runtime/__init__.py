@@ -18,6 +18,7 @@ from casework.runtime.errors import ChildForeign as ChildForeign
 from casework.runtime.errors import ContentsDropped as ContentsDropped
 from casework.runtime.errors import DecisionInvalid as DecisionInvalid
 from casework.runtime.errors import Draining as Draining
+from casework.runtime.errors import EnteredBefore as EnteredBefore
 from casework.runtime.errors import Escalated as Escalated
 from casework.runtime.errors import Expired as Expired
 from casework.runtime.errors import ForeignCancel as ForeignCancel
@@ -74,6 +75,7 @@ __all__ = [
     "Down",
     "Draining",
     "Envelope",
+    "EnteredBefore",
     "Escalated",
     "Exit",
     "Expired",

@@ -3,6 +3,7 @@
     CaseworkError
     └── RuntimeFault
         ├── Stopping                 ours: the system takes no new work
+        ├── EnteredBefore            theirs: a runtime that was entered already
         ├── NotSent                  the envelope comes back on the error
         │   ├── MailboxFull          ours: the bound was reached
         │   ├── FrameOversized       ours: a frame larger than any may be
@@ -67,6 +68,14 @@ class Stopping(RuntimeFault):
 
     def __init__(self) -> None:
         super().__init__("the runtime is stopping and takes no new work")
+
+
+class EnteredBefore(RuntimeFault):
+    """A runtime is entered once, and this one was already; nothing was touched."""
+
+    def __init__(self, crew: str) -> None:
+        super().__init__(f"this runtime of crew {crew!r} was entered before; make another one")
+        self.crew = crew
 
 
 class NotSent(RuntimeFault):
@@ -182,9 +191,7 @@ class Escalated(RuntimeFault):
         super().__init__(
             f"{address!r} failed again after {limit.intensity} restarts in {limit.period_seconds:g} s{why}"
         )
-        self.address = address
-        self.limit = limit
-        self.error = error
+        self.address, self.limit, self.error = address, limit, error
 
 
 class StoreError(RuntimeFault):
@@ -292,8 +299,7 @@ class ScheduleInvalid(RuntimeFault):
 
     def __init__(self, rule: str, why: str) -> None:
         super().__init__(f"schedule {rule!r}: {why}")
-        self.rule = rule
-        self.why = why
+        self.rule, self.why = rule, why
 
 
 class MigrationRefused(RuntimeFault):
@@ -301,9 +307,7 @@ class MigrationRefused(RuntimeFault):
 
     def __init__(self, case_id: str, version: str, why: str) -> None:
         super().__init__(f"case {case_id!r} stays what it is and does not go on with version {version!r}: {why}")
-        self.case_id = case_id
-        self.version = version
-        self.why = why
+        self.case_id, self.version, self.why = case_id, version, why
 
 
 class ReviewError(RuntimeFault):
@@ -336,8 +340,7 @@ class ForeignAwait(FlowError):
 
     def __init__(self, flow: str, what: str) -> None:
         super().__init__(f"flow {flow!r} awaited {what}; inside a flow await operations of `case` only")
-        self.flow = flow
-        self.what = what
+        self.flow, self.what = flow, what
 
 
 class FlowUnknown(FlowError):
@@ -345,8 +348,7 @@ class FlowUnknown(FlowError):
 
     def __init__(self, flow: str, version: str, why: str) -> None:
         super().__init__(f"flow {flow}{f' version {version}' if version else ''}: {why}")
-        self.flow = flow
-        self.version = version
+        self.flow, self.version = flow, version
 
 
 class ReplayMismatch(FlowError):
@@ -378,9 +380,7 @@ class ReviewRejected(FlowError):
 
     def __init__(self, title: str, by: str, reason: str) -> None:
         super().__init__(f"{by} rejected {title!r}: {reason or 'no reason given'}")
-        self.title = title
-        self.by = by
-        self.reason = reason
+        self.title, self.by, self.reason = title, by, reason
 
 
 class ChildForeign(FlowError):

@@ -11,10 +11,10 @@ one process share nothing. It does not know what a crew is made of: that is what
 import hashlib
 import math
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 import anyio
 import msgspec
@@ -24,8 +24,8 @@ from casework.protocols.records import Arrived, Cancel, Closed, Decided, ReviewA
 from casework.protocols.wire import NIL
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.delivery import awaited_key, keep
-from casework.runtime.errors import FlowUnknown, MigrationRefused, Stopping, StoreUnavailable
-from casework.runtime.flow.case import Flow, case_id_fault
+from casework.runtime.errors import EnteredBefore, FlowUnknown, MigrationRefused, Stopping, StoreUnavailable
+from casework.runtime.flow.case import case_id_fault
 from casework.runtime.flow.household import household
 from casework.runtime.flow.migration import difference, flow_of_version, wish_key, write_wish
 from casework.runtime.flow.opening import about, first_entry, named, opening
@@ -35,6 +35,7 @@ from casework.runtime.retention import ended_with
 from casework.runtime.review import check_edit, check_person, view_of
 from casework.runtime.seams import World
 from casework.runtime.staff import Staff
+from casework.runtime.staffing import Staffing
 from casework.runtime.store.base import (
     CaseKey,
     CaseRow,
@@ -43,7 +44,6 @@ from casework.runtime.store.base import (
     DecisionRefused,
     DeliverResult,
     Store,
-    StoreReader,
     Unavailable,
     Unknown,
 )
@@ -57,38 +57,12 @@ from casework.runtime.telemetry import SHUTDOWN_SECONDS, Telemetry
 DRAIN_SECONDS: Final = 10.0
 
 
-class Staffing(Protocol):
-    """A crew, as the runtime sees it."""
-
-    @property
-    def name(self) -> str:
-        """Name the crew."""
-        ...
-
-    @property
-    def version(self) -> str:
-        """Name its version."""
-        ...
-
-    @property
-    def flows(self) -> Mapping[str, Flow]:
-        """Give its flows by name."""
-        ...
-
-    def staff(
-        self,
-        system: ActorSystem,
-        world: World,
-        reader: StoreReader,
-        settings: Mapping[str, str],
-        telemetry: Telemetry,
-    ) -> AbstractAsyncContextManager[Staff]:
-        """Give its agents their actors for as long as the block lasts."""
-        ...
-
-
 class Runtime:
-    """Runs the cases of one crew on one store; use it with `async with`."""
+    """Runs the cases of one crew on one store; use it with `async with`, once.
+
+    Whatever is asked of it before it is entered or after it was left raises `Stopping`, and while it is left, what
+    would bring something in does; who still waits for a case, or for all to rest, hears that when it has drained.
+    """
 
     def __init__(
         self,
@@ -120,15 +94,20 @@ class Runtime:
         self._store: Store | None = None
         self._node: Node | None = None
         self._staff: Staff | None = None
+        self._entered = self._leaving = False
 
     async def __aenter__(self) -> Self:
         """Open the store, staff the crew and begin to work.
 
         Raises:
+            EnteredBefore: it was entered already, and perhaps left; it goes on as it was.
             StoreOwned, StoreNewer, StoreInvalid, StoreUnavailable: the store cannot be owned.
 
         If cancelled, everything that was opened is closed again.
         """
+        if self._entered:
+            raise EnteredBefore(self._crew.name)
+        self._entered = True
         try:
             await self._enter()
         except BaseException:
@@ -140,10 +119,12 @@ class Runtime:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         """Drain: take nothing new, let working cases park or close, and give the store back."""
+        self._leaving = True
         return await self._stack.__aexit__(kind, error, trace)
 
     async def _enter(self) -> None:
         stack, world = self._stack, self._world
+        stack.callback(self._let_go)
         telemetry = self._telemetry
         if telemetry is None:
             telemetry = self._telemetry = Telemetry.from_environment(clock=world.clock, randomness=world.randomness)
@@ -158,31 +139,28 @@ class Runtime:
             self._crew.staff(system, world, self._store, self._settings, telemetry)
         )
         make = household(self._store, self._staff, self._crew.flows, self._crew.name, world, telemetry)
-        self._node = Node(make, system)
-        self._node.waiters.switched(await self._store.setting(SETTING) or "")
-        telemetry.before_expose(lambda: self._sample(system))
+        switches = await self._store.setting(SETTING) or ""
+        node = self._node = Node(make, system)
+        node.waiters.switched(switches)
+        telemetry.before_expose(partial(_sample, telemetry, node, system))
         jobs = await stack.enter_async_context(anyio.create_task_group())
-        stack.push_async_callback(self._stop, jobs.cancel_scope)
-        jobs.start_soon(self._node.run)
+        stack.push_async_callback(_stop, node, jobs.cancel_scope)
+        jobs.start_soon(node.run)
         door = door_server(self._store)
         if door is not None:
-            door.settled = self._node.wait_idle
+            door.settled = node.wait_idle
             door.told = partial(answer, self, world)
-            door.on_switch(self._node.waiters.switched)
+            door.on_switch(node.waiters.switched)
             await jobs.start(door.serve)
 
-    def _sample(self, system: ActorSystem) -> None:
-        """Set the gauges, just before somebody looks."""
-        self.telemetry.cases_open(self.node.statistics().active)
-        for kind, depth in system.waiting_by_kind().items():
-            self.telemetry.mailbox_depth(kind, depth)
+    def _let_go(self) -> None:
+        self._store = self._node = self._staff = None
 
-    async def _stop(self, scope: anyio.CancelScope) -> None:
-        # Cancelled from outside, everything in here has ended already: there is nobody left to wait for.
-        seconds = 0.0 if anyio.current_effective_deadline() == -math.inf else DRAIN_SECONDS
-        with anyio.CancelScope(shield=True):
-            await self.node.drain(seconds)
-        scope.cancel()
+    def _taking(self) -> Node:
+        """Give the node to what comes from outside, which is refused as soon as the runtime is being left."""
+        if self._leaving:
+            raise Stopping
+        return self.node
 
     @property
     def store(self) -> Store:
@@ -226,7 +204,7 @@ class Runtime:
 
         If cancelled, the case may have been opened or not.
         """
-        known = self._crew.flows.get(flow)
+        node, known = self._taking(), self._crew.flows.get(flow)
         if known is None:
             raise FlowUnknown(flow, "", f"crew {self._crew.name} has {', '.join(sorted(self._crew.flows))}")
         if why := case_id_fault(case_id):
@@ -237,7 +215,7 @@ class Runtime:
         what, policy_hash = about(purpose or known.name, project, user), self.staff.policy_hash
         trace = self.telemetry.case_opened(known.name, case_id, world.ids.new())
         opened = first_entry(known, pack(inputs), what, crew=self._crew.name, policy_hash=policy_hash, trace=trace)
-        result = await self.node.open(opening(key, opened, world.clock.wall_micros()))
+        result = await node.open(opening(key, opened, world.clock.wall_micros()))
         if isinstance(result, Unavailable | Unknown):
             raise StoreUnavailable(self.store.url, result.why)
         return key
@@ -269,6 +247,7 @@ class Runtime:
             NotAwaited: the target is a case that waits for several things, or for none; nothing was delivered.
             ValueError: `data` is too large.
         """
+        node = self._taking()
         if not key:
             key = target = await awaited_key(self.store, CaseKey(self._tenant, target))
         evidence = None if data is None else await keep(self.store, data, label)
@@ -276,13 +255,13 @@ class Runtime:
         item_id = message_id or f"delivered:{key}:{content[:32]}"
         raw = NIL if value is None else pack(value)
         arrived = Arrived(key=key, message_id=item_id, by=by, value=raw, evidence=evidence)
-        return await self.node.deliver(Delivery(self._tenant, target, item_id, encode(arrived)))
+        return await node.deliver(Delivery(self._tenant, target, item_id, encode(arrived)))
 
     async def cancel(self, case_id: str, *, by: str, reason: str = "") -> DeliverResult:
         """Ask a case to stop; it hears so at once and may compensate."""
         item_id = f"cancel:{self._world.ids.new()}"
         frame = encode(Cancel(message_id=item_id, by=by, reason=reason))
-        return await self.node.deliver(Delivery(self._tenant, case_id, item_id, frame))
+        return await self._taking().deliver(Delivery(self._tenant, case_id, item_id, frame))
 
     async def migrate(self, case_id: str, *, to: str, by: str, reason: str = "", dry_run: bool = False) -> CaseRow:
         """Have a parked case go on with version `to` of its flow, and give its row as it is then.
@@ -296,7 +275,7 @@ class Runtime:
 
         If cancelled, the case may be moved all the same.
         """
-        key = CaseKey(self._tenant, case_id)
+        node, key = self._taking(), CaseKey(self._tenant, case_id)
         row = await self.store.case(key)
         if row is None:
             raise KeyError(case_id)
@@ -310,7 +289,7 @@ class Runtime:
             return row
         item_id = f"migrate:{self._world.ids.new()}"
         arrived = Arrived(key=wish_key(case_id), message_id=item_id, by=by, value=write_wish(to, reason))
-        result = await self.node.deliver(Delivery(self._tenant, case_id, item_id, encode(arrived)))
+        result = await node.deliver(Delivery(self._tenant, case_id, item_id, encode(arrived)))
         if isinstance(result, Unavailable | Unknown):
             raise StoreUnavailable(self.store.url, result.why)
         row = await self.wait(case_id)
@@ -333,6 +312,7 @@ class Runtime:
         Raises:
             DecisionInvalid: nobody decides, or an edit is not of the proposal's shape; nothing was decided.
         """
+        self._taking()
         check_person(review_id, by)
         review = await self.store.review(review_id)
         if review is None:
@@ -356,6 +336,7 @@ class Runtime:
 
         Raises:
             KeyError: there is no such case.
+            Stopping: the runtime was left before the case rested.
         """
         key, node = CaseKey(self._tenant, case_id), self.node
         known = node.knows(key)
@@ -392,9 +373,28 @@ class Runtime:
         return ended_with(row, last)
 
     async def wait_idle(self) -> None:
-        """Wait until no case can go on without something from outside."""
+        """Wait until no case can go on without something from outside; raises Stopping if it is left before."""
         await self.node.wait_idle()
 
     def statistics(self) -> NodeStatistics:
         """Count what works here."""
         return self.node.statistics()
+
+
+def _sample(telemetry: Telemetry, node: Node, system: ActorSystem) -> None:
+    """Set the gauges, just before somebody looks."""
+    telemetry.cases_open(node.statistics().active)
+    for kind, depth in system.waiting_by_kind().items():
+        telemetry.mailbox_depth(kind, depth)
+
+
+async def _stop(node: Node, scope: anyio.CancelScope) -> None:
+    """Drain, then let nobody wait any more; if cancelled past the shield, the rest is done all the same."""
+    # Cancelled from outside, everything in here has ended already: there is nobody left to wait for.
+    seconds = 0.0 if anyio.current_effective_deadline() == -math.inf else DRAIN_SECONDS
+    try:
+        with anyio.CancelScope(shield=True):
+            await node.drain(seconds)
+    finally:
+        scope.cancel()
+        node.watchers.stop()

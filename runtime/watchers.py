@@ -10,6 +10,7 @@ from typing import final
 
 import anyio
 
+from casework.runtime.errors import Stopping
 from casework.runtime.parking import Parked, parking
 from casework.runtime.store.base import CaseKey, CaseRow
 
@@ -35,6 +36,7 @@ class Watchers:
         self._new_parked = parking()
         self._changed: anyio.Event | None = None
         self._watches: dict[CaseKey, _Watch] = {}
+        self._stopped = False
 
     @property
     def keys(self) -> Iterable[CaseKey]:
@@ -42,7 +44,8 @@ class Watchers:
         return self._watches
 
     def changed(self) -> anyio.Event:
-        """Give the event that is set when next some case parks, ends or begins."""
+        """Give the event that is set when next some case parks, ends or begins; raises Stopping if none will."""
+        self._check()
         if self._changed is None:
             self._changed = self._new_event()
         return self._changed
@@ -50,8 +53,12 @@ class Watchers:
     async def wait_rested(self, key: CaseKey) -> CaseRow | None:
         """Wait until a case that is at work may rest; give its row if it has closed and the store has told enough.
 
+        Raises:
+            Stopping: the node stops, or has stopped, and it does not rest any more.
+
         If cancelled, nothing is left behind.
         """
+        self._check()
         watch = self._watches.get(key)
         if watch is None:
             watch = self._watches[key] = _Watch()
@@ -79,6 +86,15 @@ class Watchers:
         self.notify()
         if key in self._watches:
             self._wake(key, last_row())
+
+    def stop(self) -> None:
+        """Let nobody wait any more, and wake who does; again is harmless."""
+        self._stopped = True
+        self.notify(*self._watches)
+
+    def _check(self) -> None:
+        if self._stopped:
+            raise Stopping
 
     def _wake(self, key: CaseKey, row: CaseRow | None) -> None:
         watch = self._watches.pop(key, None)

@@ -18,7 +18,7 @@ import anyio
 from anyio.abc import SocketListener, SocketStream, TaskStatus
 
 from casework.protocols.errors import FrameInvalid, ProtocolError
-from casework.runtime.errors import StoreError, StoreUnavailable
+from casework.runtime.errors import Stopping, StoreError, StoreUnavailable
 from casework.runtime.store import ledger_rules
 from casework.runtime.store.base import StoreDoor
 from casework.runtime.store.door_places import Place, Places
@@ -68,7 +68,7 @@ class DoorServer:
         self._path, self._directory = socket_path(database)
         self._settling = 0
         self.settled: Callable[[], Awaitable[None]] | None = None
-        """Waits until the runtime has nothing to do; set by the runtime."""
+        """Waits until the runtime has nothing to do, or raises Stopping; set by the runtime."""
         self.told: Callable[[CircuitsAsked | TurnAsked], Awaitable[bytes]] | None = None
         """Answers what only the runtime can; set by it."""
 
@@ -192,7 +192,7 @@ class DoorServer:
             return Failing(why=f"{SETTLING_MAX} others wait already until it rests", certain=True)
         self._settling += 1
         try:
-            with anyio.move_on_after(min(max(0.0, timeout_seconds), SETTLE_SECONDS_MAX)):
+            with suppress(Stopping), anyio.move_on_after(min(max(0.0, timeout_seconds), SETTLE_SECONDS_MAX)):
                 await self.settled()
                 return Settled(idle=True)
             return Settled(idle=False)

@@ -11,10 +11,11 @@ import anyio
 from casework.protocols.codec import decode_entry, unpack
 from casework.protocols.records import Closed, Decided, Entry, Review, ReviewAction
 from casework.runtime.errors import Stopping, StoreUnavailable
-from casework.runtime.runtime import Runtime, Staffing
+from casework.runtime.runtime import Runtime
 from casework.runtime.simulation.errors import Unreachable
 from casework.runtime.simulation.node import Place, SimulatedNode
 from casework.runtime.simulation.simulation import Simulation
+from casework.runtime.staffing import Staffing
 from casework.runtime.store.base import (
     CaseKey,
     CaseRow,

@@ -9,7 +9,7 @@ import pytest
 from store_support import TENANT, arrived, key_of, parked
 
 from casework.protocols.codec import digest
-from casework.runtime.errors import StoreUnavailable
+from casework.runtime.errors import Stopping, StoreUnavailable
 from casework.runtime.seams import World
 from casework.runtime.store import door, door_places
 from casework.runtime.store.base import Delivered, Nobody, Store
@@ -181,3 +181,13 @@ async def test_settling_waits_for_the_runtime_to_rest(served: Served) -> None:
             await asked.wait()
             resting.set()
         assert answers == [True]
+
+
+async def test_who_waits_for_a_runtime_that_is_left_hears_that_it_did_not_rest(served: Served) -> None:
+    async def settled() -> None:
+        raise Stopping
+
+    with anyio.fail_after(5):
+        served.server.settled = settled
+        assert await served.client.settle(5) is False
+        assert await served.client.settle(5) is False
