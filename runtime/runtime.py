@@ -9,20 +9,19 @@ one process share nothing. It does not know what a crew is made of: that is what
 """
 
 import hashlib
-import math
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
-import anyio
 import msgspec
 
 from casework.protocols.codec import encode, pack, plain
 from casework.protocols.records import Arrived, Cancel, Closed, Decided, ReviewAction
 from casework.protocols.wire import NIL
 from casework.runtime.actorsystem import ActorSystem
+from casework.runtime.at_work import at_work
 from casework.runtime.delivery import awaited_key, keep
 from casework.runtime.errors import EnteredBefore, FlowUnknown, MigrationRefused, Stopping, StoreUnavailable
 from casework.runtime.flow.case import case_id_fault
@@ -52,9 +51,6 @@ from casework.runtime.store.urls import door_server, open_store
 from casework.runtime.switchboard import answer
 from casework.runtime.switches import SETTING
 from casework.runtime.telemetry import SHUTDOWN_SECONDS, Telemetry
-
-#: Seconds that working cases get to park or close when a runtime is left.
-DRAIN_SECONDS: Final = 10.0
 
 
 class Runtime:
@@ -90,11 +86,11 @@ class Runtime:
         self._tenant = named("tenant", tenant)
         self._settings = dict(settings or {})
         self._telemetry = telemetry
-        self._stack = AsyncExitStack()
+        self._life: AbstractAsyncContextManager[None] | None = None
         self._store: Store | None = None
         self._node: Node | None = None
         self._staff: Staff | None = None
-        self._entered = self._leaving = False
+        self._leaving = False
 
     async def __aenter__(self) -> Self:
         """Open the store, staff the crew and begin to work.
@@ -105,55 +101,56 @@ class Runtime:
 
         If cancelled, everything that was opened is closed again.
         """
-        if self._entered:
+        if self._life is not None:
             raise EnteredBefore(self._crew.name)
-        self._entered = True
-        try:
-            await self._enter()
-        except BaseException:
-            await self._stack.aclose()
-            raise
+        self._life = self._living()
+        await self._life.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         """Drain: take nothing new, let working cases park or close, and give the store back."""
+        assert self._life is not None, "use the runtime with `async with`"
         self._leaving = True
-        return await self._stack.__aexit__(kind, error, trace)
+        return await self._life.__aexit__(kind, error, trace)
 
-    async def _enter(self) -> None:
-        stack, world = self._stack, self._world
-        stack.callback(self._let_go)
-        telemetry = self._telemetry
-        if telemetry is None:
-            telemetry = self._telemetry = Telemetry.from_environment(clock=world.clock, randomness=world.randomness)
-            stack.push_async_callback(world.offload.run, telemetry.shutdown, SHUTDOWN_SECONDS)
-        if isinstance(self._given, str):
-            self._store = await open_store(self._given, world)
-            stack.push_async_callback(self._store.aclose)
-        else:
-            self._store = self._given
-        system = await stack.enter_async_context(ActorSystem(world, messages=telemetry if telemetry.tracing else None))
-        self._staff = await stack.enter_async_context(
-            self._crew.staff(system, world, self._store, self._settings, telemetry)
-        )
-        make = household(self._store, self._staff, self._crew.flows, self._crew.name, world, telemetry)
-        switches = await self._store.setting(SETTING) or ""
-        node = self._node = Node(make, system)
-        node.waiters.switched(switches)
-        telemetry.before_expose(partial(_sample, telemetry, node, system))
-        jobs = await stack.enter_async_context(anyio.create_task_group())
-        stack.push_async_callback(_stop, node, jobs.cancel_scope)
-        jobs.start_soon(node.run)
-        door = door_server(self._store)
-        if door is not None:
-            door.settled = node.wait_idle
-            door.told = partial(answer, self, world)
-            door.on_switch(node.waiters.switched)
-            await jobs.start(door.serve)
+    @asynccontextmanager
+    async def _living(self) -> AsyncGenerator[None, None]:
+        # Actors and jobs stand in blocks of their own: a task group raises again what it is given, an exit stack may
+        # make that its own context, and whoever looks for the first of two cancels goes round in a circle for ever.
+        world = self._world
+        async with AsyncExitStack() as stack:
+            stack.callback(self._let_go)
+            telemetry = self._telemetry
+            if telemetry is None:
+                telemetry = self._telemetry = Telemetry.from_environment(clock=world.clock, randomness=world.randomness)
+                stack.push_async_callback(world.offload.run, telemetry.shutdown, SHUTDOWN_SECONDS)
+            if isinstance(self._given, str):
+                store = await open_store(self._given, world)
+                stack.push_async_callback(store.aclose)
+            else:
+                store = self._given
+            async with (
+                ActorSystem(world, messages=telemetry if telemetry.tracing else None) as system,
+                self._crew.staff(system, world, store, self._settings, telemetry) as staff,
+            ):
+                make = household(store, staff, self._crew.flows, self._crew.name, world, telemetry)
+                node = Node(make, system)
+                node.waiters.switched(await store.setting(SETTING) or "")
+                telemetry.before_expose(partial(_sample, telemetry, node, system))
+                self._store, self._staff, self._node = store, staff, node
+                async with at_work(node) as jobs:
+                    door = door_server(store)
+                    if door is not None:
+                        door.settled = node.wait_idle
+                        door.told = partial(answer, self, world)
+                        door.on_switch(node.waiters.switched)
+                        await jobs.start(door.serve)
+                    yield
 
     def _let_go(self) -> None:
+        """Have nothing left to ask."""
         self._store = self._node = self._staff = None
 
     def _taking(self) -> Node:
@@ -386,15 +383,3 @@ def _sample(telemetry: Telemetry, node: Node, system: ActorSystem) -> None:
     telemetry.cases_open(node.statistics().active)
     for kind, depth in system.waiting_by_kind().items():
         telemetry.mailbox_depth(kind, depth)
-
-
-async def _stop(node: Node, scope: anyio.CancelScope) -> None:
-    """Drain, then let nobody wait any more; if cancelled past the shield, the rest is done all the same."""
-    # Cancelled from outside, everything in here has ended already: there is nobody left to wait for.
-    seconds = 0.0 if anyio.current_effective_deadline() == -math.inf else DRAIN_SECONDS
-    try:
-        with anyio.CancelScope(shield=True):
-            await node.drain(seconds)
-    finally:
-        scope.cancel()
-        node.watchers.stop()

@@ -1,7 +1,9 @@
 """A runtime is entered once; what is asked of it before or after, and who still waits then, hears that it stops."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -14,6 +16,7 @@ from casework.runtime.runtime import Runtime
 from casework.runtime.store.base import CaseStatus
 from casework.runtime.store.memory import MemoryStore
 from tests.support.flow_scene import Ask, crew, runtime, until
+from tests.support.small_staff import SmallStaff
 
 
 async def parks(case: Case, inputs: Ask) -> int:
@@ -162,3 +165,60 @@ async def test_who_waits_for_a_case_that_rests_while_the_runtime_is_left_is_told
             group.start_soon(wait)
             await anyio.wait_all_tasks_blocked()
     assert rows == [CaseStatus.CLOSED]
+
+
+class WatchingStaff(SmallStaff):
+    """Notes whether what its block is left by leads back to itself."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.circles: list[bool] = []
+
+    def staff(self, *what: Any) -> Any:
+        return self
+
+    async def __aenter__(self) -> SmallStaff:
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.circles.append(circles(error))
+
+
+def circles(error: BaseException | None) -> bool:
+    met = list[BaseException]()
+    while error is not None:
+        if any(error is each for each in met):
+            return True
+        met.append(error)
+        error = error.__context__
+    return False
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False}), ("asyncio", {"use_uvloop": True})])
+async def test_an_error_is_never_its_own_context_however_often_a_runtime_is_cancelled_past_every_shield() -> None:
+    # Every cancel scope that such an error passes follows its contexts to their end.
+    staff, drains = WatchingStaff(), anyio.Event()
+    machine = runtime(staff)
+
+    async def drain(timeout_seconds: float) -> None:
+        drains.set()
+        await anyio.sleep_forever()
+
+    async def life() -> None:
+        try:
+            async with machine:
+                machine.node.drain = drain  # type: ignore[method-assign]
+                await anyio.sleep_forever()
+        except asyncio.CancelledError as error:
+            staff.circles.append(circles(error))
+
+    with anyio.fail_after(5):
+        living = asyncio.ensure_future(life())
+        await until(machine, lambda: machine._node is not None)
+        await anyio.wait_all_tasks_blocked()
+        living.cancel()
+        await drains.wait()
+        await anyio.wait_all_tasks_blocked()
+        living.cancel()
+        await living
+    assert staff.circles == [False, False]

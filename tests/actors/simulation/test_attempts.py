@@ -29,7 +29,7 @@ async def test_what_is_under_way_when_a_process_ends_is_not_lost(monkeypatch: py
 
     agent, flow = Agent("clerk", {"work": skill(work)}), Flow.of(delegates, inputs=Inputs)
     crew = Crew("office", flows=[flow], agents=[agent], policy=Policy(name="office"))
-    monkeypatch.setattr("casework.runtime.runtime.DRAIN_SECONDS", 0.0)
+    monkeypatch.setattr("casework.runtime.at_work.DRAIN_SECONDS", 0.0)
     with anyio.fail_after(5):
         async with Runtime(WatchedCrew(crew, lost), telemetry=Telemetry.off()) as machine:
             await machine.open("delegates", "c1", Inputs(1))
