@@ -106,6 +106,11 @@ class Tool:
     def __post_init__(self) -> None:
         _check(self)
 
+    @property
+    def looked_up(self) -> bool:
+        """Tell whether it can be found out what became of a call."""
+        return self.lookup is not None
+
 
 @overload
 def tool(

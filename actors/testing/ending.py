@@ -260,7 +260,7 @@ def _again(tool: Tool) -> tuple[str, str]:
     """Say what lets a tool be called again after a crash, beside its name."""
     if tool.tier is RiskTier.READ_ONLY:
         return tool.name, "read"
-    return tool.name, "keyed" if tool.keyed else "lookup" if tool.lookup is not None else ""
+    return tool.name, "keyed" if tool.keyed else "lookup" if tool.looked_up else ""
 
 
 def _outside(whole: Mapping[tuple[str, str], int], other: Mapping[tuple[str, str], int]) -> str:

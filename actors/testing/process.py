@@ -188,7 +188,7 @@ class WatchedStaff:
         known = self.outside.effect(request.tool, idempotency_key)
         call = self._begun(request, idempotency_key) if known is None and result.failure is None else None
         tool = self.crew.tools.find(request.tool)
-        if call is None and tool is not None and tool.keyed and tool.lookup is None:
+        if call is None and tool is not None and tool.keyed and not tool.looked_up:
             self.outside.recalled.append(tool.name)
         return self._ended(call, result)
 
