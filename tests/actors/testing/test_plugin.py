@@ -253,7 +253,8 @@ def test_a_test_that_bears_the_marker_without_the_fixture_fails_and_says_what_is
 
 def test_a_test_that_passed_though_nothing_was_killed_to_the_end_fails_and_says_what_to_do(project: Path) -> None:
     (project / "test_mute.py").write_text(MUTE, encoding="utf-8")
-    run = pytest_there(project, "-k", "test_mute_", "--tb=short")
+    # Without the summary at the end, whose lines are cut off in a terminal and are not elsewhere.
+    run = pytest_there(project, "-k", "test_mute_", "--tb=short", "-rN")
     assert "7 failed, 7 deselected" in run.stdout, run.stdout
     assert run.stdout.count("take the fixture `crashes` and await it") == 7
 

@@ -4,6 +4,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from casework.protocols.codec import encode
 from casework.protocols.records import Arrived, Cancel, Decided, Fired, Noted, ReviewAction, Unparked, Withdrawn
 from casework.runtime.errors import CaseCancelled
 from casework.runtime.flow.case import Case
@@ -129,10 +130,11 @@ async def test_a_decision_taken_in_time_stands_although_the_case_hears_of_it_lat
     with anyio.fail_after(5):
         async with crashing(runtime(crew(asks), store, clock)) as machine:
             await machine.open("asks", "c1", Ask(60))
-            row = await machine.wait("c1")
-        other = runtime(crew(asks), store, clock)
-        other._store = store
-        await other.decide(row.waits[0].key, ReviewAction.APPROVE, by="ann")
+            await machine.wait("c1")
+        (review,) = await store.reviews()
+        seen, now = review.proposal_hash, clock.wall_micros()
+        decided = Decided(review_id=review.id, action=ReviewAction.APPROVE, by="ann", proposal_hash=seen, at=now)
+        await store.decide(review.id, seen, encode(decided), now)
         clock.advance(61)
         async with runtime(crew(asks), store, clock) as machine:
             await closed(machine.store)
