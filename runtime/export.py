@@ -37,7 +37,7 @@ from casework.runtime.store.base import (
 from casework.runtime.store.crosscheck import difference
 from casework.runtime.store.rules import DECIDED, storable
 
-#: How a frame names an artifact.
+#: How a frame names an artifact, if only in a text: whatever the store has of it goes along.
 _ARTIFACT: Final = re.compile(rb"artifact:([0-9a-f]{64})")
 #: Columns of a row that an export has as they are.
 _COLUMNS: Final = (

@@ -38,8 +38,8 @@ OPENED_COLUMNS: Final = ("flow", "crew", "parent")
 PINS: Final = ("version", "source_hash")
 SAID_COLUMNS: Final = (*OPENED_COLUMNS, *PINS, "result")
 NUMBERS: Final = ("length", "epoch", "opened_at", "changed_at", "chapter")
-#: How a frame names a delivered file.
-ARTIFACT: Final = re.compile(rb"artifact:([0-9a-f]{64})")
+#: How a frame names a delivered file as evidence: by its reference, then its hash; a text may speak of any.
+EVIDENCE: Final = re.compile(rb"artifact:([0-9a-f]{64})\xa6sha256\xd9\x40\1")
 INTEGER_MAX: Final = (1 << 63) - 1
 
 
@@ -109,7 +109,7 @@ def named(document: Mapping[str, object], *, missing: bool = False) -> set[str]:
     entries = [each for case in _maps(document, "cases") for part in ("records", "inbox") for each in _maps(case, part)]
     frames = [_octets(entry, "frame") or b"" for entry in entries]
     here = {artifact["sha256"] for artifact in _maps(document, "artifacts") if artifact.get("data") is not None}
-    return {name.decode() for frame in frames for name in ARTIFACT.findall(frame)} - (here if missing else set())
+    return {name.decode() for frame in frames for name in EVIDENCE.findall(frame)} - (here if missing else set())
 
 
 def joined(document: Mapping[str, object], *archives: Mapping[str, object]) -> dict[str, object]:

@@ -105,6 +105,12 @@ def test_a_file_that_the_store_has_lost_is_told_and_one_that_is_left_out_is_not(
     assert (came.returncode, "1 delivered files that the cases name are not in the export" in came.stderr) == (0, True)
 
 
+def test_a_text_that_only_speaks_of_a_file_makes_no_export_wrong(done: Desk) -> None:
+    assert done("cancel", "late", "--by", "ann", "--reason", f"artifact:{'0' * 64} is no use").returncode == 0
+    out = done("export", "late", "-o", done.folder / "case.json")
+    assert (out.returncode, out.stderr) == (0, "")
+
+
 @pytest.mark.usefixtures("served")
 def test_while_a_service_owns_the_store_cases_leave_it_and_none_come_in(desk: Desk) -> None:
     file = desk.folder / "case.json"

@@ -4,7 +4,8 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -312,32 +313,31 @@ async def test_a_store_that_cannot_write_says_so_through_the_door(store: Store, 
             await client.put_artifact(digest(b"").hex(), b"")
 
 
-async def test_an_owner_that_ends_before_it_answers_leaves_the_outcome_unknown(url: str, tmp_path: Path) -> None:
-    listener = await anyio.create_unix_listener(socket_path(f"{tmp_path}/cases.db")[0])
+@asynccontextmanager
+async def hanging_up(database: str, times: int) -> AsyncGenerator[None, None]:
+    """Have an owner that ends so many talks before it answers."""
+    listener = await anyio.create_unix_listener(socket_path(database)[0])
 
     async def hang_up() -> None:
-        for _ in range(2):
+        for _ in range(times):
             async with await listener.accept():
                 pass
 
+    async with listener, anyio.create_task_group() as group:
+        group.start_soon(hang_up)
+        yield
+
+
+async def test_an_owner_that_ends_before_it_answers_leaves_the_outcome_unknown(url: str, tmp_path: Path) -> None:
     with anyio.fail_after(5):
-        async with listener, anyio.create_task_group() as group:
-            group.start_soon(hang_up)
+        async with hanging_up(f"{tmp_path}/cases.db", 2):
             client = await open_door(url, World())
             assert isinstance(await client.deliver(TENANT, "c", "m1", arrived()), Unknown)
 
 
 async def test_who_gets_no_answer_is_told_that_it_does_no_harm_to_ask_again(url: str, tmp_path: Path) -> None:
-    listener = await anyio.create_unix_listener(socket_path(f"{tmp_path}/cases.db")[0])
-
-    async def hang_up() -> None:
-        for _ in range(3):
-            async with await listener.accept():
-                pass
-
     with anyio.fail_after(5):
-        async with listener, anyio.create_task_group() as group:
-            group.start_soon(hang_up)
+        async with hanging_up(f"{tmp_path}/cases.db", 3):
             client = await open_door(url, World())
             assert isinstance(client, DoorClient)
             with pytest.raises(StoreUnavailable, match="gave no answer; run it again, which does no harm"):
