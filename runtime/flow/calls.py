@@ -207,7 +207,7 @@ class Calls:
             self._rule(work, approved=False)
 
     def close(self) -> None:
-        """Hear that the case has ended: nothing is recorded any more."""
+        """Hear that the case or its chapter has ended: nothing is recorded any more."""
         self._over = True
         if self._spends is not None:
             self._spends.close()

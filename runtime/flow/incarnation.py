@@ -138,6 +138,8 @@ class Incarnation:
             self.halt(ENDLESS)
             return
         logbook.begin_chapter(logbook.write("case", chapter).seq)
+        # A read that nobody waits for ends in no chapter: in the next one its record would answer a step of its name.
+        self._calls.close()
         self.turned = self.anew = True
 
     def arrived(self, items: Sequence[InboxItem], *, complete: bool) -> None:

@@ -1,0 +1,47 @@
+"""What a chapter leaves behind when it ends: work of its own that nobody waits for ends with it."""
+
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from casework.runtime.flow.case import Case
+from casework.runtime.store.base import CaseStatus
+from tests.support.flow_scene import Ask, crew, runtime, steps, value
+from tests.support.odd_stores import OddStore
+from tests.support.small_staff import SmallTool
+
+
+async def impatient(case: Case, inputs: Ask) -> int:
+    if inputs.n == 0:
+        await case.first(case.call("look", {"n": 1}, returns=int), case.park("other", reason="wins"))
+        await case.next_chapter(Ask(1))
+    return await case.call("look", {"n": 2}, returns=int)
+
+
+@pytest.mark.promise("FLOW-2")
+async def test_a_read_that_lost_in_one_chapter_answers_no_step_of_the_next_one() -> None:
+    store, release = OddStore(), anyio.Event()
+
+    async def look(arguments: Any) -> int:
+        if arguments["n"] == 1:
+            await release.wait()
+        return int(arguments["n"])
+
+    with anyio.fail_after(5):
+        async with runtime(crew(impatient, tools={"look": SmallTool(look)}), store) as machine:
+            await machine.open("impatient", "c1", Ask())
+            await anyio.wait_all_tasks_blocked()
+            store.hold()
+            await machine.deliver("c1", key="other", by="ann")
+            while "chapter" not in [record.kind for append in store.appends for record in append.records]:
+                await anyio.lowlevel.checkpoint()
+            release.set()
+            await anyio.wait_all_tasks_blocked()
+            store.let_go()
+            row = await machine.wait("c1")
+        assert (row.status, row.waits) == (CaseStatus.CLOSED, ())
+        assert await value(store) == 2
+        kinds = [kind for kind, _ in await steps(store)]
+        assert kinds[kinds.index("chapter") :] == ["chapter", "call", "closed"]
