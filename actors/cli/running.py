@@ -6,7 +6,7 @@ Bad input is told on standard error, one line each, and everything else goes on.
 import hashlib
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -26,12 +26,12 @@ from casework.actors.intake import DeliverKey, Intake, Problem
 from casework.protocols.codec import decode_entry, encode, pack
 from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Arrived, Entry, Opened
-from casework.runtime.errors import FlowUnknown, StoreInvalid
+from casework.runtime.errors import FlowUnknown, StoreInvalid, StoreUnavailable
 from casework.runtime.flow.case import CASE_ID_TOLD_MAX, case_id_fault
 from casework.runtime.flow.opening import NAME_CHARS_MAX, name_fault
 from casework.runtime.runtime import Runtime
 from casework.runtime.seams import World
-from casework.runtime.store.base import CaseKey, CaseStatus, Store, StoreReader
+from casework.runtime.store.base import CaseKey, CaseStatus, Nobody, Store, StoreReader, Unavailable, Unknown
 from casework.runtime.store.urls import MEMORY, SQLITE, open_store, wait_settled
 
 #: Where a crew writes, unless `--out` or the store's memory says otherwise.
@@ -136,8 +136,8 @@ async def _work(errand: Errand, store: Store, interrupts: Interrupts, *, json_: 
     refused = list[Problem]()
     async with Runtime(crew, store, tenant=settings["tenant"], settings=settings) as runtime:
         with interrupts.scope:
-            await _take(runtime, store, errand, refused)
-            await _watched(partial(wait_settled, store, runtime.wait_idle, World()), store)
+            await _open(runtime, errand, refused)
+            await _deliver(store, errand, refused, partial(wait_settled, store, runtime.wait_idle, World()))
     problems = list(dict.fromkeys([*map(str, [*intake.problems, *refused]), *await _noted(store)]))
     after = await standing(store)
     _tell(after, problems, json_=json_)
@@ -175,20 +175,53 @@ async def _first(reader: StoreReader, key: CaseKey) -> Entry | None:
     return None
 
 
-async def _take(runtime: Runtime, store: Store, errand: Errand, refused: list[Problem]) -> None:
-    """Open and deliver what the input asks for, as far as it can be taken; add what was refused."""
-    folder = errand.settings["input"]
+async def _open(runtime: Runtime, errand: Errand, refused: list[Problem]) -> None:
+    """Open what the input asks for, as far as it can be opened; add what was refused."""
     for each in errand.intake.openings:
         try:
             await runtime.open(each.flow, each.case_id, each.inputs, project=errand.project, user=errand.user)
         except REFUSALS as error:
-            refused.append(Problem(folder, f"case {each.case_id[:CASE_ID_TOLD_MAX]!r} was not opened: {error}"))
-    for delivery in errand.intake.deliveries:
+            text = f"case {each.case_id[:CASE_ID_TOLD_MAX]!r} was not opened: {error}"
+            refused.append(Problem(errand.settings["input"], text))
+
+
+async def _deliver(
+    store: Store, errand: Errand, refused: list[Problem], settled: Callable[[], Awaitable[None]]
+) -> None:
+    """Deliver what the input asks for and wait until nothing goes on, again while somebody then waits for more of it.
+
+    What nobody waits for is left for another run. Raises as `_delivered`.
+    """
+    left, more = await _delivered(store, errand, errand.intake.deliveries, refused), True
+    while more:
+        await _watched(settled, store)
+        before = len(left)
+        left = await _delivered(store, errand, left, refused)
+        more = len(left) < before
+
+
+async def _delivered(
+    store: Store, errand: Errand, deliveries: Sequence[DeliverKey], refused: list[Problem]
+) -> list[DeliverKey]:
+    """Deliver each, and give those that nobody waits for; add what was refused.
+
+    Raises:
+        StoreUnavailable: the store did not take one, or perhaps it did; delivering it again is harmless.
+    """
+    nobody: list[DeliverKey] = []
+    for delivery in deliveries:
+        told = f"{delivery.key[:CASE_ID_TOLD_MAX]!r} was not delivered"
         try:
             frame, item_id = _arrival(delivery)
-            await store.deliver(errand.settings["tenant"], delivery.key, item_id, frame)
+            result = await store.deliver(errand.settings["tenant"], delivery.key, item_id, frame)
         except REFUSALS as error:
-            refused.append(Problem(folder, f"{delivery.key[:CASE_ID_TOLD_MAX]!r} was not delivered: {error}"))
+            refused.append(Problem(errand.settings["input"], f"{told}: {error}"))
+            continue
+        if isinstance(result, Unavailable | Unknown):
+            raise StoreUnavailable(store.url, f"{told}: {result.why}; run it again, which does no harm")
+        if isinstance(result, Nobody):
+            nobody.append(delivery)
+    return nobody
 
 
 def _arrival(delivery: DeliverKey) -> tuple[bytes, str]:
