@@ -145,9 +145,27 @@ class DoorServer:
             return
         if isinstance(request, SettleAsked):
             place.leave()
-        reply = await self._reply(request)
+            reply = await self._settled_for(channel, request)
+        else:
+            reply = await self._reply(request)
+        if reply is None:
+            return
         with place.transfer(channel):
             await channel.send(reply)
+
+    async def _settled_for(self, channel: Channel, asked: SettleAsked) -> Reply | None:
+        """Answer who waits for the runtime to come to rest; None where it is gone before that, and its place free."""
+        reply: Reply | None = None
+        async with anyio.create_task_group() as group:
+
+            async def watch() -> None:
+                await channel.wait_gone()
+                group.cancel_scope.cancel()
+
+            group.start_soon(watch)
+            reply = await self._reply(asked)
+            group.cancel_scope.cancel()
+        return reply
 
     async def _reply(self, request: Request) -> Reply:
         try:

@@ -17,6 +17,7 @@ It does not know who serves and who asks.
 import hashlib
 import os.path
 import tempfile
+from contextlib import suppress
 from typing import Final, TypeVar, final
 
 import anyio
@@ -223,6 +224,14 @@ class Channel:
         """Receive one reply, or None at the end of the connection; raises as `request`."""
         data = await self._receive()
         return None if data is None else _decode(_REPLY, data, "reply")
+
+    async def wait_gone(self) -> None:
+        """Wait until the other side hangs up, or says something though nobody asked it to.
+
+        If cancelled, it can still be sent to.
+        """
+        with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+            await self._stream.receive(1)
 
     async def _receive(self) -> bytes | None:
         try:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import anyio
+import anyio.lowlevel
 import pytest
 from store_support import TENANT, arrived, key_of, parked
 
@@ -191,3 +192,28 @@ async def test_who_waits_for_a_runtime_that_is_left_hears_that_it_did_not_rest(s
         served.server.settled = settled
         assert await served.client.settle(5) is False
         assert await served.client.settle(5) is False
+
+
+@pytest.mark.promise("STORE-17")
+async def test_who_dies_while_it_waits_for_the_runtime_to_rest_gives_its_place_back(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "SETTLING_MAX", 1)
+    asked, left = anyio.Event(), anyio.Event()
+
+    async def settled() -> None:
+        asked.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            left.set()
+
+    served.server.settled = settled
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(served.client.settle, 60)
+            await asked.wait()
+            group.cancel_scope.cancel()
+        await left.wait()
+        served.server.settled = anyio.lowlevel.checkpoint
+        assert await served.client.settle(5)
