@@ -141,8 +141,11 @@ class Reserving:
     def hold(self, work: CallWork, result: CallResult) -> None:
         """Let a call wait until what holds it is resumed; it was not made."""
         step_id, maker = work.request.step_id, self._maker
-        if not work.wanted and not self._rests(step_id) and work.intent is not None:
-            maker.end(work, Undone(tool=work.intent.tool, kind=FailureKind.REFUSED, message=result.message))
+        if not work.wanted and not self._rests(step_id):
+            if work.intent is not None:
+                maker.end(work, Undone(tool=work.intent.tool, kind=FailureKind.REFUSED, message=result.message))
+            else:
+                del self._works[step_id]  # Nobody waits for what it holds, so neither does the case.
             return
         if work.intent is not None:
             work.request = replace(work.request, tool=work.intent.tool, arguments=work.intent.arguments)
