@@ -1,12 +1,14 @@
 """Files that commands make: each whole or not at all, and none in the place of a store or of what belongs to one.
 
-What a command makes can be made again, a store cannot, and one slip of a name is all that lies between them. So a
-database is known by how it begins, whichever name leads to it, and what stands beside one by how its name ends. A file
-is written beside its place and then moved there; a name that is a link is followed, and a pipe or a device is written
-to as it is. It does not know what is in the files.
+What a command makes can be made again, a store cannot, and neither can a file into which chapters of cases went: one
+slip of a name is all that lies between them. So a database is known by how it begins, whichever name leads to it, what
+stands beside one by how its name ends, and a file of chapters by its name, which is a hash. A file is written beside
+its place and then moved there; a name that is a link is followed, and a pipe or a device is written to as it is. It
+does not know what is in the files.
 """
 
 import os
+import re
 import shutil
 import tempfile
 from itertools import combinations
@@ -21,6 +23,8 @@ _DATABASE: Final = b"SQLite format 3\0"
 _MEMORY: Final = (".generation", ".generation.new")
 #: How the names end of what stands beside a store's file.
 _BESIDE: Final = ("-wal", "-shm", "-journal", ".lock", ".sock", *_MEMORY)
+#: How compaction calls a file: by its hash. What the name says is not looked at, for a damaged one is evidence as well.
+_CHAPTERS: Final = re.compile(r"[0-9a-f]{64}\.json")
 
 
 def write_files(*made: tuple[Path, bytes]) -> None:
@@ -71,6 +75,8 @@ def _kept(path: Path) -> str:
         store = Path(str(path).removesuffix(end))
         if store != path and _is_database(store):
             return f"a part of the store {store.name}"
+    if _CHAPTERS.fullmatch(path.name) and path.exists():
+        return "a file of chapters that left a store"
     return "what a store's owner remembers" if path.name.endswith(_MEMORY) and path.exists() else ""
 
 

@@ -109,6 +109,19 @@ def test_what_is_remembered_of_a_store_elsewhere_is_kept(tmp_path: Path) -> None
     write_files((tmp_path / "first.generation", b"mine"))
 
 
+def test_chapters_that_left_a_store_are_never_written_over(done: Desk) -> None:
+    folder = done.folder / "casework-archive"
+    folder.mkdir()
+    chapters, link = folder / f"{'0a' * 32}.json", folder / "link.json"
+    assert done("export", "fine", "-o", chapters).returncode == 0, "nothing is lost where nothing stands"
+    before = chapters.read_bytes()
+    link.symlink_to(chapters)
+    for path in (chapters, link):
+        assert "that is a file of chapters that left a store, which would be lost" in refused(path)
+    out = done("export", "fine", "-o", done.folder / "fine.json", "--verifier", link)
+    assert (out.returncode, out.stdout, chapters.read_bytes()) == (2, "", before)
+
+
 def test_two_files_of_one_command_are_two(done: Desk) -> None:
     file, again, link = done.folder / "fine.json", done.folder / "." / "x" / ".." / "fine.json", done.folder / "link"
     (done.folder / "x").mkdir()
