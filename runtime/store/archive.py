@@ -158,6 +158,18 @@ def trimmed(record: Record, below: int) -> Record:
     return without_frame(record) if 0 < record.seq < below else record
 
 
+def oddly_without(records: Sequence[Record]) -> int | None:
+    """Give the first record without a frame, where frames are missing as no command leaves a log; None where none is.
+
+    Retention leaves none of a case that has ended, trimming all before a chapter but the first, as `verifier` has it.
+    """
+    gone = [record.seq for record in records if not record.frame]
+    trimmed_ = gone == [*range(1, len(gone) + 1)] and len(gone) + 1 < len(records)
+    if not gone or (trimmed_ and records[len(gone) + 1].kind == "chapter"):
+        return None
+    return None if len(gone) == len(records) and records[-1].kind == "closed" else gone[0]
+
+
 def without_frame(record: Record) -> Record:
     """Give a record with its frame dropped; one that has none comes back as it is."""
     if not record.frame:

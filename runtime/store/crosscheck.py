@@ -2,8 +2,8 @@
 
 The log is what is true: its chain was verified before. What follows from it is worked out anew (`fold`) and compared,
 so a row that was changed, a question that is in the queue though it was answered, a decision or a message that nobody
-could read any more are told. Of a log whose first record cannot be read (dropped by retention, or of a newer version)
-nothing follows.
+could read any more are told. Contents may be missing only as a command drops them; of a log whose first record was
+dropped follows what needs none, and of one whose first record is of a newer version nothing.
 It does not know how a store keeps what it gives.
 """
 
@@ -14,7 +14,7 @@ from casework.protocols.codec import decode_entry, kind_of
 from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Arrived, Cancel, Decision, Entry, Reported
 from casework.runtime.fold import COLUMNS, Fold, fold
-from casework.runtime.store.archive import InboxEntry, Transfer
+from casework.runtime.store.archive import InboxEntry, Transfer, oddly_without
 from casework.runtime.store.base import CaseStatus, Record, ReviewRow, WaitKind
 from casework.runtime.store.rules import DECIDED, OPEN, WITHDRAWN, decision_item_id
 from casework.runtime.store.waitcheck import odd_wait
@@ -25,25 +25,32 @@ _MESSAGES: Final = frozenset({"arrived", "cancel", "reported"})
 _ASIDE: Final = "case:(aside)"
 #: How much later than its record, in microseconds, a review may be in the queue: once it had a moment of its own.
 _QUEUED_MICROS_MAX: Final = 60_000_000
+#: Columns of a row that follow from a log without contents.
+_BARE: Final = ("next_seq", "head", "opened_at", "chapter")
+#: How often a case can have been owned: far more often than ever happens, and the next claims must find a number too.
+EPOCH_MAX: Final = 1 << 62
 #: Columns of a review that its record says.
 _ASKED: Final = ("step_id", "title", "expires", "proposal_hash", "frame")
 
 
 def difference(transfer: Transfer) -> tuple[int, str] | None:
     """Give the first thing that is not as a case's log says, as (seq, why); the log itself has been verified."""
-    folded = fold(transfer.row.key, transfer.records)
-    if not folded.flow:
-        return None
-    return next(_differences(transfer, folded), None)
+    return next(_differences(transfer, fold(transfer.row.key, transfer.records)), None)
 
 
 def _differences(transfer: Transfer, folded: Fold) -> Iterator[tuple[int, str]]:
     row, last = transfer.row, folded.next_seq - 1
-    for column in COLUMNS:
+    if (odd := oddly_without(transfer.records)) is not None:
+        yield odd, "its contents are missing, and neither retention nor compaction drops them so"
+    if transfer.records[0].frame and not folded.flow:
+        return
+    for column in COLUMNS if folded.flow else _BARE:
         if getattr(row, column) != getattr(folded, column):
             yield last, f"its row says another {column} than its log"
     if row.epoch < folded.epoch_min:
         yield last, f"its row says that it was owned {row.epoch} times, its log {folded.epoch_min}"
+    if row.epoch > EPOCH_MAX:
+        yield last, f"its row says that it was owned {row.epoch} times, which is more than can be"
     if folded.closed is not (row.status is CaseStatus.CLOSED):
         yield last, f"its log says that it {'ended' if folded.closed else 'goes on'}, but its row says {row.status}"
     if wait := odd_wait(row, transfer.records[folded.chapter :]):
@@ -58,7 +65,7 @@ def _differences(transfer: Transfer, folded: Fold) -> Iterator[tuple[int, str]]:
 def _of_reviews(transfer: Transfer, folded: Fold) -> Iterator[tuple[int, str]]:
     asked, unread = _places(transfer), {entry.id: entry.frame for entry in transfer.inbox if entry.kind}
     kept = {review.id: review for review in transfer.reviews}
-    whole = all(record.frame for record in transfer.records)
+    frames = {bool(record.frame) for record in transfer.records}
     for made in folded.reviews:
         row = kept.pop(made.id, None)
         if row is not None:
@@ -68,7 +75,8 @@ def _of_reviews(transfer: Transfer, folded: Fold) -> Iterator[tuple[int, str]]:
             why = "is not in the queue, though nobody decided" if made.state == OPEN and not folded.closed else ""
         if why:
             yield asked[made.step_id], f"review {made.id} {why}"
-    for review_id in kept if whole else ():
+    # Retention takes reviews out together with the log; of one that an earlier chapter asked for nothing follows.
+    for review_id in kept if len(frames) == 1 else ():
         yield folded.next_seq - 1, f"review {review_id} is in the queue, but not in the log"
 
 

@@ -152,9 +152,8 @@ async def there(store: Store, name: str) -> CaseRow:
 
 
 async def close(store: Store, row: CaseRow) -> None:
-    append = Append(
-        row.key, row.epoch, row.next_seq, (note(row.next_seq, row.epoch),), status=CaseStatus.CLOSED, result="completed"
-    )
+    last = Record(row.next_seq, row.epoch, "closed", "", NOW, b"closed", b"")
+    append = Append(row.key, row.epoch, row.next_seq, (last,), status=CaseStatus.CLOSED, result="completed")
     assert isinstance(await store.append(append), Appended)
 
 
