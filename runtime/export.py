@@ -12,7 +12,7 @@ after a crash. It does not know who asks, nor where the text is kept.
 import base64
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import Final, cast
 
 from msgspec import Struct
@@ -35,7 +35,9 @@ from casework.runtime.store.base import (
     WaitKind,
 )
 from casework.runtime.store.crosscheck import difference
+from casework.runtime.store.evidence import files_named
 from casework.runtime.store.rules import DECIDED, storable
+from casework.runtime.store.verify import children
 
 #: How a frame names an artifact, if only in a text: whatever the store has of it goes along.
 _ARTIFACT: Final = re.compile(rb"artifact:([0-9a-f]{64})")
@@ -78,21 +80,25 @@ async def export_case(
         if with_children:
             keys.extend(row.key for row in await reader.cases(key.tenant, parent=each.case_id))
     artifacts = {name: await reader.artifact(name) if with_artifacts else None for name in _named(transfers)}
-    return exported(transfers, artifacts, with_children=with_children)
+    evidence = {name for transfer in transfers for name in files_named(transfer)} if with_artifacts else ()
+    lost = [name for name in evidence if artifacts[name] is None]
+    return exported(transfers, artifacts, lost=lost, with_children=with_children)
 
 
 def exported(
-    transfers: Sequence[Transfer], artifacts: Mapping[str, bytes | None], *, with_children: bool = False
+    transfers: Sequence[Transfer],
+    artifacts: Mapping[str, bytes | None],
+    *,
+    lost: Collection[str] = (),
+    with_children: bool = False,
 ) -> bytes:
-    """Give cases as JSON, in ASCII; of artifacts without bytes only the hash."""
+    """Give cases as JSON, in ASCII; of artifacts without bytes only the hash, and of some that they were lost."""
     document: dict[str, object] = {
         "format": verifier.FORMAT,
         "version": verifier.VERSION,
         "with_children": with_children,
         "cases": [_case(transfer) for transfer in transfers],
-        "artifacts": [
-            {"sha256": name, "data": None if data is None else _base64(data)} for name, data in artifacts.items()
-        ],
+        "artifacts": [_artifact(name, data, lost=name in lost) for name, data in artifacts.items()],
     }
     document["checksum"] = verifier.checksum(document)
     return json.dumps(document, indent=1).encode() + b"\n"
@@ -134,6 +140,7 @@ async def import_cases(store: Store, what: Import, *, take_over: bool = False) -
     Raises:
         CaseThere: one of them is here already.
         ExportOngoing: one of them has not ended, and is not to be taken over.
+        ExportInvalid: one of them opened a case that would be nowhere here.
         ArchiveMissing: the store cannot take whole cases.
         StoreUnavailable: nothing was taken in, or it is not known; importing again tells.
 
@@ -145,6 +152,8 @@ async def import_cases(store: Store, what: Import, *, take_over: bool = False) -
         for transfer in what.transfers:
             if transfer.row.status is not CaseStatus.CLOSED:
                 raise ExportOngoing(transfer.row.key.case_id)
+    if absent := [why async for why in _absent(store, what.transfers)]:
+        raise ExportInvalid(tuple(absent))
     for name, data in what.artifacts:
         await store.put_artifact(name, data)
     match await store.bring_in(what.transfers):
@@ -154,6 +163,16 @@ async def import_cases(store: Store, what: Import, *, take_over: bool = False) -
             raise CaseThere(row.key.case_id)
         case result:
             raise StoreUnavailable(store.url, result.why)
+
+
+async def _absent(reader: StoreReader, transfers: Sequence[Transfer]) -> AsyncIterator[str]:
+    """Tell which cases would be nowhere here: who opened one may wait for it, and `casework verify` misses it."""
+    coming = {transfer.row.key for transfer in transfers}
+    for transfer in transfers:
+        for seq, child in children(transfer):
+            if child not in coming and await reader.case(child) is None:
+                place = f"case {transfer.row.key.case_id}: record {seq}"
+                yield f"{place}: it opened case {child.case_id}, which is not in the export, nor here; export it too"
 
 
 def _unfit(transfer: Transfer) -> str:
@@ -181,6 +200,11 @@ def _named(transfers: Sequence[Transfer]) -> list[str]:
     frames = [record.frame for transfer in transfers for record in transfer.records]
     frames += [entry.frame for transfer in transfers for entry in transfer.inbox]
     return list(dict.fromkeys(name.decode() for frame in frames for name in _ARTIFACT.findall(frame)))
+
+
+def _artifact(name: str, data: bytes | None, *, lost: bool) -> dict[str, object]:
+    told: dict[str, object] = {"sha256": name, "data": None if data is None else _base64(data)}
+    return {**told, "lost": True} if lost else told
 
 
 def _case(transfer: Transfer) -> dict[str, object]:
@@ -251,11 +275,10 @@ def _transfer(case: Mapping[str, object]) -> Transfer:
         ),
         chapter=_number(case, "chapter"),
     )
-    folded = fold(key, records)
-    if row.epoch < folded.epoch_min or (status is CaseStatus.CLOSED and row.waits):
-        raise ValueError(f"case {key.case_id} cannot stand as it says")
     decisions = {entry.id.removeprefix(f"{DECIDED}:"): entry.frame for entry in inbox if entry.kind == DECIDED}
-    reviews = (decided(each, decisions[each.id]) if each.id in decisions else each for each in folded.reviews)
+    reviews = (
+        decided(each, decisions[each.id]) if each.id in decisions else each for each in fold(key, records).reviews
+    )
     return Transfer(row, records, inbox, tuple(reviews))
 
 

@@ -234,6 +234,8 @@ def _artifact_findings(artifact: Mapping[str, object]) -> list[Finding]:
         name, data = _text(artifact, "sha256"), _octets(artifact, "data")
         if data is not None and hashlib.sha256(data).hexdigest() != name:
             raise _Odd("its bytes have another hash")
+        if artifact.get("lost"):
+            raise _Odd("a frame names it, but it is not in the store that was exported")
     except _Odd as odd:
         return [Finding("", None, f"artifact {artifact.get('sha256')}: {odd}")]
     return []

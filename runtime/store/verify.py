@@ -7,7 +7,7 @@ the owner writes, so a case whose row moved while its log was read is read again
 It does not know how a store keeps what it gives.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
@@ -137,14 +137,20 @@ async def _verify(read: Read, key: CaseKey) -> Verified:
     broken = broken_at(row, records)
     if broken is not None:
         return Verified(Finding(key, *broken))
-    entries = [(record.seq, _entry(record)) for record in records if record.kind in ("child", "closed")]
-    for seq, entry in entries:
+    for seq, entry in [(record.seq, _entry(record)) for record in records if record.kind == "closed"]:
         if isinstance(entry, Closed) and row.result != entry.result:
             why = f"it closed as {entry.result}, but the case says {row.result or 'nothing'}"
             return Verified(Finding(key, seq, why))
-    children = ((seq, key._replace(case_id=entry.case_id)) for seq, entry in entries if isinstance(entry, Child))
     other = difference(transfer) if whole else None
-    return Verified(None if other is None else Finding(key, *other), tuple(children), files_named(transfer))
+    return Verified(None if other is None else Finding(key, *other), tuple(children(transfer)), files_named(transfer))
+
+
+def children(transfer: Transfer) -> Iterator[tuple[int, CaseKey]]:
+    """Give the cases that a case opened, with the records that say so."""
+    for record in transfer.records:
+        entry = _entry(record) if record.kind == "child" else None
+        if isinstance(entry, Child):
+            yield record.seq, transfer.row.key._replace(case_id=entry.case_id)
 
 
 def _entry(record: Record) -> Entry | None:

@@ -55,12 +55,12 @@ async def test_what_was_imported_is_the_same_case_and_exports_to_the_same_bytes(
 
 
 async def test_an_export_of_a_file_is_the_same_while_another_owns_it_and_after_its_import(tmp_path: Path) -> None:
-    text = await exported(await finished())
+    text = await exported(await finished(), with_children=True)
     url = f"sqlite:///{tmp_path}/cases.db"
     store = await open_store(url, World())
     await import_cases(store, imported(text))
     reader = await open_reader(url, World())
-    assert await export_case(reader, url, KEY) == text
+    assert await export_case(reader, url, KEY, with_children=True) == text
     await reader.aclose()
     await store.aclose()
 
@@ -76,17 +76,44 @@ async def test_the_content_is_there_for_people_and_the_bytes_for_machines() -> N
 
 async def test_a_delivered_file_travels_with_its_case() -> None:
     target = MemoryStore()
-    await import_cases(target, imported(await exported(await finished())))
+    await import_cases(target, imported(await exported(await finished(), with_children=True)))
     assert await target.artifact(digest(PAPER).hex()) == PAPER
 
 
 async def test_a_delivered_file_may_be_named_by_its_hash_alone() -> None:
     source, target = await finished(), MemoryStore()
-    text = await exported(source, with_artifacts=False)
+    text = await exported(source, with_artifacts=False, with_children=True)
     assert json.loads(text)["artifacts"] == [{"sha256": digest(PAPER).hex(), "data": None}]
     await import_cases(target, imported(text))
     assert await target.artifact(digest(PAPER).hex()) is None
-    assert await exported(target, with_artifacts=False) == await exported(target) == text
+    assert await exported(target, with_artifacts=False, with_children=True) == text
+
+
+async def test_a_file_that_a_store_has_lost_is_not_taken_for_one_that_was_left_out() -> None:
+    source = await finished()
+    left_out = json.loads(await exported(source, with_artifacts=False))
+    source._artifacts.clear()
+    lost = await exported(source)
+    assert json.loads(lost)["artifacts"] == [{**left_out["artifacts"][0], "lost": True}]
+    why = f"artifact {digest(PAPER).hex()}: a frame names it, but it is not in the store that was exported"
+    assert list(map(str, verifier.findings(verifier.load(lost)))) == [why]
+    with pytest.raises(ExportInvalid, match=f"nothing was imported: {why}"):
+        imported(lost)
+    assert json.loads(await exported(source, with_artifacts=False)) == left_out
+
+
+async def test_a_case_comes_in_with_or_after_those_that_it_opened() -> None:
+    source, target = await finished(), MemoryStore()
+    alone, below = await exported(source), await export_case(source, "memory:", KID)
+    with pytest.raises(
+        ExportInvalid, match="case c1: record 2: it opened case c1/kid, which is not in the export"
+    ) as no:
+        await import_cases(target, imported(alone))
+    assert str(no.value).endswith("nor here; export it too")
+    assert (await target.cases(), await target.artifact(digest(PAPER).hex())) == ([], None)
+    for text in (below, alone):
+        await import_cases(target, imported(text))
+    assert await verify(target) == []
 
 
 async def test_a_case_that_has_not_ended_is_not_imported_by_accident() -> None:
@@ -171,6 +198,7 @@ UNFIT: dict[str, tuple[Callable[[], Any], Change]] = {
     "a message that cannot be read": (waiting, lambda made: made["cases"][0]["inbox"][-1].update(frame="AA==")),
     "a message twice": (waiting, lambda made: made["cases"][0]["inbox"].append(made["cases"][0]["inbox"][-1])),
     "nothing that it got": (finished, lambda made: made["cases"][0].update(inbox=[])),
+    "more owners than there can be": (waiting, lambda made: made["cases"][0].update(epoch=2**63 - 1)),
     "another thing that it got": (finished, lambda made: made["cases"][0]["inbox"][0].update(id="x")),
 }
 

@@ -100,6 +100,8 @@ def test_a_file_that_the_store_has_lost_is_told_and_one_that_is_left_out_is_not(
     file = done.folder / "case.json"
     lost = done("export", "late", "-o", file)
     assert (lost.returncode, "a frame names it, but it is not in the store" in lost.stderr) == (1, True)
+    refused = done("import", file, "--store", elsewhere, "--take-over")
+    assert (refused.returncode, "a frame names it, but it is not in the store" in refused.stderr) == (2, True)
     assert done("export", "late", "-o", file, "--without-artifacts").returncode == 0
     came = done("import", file, "--store", elsewhere, "--take-over")
     assert (came.returncode, "1 delivered files that the cases name are not in the export" in came.stderr) == (0, True)
