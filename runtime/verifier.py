@@ -204,7 +204,8 @@ def _as_dropped(records: Sequence[Mapping[str, object]]) -> bool:
 def _said(records: Sequence[Mapping[str, object]]) -> dict[str, tuple[int, object]]:
     """Give what records say of their case's columns, each with its record; what has no contents says nothing."""
     contents = [_object(record.get("content")) for record in records]
-    said: dict[str, tuple[int, object]] = {"opened_at": (0, records[0].get("at"))}
+    chapter = max((seq for seq, record in enumerate(records) if record.get("kind") == "chapter"), default=0)
+    said: dict[str, tuple[int, object]] = {"opened_at": (0, records[0].get("at")), "chapter": (chapter, chapter)}
     if records[0].get("kind") == "opened" and contents[0]:
         said |= {column: (0, contents[0].get(column, "")) for column in OPENED_COLUMNS}
     # The last one that says them: a later record may have moved the case to other code.
@@ -356,9 +357,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--head", help="the hash, in hex, that the first case must end with, as noted elsewhere")
     arguments = parser.parse_args(argv)
     code, lines = _verdict((arguments.file, *arguments.archive), arguments.head)
-    told = "\n".join(ascii(line)[1:-1] for line in lines)
     try:
-        print(told, file=sys.stderr if code == 2 else sys.stdout, flush=True)
+        print("\n".join(ascii(line)[1:-1] for line in lines), file=sys.stderr if code == 2 else sys.stdout, flush=True)
     except OSError as error:
         # What Python still wants to flush at its end goes nowhere; who closed a pipe has read enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -42,9 +42,10 @@ def _differences(transfer: Transfer, folded: Fold) -> Iterator[tuple[int, str]]:
     row, last = transfer.row, folded.next_seq - 1
     if (odd := oddly_without(transfer.records)) is not None:
         yield odd, "its contents are missing, and neither retention nor compaction drops them so"
-    if transfer.records[0].frame and not folded.flow:
+    first = transfer.records[0].frame
+    if first and _entry(first) is None:
         return
-    for column in COLUMNS if folded.flow else _BARE:
+    for column in COLUMNS if first else _BARE:
         if getattr(row, column) != getattr(folded, column):
             yield last, f"its row says another {column} than its log"
     if row.epoch < folded.epoch_min:

@@ -187,7 +187,7 @@ async def test_a_case_whose_row_names_another_chapter_than_its_log_keeps_all_it_
     assert case.row.chapter != where
     case.row = msgspec.structs.replace(case.row, chapter=where)
     (each,) = await earlier_chapters(store, "default", LATER)
-    with pytest.raises(ExportInvalid, match="its row says another chapter than its log"):
+    with pytest.raises(ExportInvalid, match="the case says another chapter than this record"):
         await chapter_file(store, store.url, each)
 
 

@@ -59,7 +59,11 @@ def test_an_export_of_nothing_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"result": "completed"}, {"status": "x"}, {"status": "closed"}, {"opened_at": 1.0}, {"opened_at": None}],
+    "change",
+    [
+        {"result": "completed"}, {"status": "x"}, {"status": "closed"}, {"opened_at": 1.0}, {"opened_at": None},
+        {"chapter": 1},
+    ],
     ids=str,
 )  # fmt: skip
 async def test_a_case_that_waits_has_no_column_that_none_has(change: dict[str, Any]) -> None:

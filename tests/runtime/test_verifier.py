@@ -42,7 +42,7 @@ def all_places() -> list[tuple[Any, ...]]:
 
 
 #: Nobody can tell from a log what these were; only the checksum covers them.
-UNCOVERED = {"waits", "inbox", "changed_at", "epoch", "chapter", "with_children"}
+UNCOVERED = {"waits", "inbox", "changed_at", "epoch", "with_children"}
 
 
 def test_what_was_exported_verifies_alone_in_an_empty_folder(tmp_path: Path) -> None:

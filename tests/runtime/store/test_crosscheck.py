@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from casework.protocols.codec import encode
+from casework.protocols.records import Opened
 from casework.runtime import verifier
 from casework.runtime.export import exported, imported
 from casework.runtime.store.archive import Transfer, without_frame
@@ -75,3 +77,12 @@ def test_what_needs_no_contents_is_held_against_the_row_after_retention(
     assert difference(bare) is None
     for case in (long, bare):
         assert difference(msgspec.structs.replace(case, row=msgspec.structs.replace(case.row, **change))) == (12, why)
+
+
+def test_a_case_of_a_flow_without_a_name_is_held_against_its_log_like_any_other() -> None:
+    [case] = imported((FOLDER / "0.1.0" / "steps.json").read_bytes()).transfers
+    nameless = encode(Opened(flow="", version="1", source_hash="abc", crew="books"))
+    records = (msgspec.structs.replace(case.records[0], frame=nameless), *case.records[1:])
+    row = msgspec.structs.replace(case.row, opened_at=1, flow="", version="1", source_hash="abc", crew="books")
+    why = (case.row.next_seq - 1, "its row says another opened_at than its log")
+    assert difference(msgspec.structs.replace(case, records=records, row=row)) == why
