@@ -116,13 +116,19 @@ class DoorServer:
         with suppress(FileExistsError):
             os.mkdir(directory, 0o700)
         os.chmod(directory, 0o700)
-        listener = await anyio.create_unix_listener(making, mode=0o600)
         try:
-            os.rename(making, self._path)
-            os.rmdir(directory)
-        except OSError:
-            await listener.aclose()
-            raise
+            listener = await anyio.create_unix_listener(making, mode=0o600)
+            try:
+                os.rename(making, self._path)
+            except OSError:
+                await listener.aclose()
+                raise
+        finally:
+            # Who is cancelled meanwhile leaves nothing beside the store.
+            with suppress(OSError):
+                os.unlink(making)
+            with suppress(OSError):
+                os.rmdir(directory)
         return listener
 
     async def _talk(self, stream: SocketStream, place: Place) -> None:

@@ -192,6 +192,16 @@ async def test_the_socket_is_for_its_user_alone_and_goes_with_its_owner(store: S
         await open_door(url, World())
 
 
+async def test_a_door_that_is_cancelled_as_it_is_made_leaves_nothing_behind(store: Store, tmp_path: Path) -> None:
+    server = door_server(store)
+    assert isinstance(server, DoorServer)
+    before = sorted(os.listdir(tmp_path))
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await server.serve()
+    assert sorted(os.listdir(tmp_path)) == before
+
+
 async def test_a_socket_that_a_killed_owner_left_is_replaced(store: Store, url: str) -> None:
     server = door_server(store)
     assert isinstance(server, DoorServer)
