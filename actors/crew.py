@@ -133,7 +133,7 @@ class Crew:
         desk.freed = lambda agent: _tell_freed(supervisor, agent)
         bounces = Bounces(policy.bounds.bounces_max)
         staff = CrewStaff(gate, calling, desk, supervisor, clock, agent_circuits, bounces, self.skills)
-        telemetry.before_expose(lambda: _sample(staff, telemetry))
+        sampled = telemetry.before_expose(lambda: _sample(staff, telemetry))
         refs = [supervisor, *(ref for group in workers.values() for ref in group.values())]
         try:
             yield staff
@@ -141,6 +141,7 @@ class Crew:
             desk.recall_all()
             for ref in refs:
                 ref.stop()
+            sampled()
         for ref in refs:
             await ref.wait_stopped()
 

@@ -138,7 +138,8 @@ class Runtime:
                 make = household(store, staff, self._crew.flows, self._crew.name, world, telemetry)
                 node = Node(make, system)
                 node.waiters.switched(await store.setting(SETTING) or "")
-                telemetry.before_expose(partial(_sample, telemetry, node, system))
+                # When the actors are gone as well, there is a last look.
+                stack.callback(telemetry.before_expose(partial(_sample, telemetry, node, system, set())))
                 self._store, self._staff, self._node = store, staff, node
                 async with at_work(node) as jobs:
                     door = door_server(store)
@@ -378,8 +379,10 @@ class Runtime:
         return self.node.statistics()
 
 
-def _sample(telemetry: Telemetry, node: Node, system: ActorSystem) -> None:
-    """Set the gauges, just before somebody looks."""
+def _sample(telemetry: Telemetry, node: Node, system: ActorSystem, kinds: set[str]) -> None:
+    """Set the gauges, just before somebody looks; `kinds` are those of the actors that were seen so far."""
     telemetry.cases_open(node.statistics().active)
-    for kind, depth in system.waiting_by_kind().items():
-        telemetry.mailbox_depth(kind, depth)
+    waiting = system.waiting_by_kind()
+    kinds.update(waiting)
+    for kind in kinds:
+        telemetry.mailbox_depth(kind, waiting.get(kind, 0))

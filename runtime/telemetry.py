@@ -243,9 +243,18 @@ class Telemetry:
         if self._numbers is not None:
             self._numbers.observe(STEP_TIME, seconds, kind)
 
-    def before_expose(self, sample: Callable[[], None]) -> None:
-        """Call `sample` before numbers are shown: it sets gauges, so that nobody needs to do so all the time."""
+    def before_expose(self, sample: Callable[[], None]) -> Callable[[], None]:
+        """Call `sample` before numbers are shown: it sets gauges, so that nobody needs to do so all the time.
+
+        What this gives is to be called once, when there is nothing more to look at: it calls `sample` a last time.
+        """
         self._samplers.append(sample)
+
+        def end() -> None:
+            self._samplers.remove(sample)
+            sample()
+
+        return end
 
     def expose(self) -> bytes:
         """Give the numbers in Prometheus' text format; empty when there are none."""

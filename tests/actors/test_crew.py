@@ -1,6 +1,8 @@
 """Crews that do not fit together are refused where they are written, with what to do about it."""
 
+import gc
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,12 @@ from casework.actors.agent import Agent, Skill
 from casework.actors.crew import Crew, load_crew
 from casework.actors.errors import CrewInvalid
 from casework.actors.policy import parse_policy
+from casework.actors.staff import CrewStaff
 from casework.actors.tools import ToolContext, tool
 from casework.protocols.wire import RiskTier
 from casework.runtime.flow.case import Case, Flow
+from casework.runtime.runtime import Runtime
+from casework.runtime.telemetry import Telemetry
 
 
 class Amount(Struct, frozen=True):
@@ -143,3 +148,14 @@ def test_a_crew_is_loaded_by_module_and_attribute(folder: Path) -> None:
         "class Box: crew = Crew('x', flows=[Flow.of(run, inputs=Empty)], policy=Policy(name='p'))\n"
     )
     assert load_crew("crew_that_works:Box.crew", folder=folder).name == "x"
+
+
+async def test_the_numbers_of_a_crew_that_has_left_keep_nothing_of_it() -> None:
+    telemetry = Telemetry(metrics=True)
+    machine = Runtime(crew(), telemetry=telemetry)
+    async with machine:
+        assert isinstance(machine.staff, CrewStaff)
+        desk = weakref.ref(machine.staff.desk)
+        assert b'casework_mailbox_depth{actor="supervisor"} 0.0' in telemetry.expose()
+    gc.collect()
+    assert desk() is None

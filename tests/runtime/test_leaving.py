@@ -1,6 +1,8 @@
 """A runtime is entered once; what is asked of it before or after, and who still waits then, hears that it stops."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ from casework.runtime.flow.case import Case
 from casework.runtime.runtime import Runtime
 from casework.runtime.store.base import CaseStatus
 from casework.runtime.store.memory import MemoryStore
+from casework.runtime.telemetry import Telemetry
 from tests.support.flow_scene import Ask, crew, runtime, until
+from tests.support.pool_floor import Floor
 from tests.support.small_staff import SmallStaff
 
 
@@ -165,6 +169,34 @@ async def test_who_waits_for_a_case_that_rests_while_the_runtime_is_left_is_told
             group.start_soon(wait)
             await anyio.wait_all_tasks_blocked()
     assert rows == [CaseStatus.CLOSED]
+
+
+async def test_the_numbers_of_a_runtime_that_was_left_tell_that_nothing_works_and_keep_nothing_of_it() -> None:
+    go_on = anyio.Event()
+
+    async def slow(inputs: object, call: object) -> str:
+        await go_on.wait()
+        return "done"
+
+    telemetry, staff = Telemetry(metrics=True), crew(works, doers={"work": slow})
+    machine = Runtime(staff, telemetry=telemetry)
+    with anyio.fail_after(5):
+        async with machine:
+            node = weakref.ref(machine.node)
+            await machine.open("works", "c1", Ask())
+            await until(machine, lambda: bool(staff.sent))
+            pool = machine.node._system.spawn_pool("p", Floor().hand, workers=1)
+            pool.tell_nowait(b"x")
+            shown = telemetry.expose()
+            assert b"casework_cases_open 1.0" in shown
+            assert b'casework_mailbox_depth{actor="p"} 1.0' in shown
+            go_on.set()
+    del machine, pool
+    gc.collect()
+    assert node() is None
+    shown = telemetry.expose()
+    assert b"casework_cases_open 0.0" in shown
+    assert b'casework_mailbox_depth{actor="p"} 0.0' in shown
 
 
 class WatchingStaff(SmallStaff):
