@@ -90,7 +90,7 @@ class RetryTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long one attempt at a task may take, in seconds."""
+    """How long one attempt at a task may take, in seconds; one with a write in doubt has until the task's deadline."""
 
     default_seconds: float = 30.0
     tasks: dict[str, float] = field(default_factory=dict[str, float])

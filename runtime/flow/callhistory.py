@@ -164,6 +164,14 @@ class CallHistory:
         ended, intent, *_ = self.told(step_id)
         return intent is not None and intent.tier is not RiskTier.READ_ONLY and not isinstance(ended, Undone)
 
+    def in_doubt(self, scope: str) -> str:
+        """Name the tool of the first write in the scope of an attempt of which nothing is known yet; empty if none."""
+        for step_id in self._inside.get(scope, ()):
+            told = self.told(step_id)
+            if told.intent is not None and told.ended is None:
+                return told.intent.tool
+        return ""
+
     def made(self, steps: Iterable[str], arguments: bytes) -> str:
         """Give the first of these calls that was made with the arguments, is a write and may stand; empty if none."""
         for step in steps:

@@ -3,8 +3,9 @@
 A task is sent as the very frame that stands in the log. Its agent's tool calls are steps of the case, in the inner
 scope of the task, so an agent that is run again after a crash gets the recorded results and does nothing twice. An
 attempt has a number; answers of an earlier one are late and ignored. A new attempt has an inner scope of its own.
-A task that wrote is never tried again by itself: its write would be made twice. A person who has a stopped task tried
-again gives it a new deadline and as many attempts again; the log has that as a task of its own.
+A task that wrote is never tried again by itself: its write would be made twice. While nobody knows what became
+of a write, only the task's deadline ends it. A person who has a stopped task tried again gives it a new deadline and
+as many attempts again; the log has that as a task of its own.
 
     dispatched -> completed                          the outcome's frame is the record
     dispatched -> failed -> retry decided -> again   after a delay
@@ -57,7 +58,7 @@ from casework.runtime.flow.taskwork import (
     stopping,
 )
 from casework.runtime.seams import MICROS
-from casework.runtime.store.base import Wait, WaitKind
+from casework.runtime.store.base import Wait
 
 #: Seconds that an agent's new call waits for those that the log has of it; an agent that works on several things at
 #: once may come to them in another order.
@@ -92,15 +93,8 @@ class Tasks:
 
     def waits(self) -> list[Wait]:
         """Name what stopped tasks wait for."""
-        waits: list[Wait] = []
-        for work in self._works.values():
-            if work.review is not None:
-                waits.append(Wait(work.review.id, WaitKind.REVIEW, work.review.rule))
-            elif work.stopped:
-                waits.append(Wait(work.key, WaitKind.OPERATOR, work.stopped))
-            elif work.suspended_by and self._suspending.until(work):
-                waits.append(Wait(work.step_id, WaitKind.TIMER, "", self._suspending.until(work)))
-        return waits
+        waits = (work.wait(self._suspending.until(work)) for work in self._works.values())
+        return [wait for wait in waits if wait is not None]
 
     def begin(self, task: Task, frame: bytes, operation: Delegate, earlier: Sequence[Logged]) -> None:
         """Take up a task as it was asked for; `earlier` holds what earlier incarnations recorded inside it."""
@@ -259,16 +253,14 @@ class Tasks:
         work.unasked = self._calls.history.asked_in(work.scope)
         if self._calls.history.holds.past:
             self._suspending.defer(work)
-        left = (work.task.deadline - services.world.clock.wall_micros()) / MICROS
-        if left <= 0:
+        if work.left(services.world.clock) <= 0:
             self._too_late(work)
             return
         work.held_by = ""
         task, telemetry = work.task, services.telemetry
         if telemetry.recording:
             work.span = telemetry.agent_work(task.task, task.trace, task.case_id, work.step_id)
-        seconds = min(left, services.staff.attempt_seconds(work.task))
-        work.alarm = services.timers.after(seconds, lambda: services.cell.tell(lambda: self._timed_out(work, attempt)))
+        self._time(work)
         services.world.point("task.sent")
         work.cell = (case := services.cell.ref).address
         refused = services.staff.dispatch(work.frame, work.task, attempt, case)
@@ -279,10 +271,23 @@ class Tasks:
         held = f"; it was held by {work.held_by}" if work.held_by else ""
         self._locally(work, FailureKind.TIMEOUT, f"its deadline has passed{held}", retryable=False)
 
+    def _time(self, work: TaskWork) -> None:
+        """Give an attempt its time, but no more than its task has left."""
+        services, attempt = self._services, work.attempt
+        seconds = min(work.left(services.world.clock), services.staff.attempt_seconds(work.task))
+        work.alarm = services.timers.after(seconds, lambda: services.cell.tell(lambda: self._timed_out(work, attempt)))
+
     def _timed_out(self, work: TaskWork, attempt: int) -> None:
-        if self._works.get(work.step_id) is work and work.attempt == attempt and not work.idle:
-            self._services.staff.recall(work.task.id, work.cell)
-            self._locally(work, FailureKind.TIMEOUT, f"no answer to attempt {attempt} in time", retryable=True)
+        if self._works.get(work.step_id) is not work or work.attempt != attempt or work.idle:
+            return
+        doubt = self._calls.history.in_doubt(work.scope)
+        if doubt and work.left(self._services.world.clock) > 0:
+            # What wrote is not tried again, and what its agent waits for is found out without it.
+            self._time(work)
+            return
+        unknown = f"; whether {doubt} happened is not known yet" if doubt else ""
+        self._services.staff.recall(work.task.id, work.cell)
+        self._locally(work, FailureKind.TIMEOUT, f"no answer to attempt {attempt} in time{unknown}", retryable=True)
 
     def _locally(self, work: TaskWork, kind: FailureKind, message: str, *, retryable: bool) -> None:
         """Fail an attempt on our own account, as the next message: never from inside a dispatch."""
@@ -296,8 +301,7 @@ class Tasks:
     def _failed(self, work: TaskWork, failed: Failed, frame: bytes) -> None:
         services = self._services
         work.last_failure = failed
-        left = work.task.deadline - services.world.clock.wall_micros()
-        wrote = self._calls.history.wrote(work.step_id)
+        left, wrote = work.left(services.world.clock), self._calls.history.wrote(work.step_id)
         retry = bounded(services.staff.retry(work.task, failed, work.attempt), work, left, wrote=wrote)
         if retry.again:
             services.logbook.write(marked(work.step_id, ATTEMPT, work.attempt), failed, frame)
@@ -327,13 +331,10 @@ class Tasks:
             services.telemetry.set_aside("task")
             return
         work.reviews += 1
-        work.review, _ = services.ask(
-            work.stopped_step,
-            f"Task {work.task.task} stopped: try it again?",
-            pack({"task": work.task.task, "failure": failed.kind, "message": failed.message}),
-            "contract.on_stop",
-            summary="Approve to try it again, reject to give it up.",
-        )
+        title = f"Task {work.task.task} stopped: try it again?"
+        summary = "Approve to try it again, reject to give it up."
+        asked = pack({"task": work.task.task, "failure": failed.kind, "message": failed.message})
+        work.review, _ = services.ask(work.stopped_step, title, asked, "contract.on_stop", summary=summary)
 
     def _decide(self, work: TaskWork, mark: str, decision: Decision, by: bytes) -> None:
         """Record a choice about an attempt, with the hash of the frame by which it was made."""

@@ -13,8 +13,9 @@ from casework.protocols.records import Call, Decision, Done, Review, Undone
 from casework.protocols.wire import Completed, Failed, FailureKind, OnStop, Outcome, Task, unmet
 from casework.runtime.flow.orders import retry_key
 from casework.runtime.flow.replay import INNER, Logged, marked, split_mark
-from casework.runtime.seams import MICROS
+from casework.runtime.seams import MICROS, Clock
 from casework.runtime.staff import Retry
+from casework.runtime.store.base import Wait, WaitKind
 from casework.runtime.telemetry import SpanHandle
 from casework.runtime.timers import Alarm
 
@@ -116,6 +117,18 @@ class TaskWork:
         self.ordinals[tool] = ordinal + 1
         return f"{self.scope}{tool}#{ordinal}" if ordinal else f"{self.scope}{tool}"
 
+    def left(self, clock: Clock) -> float:
+        """Give the seconds until its deadline."""
+        return (self.task.deadline - clock.wall_micros()) / MICROS
+
+    def wait(self, until: int) -> Wait | None:
+        """Name what it waits for, if nobody works on it; `until` is when it ends though it be held, 0: never."""
+        if self.review is not None:
+            return Wait(self.review.id, WaitKind.REVIEW, self.review.rule)
+        if self.stopped:
+            return Wait(self.key, WaitKind.OPERATOR, self.stopped)
+        return Wait(self.step_id, WaitKind.TIMER, "", until) if self.suspended_by and until else None
+
     def relive(self, logged: Logged) -> None:
         """Bring a task to where an earlier incarnation left it."""
         step_id, mark = split_mark(logged.record.step_id)
@@ -142,17 +155,17 @@ class TaskWork:
                     self.spent.setdefault(step_id, 0)
 
 
-def bounded(retry: Retry, work: TaskWork, left: int, *, wrote: bool) -> Retry:
+def bounded(retry: Retry, work: TaskWork, left: float, *, wrote: bool) -> Retry:
     """Hold the staff's choice against what the case knows of a failed task: only a task that may go on is tried again.
 
-    `left` are the microseconds until its deadline; `wrote` says that it made a write which may stand.
+    `left` are the seconds until its deadline; `wrote` says that it made a write which may stand.
     """
     if not retry.again:
         return retry
     checks = (
         ("retry.written", wrote, "it has written, and may not do so twice"),
         ("retry.attempts", work.attempt >= work.task.attempts, f"attempt {work.attempt} was the last"),
-        ("retry.deadline", left <= retry.delay_seconds * MICROS, "its deadline comes before another attempt"),
+        ("retry.deadline", left <= retry.delay_seconds, "its deadline comes before another attempt"),
     )
     for rule, stops, why in checks:
         if stops:

@@ -73,7 +73,7 @@ async def test_a_task_tried_again_while_nobody_knows_of_its_write_waits_for_the_
             while not staff.performed:
                 await anyio.lowlevel.checkpoint()
             await anyio.wait_all_tasks_blocked()
-            clock.advance(31)
+            clock.advance(61)
             await anyio.wait_all_tasks_blocked()
             lost.set()
             row = await machine.wait("c1")

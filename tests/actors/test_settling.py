@@ -1,0 +1,85 @@
+"""A task whose write was cut off hears what the tool's lookup says, however long that has to wait to be believed."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+from casework.actors import Work, skill
+from casework.actors.testing import CaseBench, FakeTool
+from casework.actors.testing.process import Kill
+from casework.protocols.records import Intent, Undone
+from casework.protocols.wire import OnStop, RiskTier
+from casework.runtime import Case, TaskFailed
+from tests.support.refund_crew import Refund, crew
+
+#: When the log has the intent, counted in appends.
+INTENDED = 1
+
+
+@skill
+async def claim(inputs: Refund, work: Work) -> str:
+    """Claim a refund from the bank that knows no keys, but can be asked."""
+    return await work.call("bank.claim", inputs, returns=str)
+
+
+async def claims(case: Case, inputs: Refund, deadline_seconds: float) -> str:
+    """Have it claimed, and say why it was not."""
+    try:
+        given = await case.delegate(
+            "claim",
+            inputs,
+            returns=str,
+            goal="claim it",
+            tools=("bank.claim",),
+            tier=RiskTier.IRREVERSIBLE,
+            deadline_seconds=deadline_seconds,
+            on_stop=OnStop.FAIL,
+        )
+    except TaskFailed as failed:
+        return str(failed)
+    return given.value
+
+
+async def claims_slowly(case: Case, inputs: Refund) -> str:
+    """Give it more time than a lookup needs to be believed."""
+    return await claims(case, inputs, 1000)
+
+
+async def claims_soon(case: Case, inputs: Refund) -> str:
+    """Give it less."""
+    return await claims(case, inputs, 40)
+
+
+@asynccontextmanager
+async def cut_off(flow: str) -> AsyncIterator[CaseBench]:
+    """Kill a process when the intent is durable and before the call is made, and let another one go on."""
+    made = crew(claims_slowly, claims_soon, skills={"claim": claim})
+    with anyio.fail_after(5):
+        async with CaseBench(
+            made, tools={"bank.claim": FakeTool("claimed")}, kill=Kill(INTENDED, durable=True)
+        ) as bench:
+            with anyio.CancelScope() as scope:
+                bench.store.on_death = scope.cancel
+                await bench.open(flow, "c", Refund("ann", 3))
+            await bench.crash()
+            assert isinstance(bench.log("c").entries[-1], Intent)
+            yield bench
+
+
+@pytest.mark.promise("FLOW-12")
+async def test_a_task_waits_until_it_is_known_that_its_write_did_not_happen() -> None:
+    async with cut_off("claims_slowly") as bench:
+        await bench.forward(seconds=100)
+        assert bench.value("c", str).endswith("bank.claim did not happen, says its lookup")
+        assert bench.calls("bank.claim") == []
+
+
+async def test_a_task_that_has_no_time_to_wait_says_of_which_write_nothing_is_known_and_the_log_gets_its_end() -> None:
+    async with cut_off("claims_soon") as bench:
+        await bench.forward(seconds=100)
+        said = "task 'claim' failed (timeout): no answer to attempt 1 in time"
+        assert bench.value("c", str) == f"{said}; whether bank.claim happened is not known yet"
+        (undone,) = [entry for entry in bench.log("c").entries if isinstance(entry, Undone)]
+        assert undone.message == "bank.claim did not happen, says its lookup"
