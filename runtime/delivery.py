@@ -9,12 +9,24 @@ from typing import Final
 from casework.protocols.wire import Evidence
 from casework.runtime.errors import NotAwaited
 from casework.runtime.store.base import CaseKey, CaseStatus, StoreDoor, StoreReader, WaitKind
+from casework.runtime.store.rules import INDEXED_BYTES_MAX, keyed
 
 #: Bytes of one delivered thing at most.
 ARTIFACT_BYTES_MAX: Final = 20 << 20
+#: Bytes of what a thing is delivered to at most; the id of its message is made of that. A flow waits for shorter keys,
+#: those for which a case waits by itself are made of names.
+TARGET_BYTES_MAX: Final = INDEXED_BYTES_MAX - 100
 
 #: What somebody can deliver; reviews are decided, timers and children come by themselves.
 DELIVERABLE: Final = frozenset({WaitKind.EVIDENCE, WaitKind.OPERATOR})
+
+
+def check_fit(target: str, key: str, message_id: str) -> None:
+    """Raise ValueError if nothing is called `target`, nobody waits for `key`, or a message's id, if given, is none."""
+    keyed("a target", target, TARGET_BYTES_MAX)
+    keyed("a key", key, TARGET_BYTES_MAX)
+    if message_id:
+        keyed("a message id", message_id)
 
 
 async def awaited_key(reader: StoreReader, target: CaseKey) -> str:

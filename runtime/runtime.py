@@ -22,7 +22,7 @@ from casework.protocols.records import Arrived, Cancel, Closed, Decided, ReviewA
 from casework.protocols.wire import NIL
 from casework.runtime.actorsystem import ActorSystem
 from casework.runtime.at_work import at_work
-from casework.runtime.delivery import awaited_key, keep
+from casework.runtime.delivery import awaited_key, check_fit, keep
 from casework.runtime.errors import EnteredBefore, FlowUnknown, MigrationRefused, Stopping, StoreUnavailable
 from casework.runtime.flow.case import case_id_fault
 from casework.runtime.flow.household import household
@@ -239,13 +239,16 @@ class Runtime:
             value: the thing itself, if it is small.
             data: its bytes, kept as an artifact by content hash.
             label: what a person calls it, such as a file name.
-            message_id: the same id again is delivered once; made from the content if left out.
+            message_id: the same id again is delivered once; made from the content if left out. It has at most 1,000
+                bytes of UTF-8 and no NUL, as a key has.
 
         Raises:
             NotAwaited: the target is a case that waits for several things, or for none; nothing was delivered.
-            ValueError: `data` is too large.
+            ValueError: `data` is too large, or no case waits for such a key and no message has such an id; nothing was
+                delivered.
         """
         node = self._taking()
+        check_fit(target, key or target, message_id)
         if not key:
             key = target = await awaited_key(self.store, CaseKey(self._tenant, target))
         evidence = None if data is None else await keep(self.store, data, label)

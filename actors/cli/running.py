@@ -26,12 +26,14 @@ from casework.actors.intake import DeliverKey, Intake, Problem
 from casework.protocols.codec import decode_entry, encode, pack
 from casework.protocols.errors import ProtocolError
 from casework.protocols.records import Arrived, Entry, Opened
+from casework.runtime.delivery import TARGET_BYTES_MAX
 from casework.runtime.errors import FlowUnknown, StoreInvalid, StoreUnavailable
 from casework.runtime.flow.case import CASE_ID_TOLD_MAX, case_id_fault
 from casework.runtime.flow.opening import NAME_CHARS_MAX, name_fault
 from casework.runtime.runtime import Runtime
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseKey, CaseStatus, Nobody, Store, StoreReader, Unavailable, Unknown
+from casework.runtime.store.rules import keyed
 from casework.runtime.store.urls import MEMORY, SQLITE, open_store, wait_settled
 
 #: Where a crew writes, unless `--out` or the store's memory says otherwise.
@@ -225,7 +227,13 @@ async def _delivered(
 
 
 def _arrival(delivery: DeliverKey) -> tuple[bytes, str]:
-    """Make the frame of a delivery; its id grows from its content, so a second run delivers nothing twice."""
+    """Make the frame of a delivery; its id grows from its content, so a second run delivers nothing twice.
+
+    Raises:
+        ValueError: nobody can wait for its key.
+        FrameTooLarge, FrameTooDeep: what it holds fits into no record.
+    """
+    keyed("a key", delivery.key, TARGET_BYTES_MAX)
     value = pack(delivery.value)
     content = bytes(value) + bytes(pack(delivery.evidence))
     item_id = f"intake:{delivery.key}:{hashlib.sha256(content).hexdigest()[:32]}"

@@ -16,7 +16,7 @@ from casework.actors.cli.working import Aftermath, write
 from casework.protocols.codec import encode
 from casework.protocols.records import Arrived, Cancel
 from casework.protocols.wire import Evidence
-from casework.runtime.delivery import ARTIFACT_BYTES_MAX, awaited_key
+from casework.runtime.delivery import ARTIFACT_BYTES_MAX, TARGET_BYTES_MAX, awaited_key
 from casework.runtime.errors import StoreUnavailable
 from casework.runtime.seams import World
 from casework.runtime.store.base import (
@@ -31,6 +31,7 @@ from casework.runtime.store.base import (
     Unavailable,
     Unknown,
 )
+from casework.runtime.store.rules import key_fault
 from casework.runtime.store.urls import open_reader
 
 #: How keys begin for which nothing is wanted but that it goes on: of a stopped task, an alternative that parks, a case
@@ -59,6 +60,8 @@ def deliver(
     file
         What is delivered; left out only to have something go on: a key that begins with retry:, go_on: or operator:.
     """
+    if why := key_fault("CASE|KEY", target, TARGET_BYTES_MAX):
+        raise Quit(Exit.USAGE, why)
     data = None if file is None else _content(file)
 
     async def act(reader: StoreReader, door: StoreDoor) -> tuple[DeliverResult, str]:

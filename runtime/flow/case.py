@@ -40,6 +40,7 @@ from casework.runtime.flow.operations import (
 )
 from casework.runtime.flow.saga import UNDO_SECONDS, Accounts, Saga, accountable, joined
 from casework.runtime.flow.schedules import Schedule, following
+from casework.runtime.store.rules import keyed
 
 T = TypeVar("T")
 
@@ -223,8 +224,11 @@ class Case:
         return Reviewed(decided.action, decided.by, decided.reason, value, decided.by_nobody)
 
     async def park(self, key: str, *, reason: str) -> Arrived:
-        """Wait, without a process, until the thing called `key` arrives; it may have arrived before."""
-        return cast("Arrived", await perform(Park(key, reason)))
+        """Wait, without a process, until the thing called `key` arrives; it may have arrived before.
+
+        A key has 1 to 1,000 bytes of UTF-8 and no NUL; raises ValueError for another.
+        """
+        return cast("Arrived", await perform(Park(keyed("a key", key), reason)))
 
     async def sleep(self, seconds: float) -> None:
         """Wait so many seconds; the wait survives a restart."""
@@ -266,9 +270,7 @@ class Case:
             ContractIncomplete: this case has a mandate, and the other one was given none.
             ContractWidened: it was given more than is left.
         """
-        if why := case_id_fault(case_id):
-            raise ValueError(why)
-        if case_id == self.id:
+        if _case_id(case_id) == self.id:
             raise ValueError(f"case {case_id!r} cannot be below itself")
         await perform(OpenChild(flow, case_id, pack(inputs), within))
 
@@ -280,12 +282,13 @@ class Case:
         """Send a named thing to another case of this tenant; it arrives there as if delivered.
 
         The flow goes on at once; where that case is not there or has closed, the log of this one says so.
+        What is no id of a case, or no key (see `park`), raises ValueError.
         """
-        await perform(Send(case_id, key, pack(value)))
+        await perform(Send(_case_id(case_id), keyed("a key", key), pack(value)))
 
     async def cancel(self, case_id: str, *, reason: str = "") -> None:
         """Ask another case of this tenant to stop; it hears CaseCancelled and may compensate."""
-        await perform(CancelChild(case_id, reason))
+        await perform(CancelChild(_case_id(case_id), reason))
 
     async def next_chapter(self, state: object) -> NoReturn:
         """Begin the flow afresh with `state`, of the type of its inputs; nothing before it is replayed any more.
@@ -324,6 +327,12 @@ def case_id_fault(case_id: str) -> str:
         return ""
     what = "names of at most 100 letters (a to z), digits, '_', '.', '-', joined by '/', eight at most"
     return f"case id {case_id[:CASE_ID_TOLD_MAX]!r} must be {what}"
+
+
+def _case_id(case_id: str) -> str:
+    if why := case_id_fault(case_id):
+        raise ValueError(why)
+    return case_id
 
 
 def _bounded(seconds: float, what: str) -> None:

@@ -62,7 +62,7 @@ class WaitKind(enum.StrEnum):
 
 
 class Wait(Struct, frozen=True, gc=False):
-    """One named thing that a case waits for."""
+    """One named thing that a case waits for; its key has 1 to `rules.INDEXED_BYTES_MAX` bytes."""
 
     key: str
     kind: WaitKind
@@ -326,7 +326,7 @@ class StoreDoor(LimitSetter, Protocol):
 
     async def deliver(self, tenant: str, target: str, item_id: str, frame: bytes) -> DeliverResult:
         """Put an `arrived` or `cancel` frame into the inbox of case `target`, or of every case that waits for key
-        `target` (an open case of that id wins).
+        `target` (an open case of that id wins). FrameInvalid refuses another frame, or id: see `rules.arrival_kind`.
 
         If cancelled, it may or may not have been delivered; the same `item_id` again does no harm.
         """

@@ -139,7 +139,7 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
         Raises:
             FrameInvalid: the frame is no `arrived` and no `cancel`.
         """
-        kind = rules.arrival_kind(frame)
+        kind = rules.arrival_kind(item_id, frame)
         await anyio.lowlevel.checkpoint()
         result = self._deliver(Delivery(tenant, target, item_id, frame), kind)
         self._announce(result.keys if isinstance(result, Delivered) else ())
@@ -194,7 +194,7 @@ class MemoryStore(MemoryArchive, MemoryAccounts):
             FrameInvalid: the frame is no `arrived` and no `cancel`.
         """
         assert node, "a node has a name"
-        kind = rules.arrival_kind(delivery.frame)
+        kind = rules.arrival_kind(delivery.item_id, delivery.frame)
         await anyio.lowlevel.checkpoint()
         result = self._deliver(delivery, kind)
         keys = result.keys if isinstance(result, Delivered) else ()

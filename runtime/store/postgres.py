@@ -203,7 +203,7 @@ class PostgresStore:
 
         If cancelled, it may or may not have been delivered.
         """
-        call = Delivery(tenant, target, item_id, rules.arrival_kind(frame), frame)
+        call = Delivery(tenant, target, item_id, rules.arrival_kind(item_id, frame), frame)
         answer = await self._ask(call)
         assert isinstance(answer, DeliverResult), "each call has its own kinds of answers"
         return answer

@@ -157,7 +157,7 @@ class Batch:
         for place, call in deliveries:
             named = self._known.get(CaseKey(call.tenant, call.target))
             found[place] = []
-            if not queries.storable(call.tenant, call.target, call.item_id):
+            if not queries.storable(call.tenant, call.target):
                 continue
             if named is not None and named.status is not CaseStatus.CLOSED:
                 found[place].append(named)
@@ -179,7 +179,7 @@ class Batch:
         asked = [
             (place, call.tenant, call.target, call.item_id)
             for place, call in nowhere
-            if queries.storable(call.tenant, call.target, call.item_id)
+            if queries.storable(call.tenant, call.target)
         ]
         had: dict[int, list[CaseKey]] = {}
         for place, tenant, case_id in await self._link.fetch(_HAD, *columns(asked, 4)) if asked else ():

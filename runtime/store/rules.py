@@ -47,6 +47,14 @@ SUSPECT_MICROS: Final = 5_000_000
 #: Bytes of frames after which a claim gives no further case: what a node has in memory at once.
 CLAIM_BYTES_MAX: Final = 8 << 20
 
+#: Bytes of a key for which a flow waits, or of a message's id, at most.
+KEY_BYTES_MAX: Final = 1_000
+#: The same of whatever a store finds something by: what is made of keys, ids and names is longer than these. An index
+#: of PostgreSQL takes 2,704.
+INDEXED_BYTES_MAX: Final = 2_600
+#: Characters of what is no key that are said back, at most.
+KEY_TOLD_MAX: Final = 120
+
 OPEN: Final = "open"
 DECIDED: Final = "decided"
 WITHDRAWN: Final = "withdrawn"
@@ -177,12 +185,14 @@ def watched(row: CaseRow, now: int, micros: int) -> bool:
     return row.claims > SUSPECT_CLAIMS and row.changed_at > now - micros
 
 
-def arrival_kind(frame: bytes) -> str:
+def arrival_kind(item_id: str, frame: bytes) -> str:
     """Give the kind under which a delivered frame goes into an inbox.
 
     Raises:
-        FrameInvalid, FrameTooLarge, FrameTooDeep: the bytes are no `arrived` and no `cancel` frame.
+        FrameInvalid, FrameTooLarge, FrameTooDeep: the bytes are no `arrived` and no `cancel` frame, or the id is none.
     """
+    if why := key_fault("a message id", item_id, INDEXED_BYTES_MAX):
+        raise FrameInvalid("message id", why)
     entry = decode_entry(frame)
     if not isinstance(entry, Arrived | Cancel):
         raise FrameInvalid("arrived or cancel frame", f"it is a {kind_of(entry)!r} frame")
@@ -248,12 +258,34 @@ def assert_content(sha256: str, data: bytes) -> None:
 
 
 def storable(text: str) -> bool:
-    """Say whether a text can be kept: one that came from undecodable bytes cannot, so nothing is stored under it."""
+    """Say whether every store can keep a text: PostgreSQL has no NUL, and undecodable bytes have no letters."""
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
-    return True
+    return "\0" not in text
+
+
+def key_fault(what: str, text: object, bytes_max: int = KEY_BYTES_MAX) -> str:
+    """Say why something is no key, or no id, by which every store finds what it is to find, or nothing.
+
+    `what` is said of it: that it is a key, or the id of a message.
+    """
+    if not isinstance(text, str):
+        return f"{what} is a text, not {type(text).__name__}"
+    told = ascii(text if len(text) <= KEY_TOLD_MAX else f"{text[:KEY_TOLD_MAX]}...")
+    if not storable(text):
+        place = next(at for at, letter in enumerate(text) if not storable(letter))
+        return f"{what} has no NUL and no half of a character, as {told} has at place {place}"
+    size = len(text.encode())
+    return "" if 0 < size <= bytes_max else f"{what} has 1 to {bytes_max} bytes of UTF-8, not {size} as {told}"
+
+
+def keyed(what: str, text: str, bytes_max: int = KEY_BYTES_MAX) -> str:
+    """Give a key or an id back; raises ValueError if it is none."""
+    if why := key_fault(what, text, bytes_max):
+        raise ValueError(why)
+    return text
 
 
 def _same(left: Decided, right: Decided) -> bool:

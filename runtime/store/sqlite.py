@@ -182,7 +182,7 @@ class SqliteStore:
 
         If cancelled, it may or may not have been delivered.
         """
-        item = (item_id, rules.arrival_kind(frame), frame)
+        item = (item_id, rules.arrival_kind(item_id, frame), frame)
         return await self._typed(lambda connection, arrived: changes.deliver(connection, tenant, target, item, arrived))
 
     async def decide(self, review_id: str, proposal_hash: str, frame: bytes, now: int) -> DecideResult:
@@ -225,7 +225,7 @@ class SqliteStore:
         If cancelled, it may or may not have been delivered, and the case taken; then `taken` is called all the same.
         """
         assert node, "a node has a name"
-        item = delivery, rules.arrival_kind(delivery.frame)
+        item = delivery, rules.arrival_kind(delivery.item_id, delivery.frame)
         try:
             result, _ = await self._writer.change_early(
                 lambda link, arrived: sqlite_claims.deliver_and_claim(link, node, item, now, arrived),

@@ -148,7 +148,7 @@ async def with_odd_message(machine: Runtime) -> Letter:
     await machine.open("waits", "c1", Ask())
     await machine.wait("c1")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rules, "arrival_kind", lambda frame: "novelty")
+        patch.setattr(rules, "arrival_kind", lambda *_: "novelty")
         await machine.store.deliver("default", "c1", "odd-1", ODD)
     (letter,) = await letters(machine)
     return letter

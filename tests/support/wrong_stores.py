@@ -308,6 +308,35 @@ def nobody_looks_which_proposal_was_seen(patch: Patch) -> None:
     patch.setattr(rules, "settled_decision", unseen)
 
 
+def an_id_that_no_store_keeps_is_taken(patch: Patch) -> None:
+    kind = rules.arrival_kind
+    patch.setattr(rules, "arrival_kind", lambda item_id, frame: kind("m1", frame))
+
+
+def a_target_is_read_up_to_its_nul(patch: Patch) -> None:
+    receivers = MemoryStore._receivers
+    patch.setattr(MemoryStore, "_receivers", lambda self, *of: receivers(self, of[0], of[1].partition("\0")[0]))
+
+
+def long_keys_are_cut(patch: Patch) -> None:
+    receivers = MemoryStore._receivers
+
+    def cut(self: MemoryStore, tenant: str, target: str) -> list[MemoryCase]:
+        keys = {wait.key for case in self._cases.values() for wait in case.row.waits if wait.key[:255] == target[:255]}
+        return [case for key in sorted(keys) for case in receivers(self, tenant, key)]
+
+    patch.setattr(MemoryStore, "_receivers", cut)
+
+
+def long_message_ids_are_cut(patch: Patch) -> None:
+    put = MemoryStore._put
+
+    def cut(self: MemoryStore, item: InboxItem, *, target: str = "") -> bool:
+        return put(self, replace(item, id=item.id[:255]), target=target)
+
+    patch.setattr(MemoryStore, "_put", cut)
+
+
 WRONG = (
     *(
         Wrong(make, REFUSED, (why, shape))
@@ -361,4 +390,11 @@ WRONG = (
         "test_the_same_decision_again_after_it_was_consumed_is_not_heard_again",
     ),
     Wrong(nobody_looks_which_proposal_was_seen, "test_a_decision_that_cannot_stand_says_why"),
+    *(
+        Wrong(an_id_that_no_store_keeps_is_taken, "test_a_message_id_that_no_store_can_keep_is_refused", (unfit,))
+        for unfit in ("nothing", "undecodable bytes", "a NUL", "too long")
+    ),
+    Wrong(a_target_is_read_up_to_its_nul, "test_a_target_as_which_no_store_can_keep_anything_is_nobody", ("a NUL",)),
+    Wrong(long_keys_are_cut, "test_the_longest_keys_are_told_apart_by_their_last_letter"),
+    Wrong(long_message_ids_are_cut, "test_the_longest_message_ids_are_told_apart_by_their_last_letter"),
 )

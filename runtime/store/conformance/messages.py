@@ -3,6 +3,10 @@
 It does not know how a store keeps anything.
 """
 
+import hashlib
+from contextlib import suppress
+from typing import Final
+
 import anyio
 import pytest
 
@@ -38,6 +42,20 @@ from casework.runtime.store.conformance.support import (
     take,
     there,
 )
+from casework.runtime.store.rules import INDEXED_BYTES_MAX
+
+#: What is no key, and no message's id, in any store.
+UNFIT: Final = {
+    "nothing": "",
+    "undecodable bytes": b"c\xe9".decode("utf-8", "surrogateescape"),
+    "a NUL": "c\0",
+    "too long": "c" * (INDEXED_BYTES_MAX + 1),
+}
+
+
+def longest(last: str) -> str:
+    """Make a key or id as long as they get, of digits that no compression shortens; two differ in the last one."""
+    return hashlib.shake_256(b"longest").hexdigest(INDEXED_BYTES_MAX)[: INDEXED_BYTES_MAX - 1] + last
 
 
 @bounded
@@ -121,10 +139,40 @@ class MessageConformance:
         assert await store.deliver("other", "receipt", "m1", arrived()) == Nobody("receipt")
         assert list(await store.inbox(key_of("a"))) == []
 
-    async def test_a_target_from_undecodable_bytes_is_nobody(self, store: Store) -> None:
-        target = b"caf\xe9".decode("utf-8", "surrogateescape")
+    @pytest.mark.parametrize("unfit", UNFIT)
+    async def test_a_target_as_which_no_store_can_keep_anything_is_nobody(self, store: Store, unfit: str) -> None:
+        target = UNFIT[unfit]
+        await parked(store, "c", evidence("c" * INDEXED_BYTES_MAX))
         assert await store.deliver(TENANT, target, "m1", arrived()) == Nobody(target)
         assert await store.case(key_of(target)) is None
+        assert list(await store.awaiting([target])) == []
+        assert list(await store.inbox(key_of("c"))) == []
+
+    @pytest.mark.parametrize("unfit", UNFIT)
+    async def test_a_message_id_that_no_store_can_keep_is_refused(self, store: Store, unfit: str) -> None:
+        await claimed(store, "c")
+        answers: list[object] = []
+        for target in ("c", "nowhere"):
+            with suppress(FrameInvalid):
+                answers.append(await store.deliver(TENANT, target, UNFIT[unfit], arrived()))
+        assert answers == []
+        assert list(await store.inbox(key_of("c"))) == []
+
+    async def test_the_longest_keys_are_told_apart_by_their_last_letter(self, store: Store) -> None:
+        for name, last in (("a", "x"), ("b", "y")):
+            await parked(store, name, evidence(longest(last)))
+        assert await store.deliver(TENANT, longest("y"), "m1", arrived()) == Delivered((key_of("b"),))
+        assert [row.key for row in await store.awaiting([longest("x")])] == [key_of("a")]
+        assert (await there(store, "a")).waits == (evidence(longest("x")),)
+
+    @pytest.mark.promise("STORE-5")
+    async def test_the_longest_message_ids_are_told_apart_by_their_last_letter(self, store: Store) -> None:
+        row = await claimed(store, "c")
+        answers = [await store.deliver(TENANT, "c", longest(last), arrived()) for last in "xyx"]
+        assert answers == [Delivered((row.key,)), Delivered((row.key,)), Duplicate((row.key,))]
+        assert ids(await store.inbox(row.key)) == [longest("x"), longest("y")]
+        await store.append(Append(row.key, 1, 1, (note(1),), consumed=(longest("x"),)))
+        assert ids(await store.inbox(row.key)) == [longest("y")]
 
     @pytest.mark.promise("STORE-5")
     async def test_a_delivery_by_key_repeated_after_it_was_consumed_is_a_duplicate(self, store: Store) -> None:

@@ -1,6 +1,7 @@
 """Whatever is wrong with what the command is given, it says so in one line and ends with the exit code for it."""
 
 import json
+import os
 import shlex
 import shutil
 import socket
@@ -47,6 +48,8 @@ class Nothing(Struct, frozen=True):
         (("review", "edit", "nobody"), 2),
         (("deliver", "nobody", "/etc/hostname"), 3),
         (("deliver", "nobody", "/no/such/file"), 2),
+        (("deliver", os.fsdecode(b"caf\xe9"), "/etc/hostname"), 2),
+        (("deliver", "", "/etc/hostname"), 2),
         (("cancel", "nobody", "--reason", "x"), 3),
         (("cancel", "nobody", "--reason", " "), 2),
         (("trace", "nobody", "-o", "/dev/null"), 3),
@@ -94,7 +97,8 @@ def test_an_output_folder_is_made_with_those_above_it(desk: Desk) -> None:
 def test_a_very_long_key_is_not_said_back_in_full(desk: Desk) -> None:
     desk.run()
     done = desk("deliver", "k" * 5000, "/etc/hostname")
-    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "CASE|KEY has 1 to 2500 bytes of UTF-8, not 5000" in done.stderr
     assert len(done.stderr) < 400
 
 
@@ -207,7 +211,8 @@ from casework.runtime import Flow
 def intake(folder, settings):
     taken = tiny_crew.intake(folder, settings)
     absent = OpenCase("absent", "nowhere", tiny_crew.Line(name="x", text="ok"))
-    said = (DeliverKey("paper:late", "x" * (1 << 21)), DeliverKey("paper:late", "here"))
+    large, unfit = DeliverKey("paper:late", "x" * (1 << 21)), DeliverKey("paper:\\0", "here")
+    said = (large, unfit, DeliverKey("paper:late", "here"))
     return replace(taken, openings=(absent, *taken.openings), deliveries=said)
 
 
@@ -224,10 +229,11 @@ def test_a_delivery_that_fits_into_no_record_and_a_flow_that_is_not_there_are_to
     shutil.copy(SUPPORT / "tiny_crew.py", desk.folder)
     (desk.folder / "clumsy.py").write_text(CLUMSY)
     done = desk("run", "clumsy:crew", desk.input, "--out", desk.folder / "out", cwd=desk.folder)
-    absent, large = done.stderr.splitlines()
+    absent, large, unfit = done.stderr.splitlines()
     assert (done.returncode, standing(desk)) == (2, {"late": "closed"})
     assert absent == f"{desk.input}: case 'nowhere' was not opened: flow absent: crew tiny has line"
     assert large.startswith(f"{desk.input}: 'paper:late' was not delivered: frame of ")
+    assert unfit.endswith("a key has no NUL and no half of a character, as 'paper:\\x00' has at place 6")
 
 
 def test_who_has_closed_standard_output_or_error_is_told_nothing(desk: Desk) -> None:

@@ -88,6 +88,26 @@ async def parks_for_nul(case: Case, inputs: Ask) -> None:
     await case.park("a\0b", reason="waits")
 
 
+async def parks_for_too_long(case: Case, inputs: Ask) -> None:
+    await case.park("k" * 1_001, reason="waits")
+
+
+async def parks_for_nothing(case: Case, inputs: Ask) -> None:
+    await case.park("", reason="waits")
+
+
+async def sends_under_nul(case: Case, inputs: Ask) -> None:
+    await case.send("c2", "a\0b", 1)
+
+
+async def sends_to_nul(case: Case, inputs: Ask) -> None:
+    await case.send("c\0", "key", 1)
+
+
+async def cancels_nul(case: Case, inputs: Ask) -> None:
+    await case.cancel("c\0")
+
+
 async def asks_for_nul(case: Case, inputs: Ask) -> None:
     await case.review("a\0b", 1, rule="test")
 
@@ -96,7 +116,8 @@ async def asks_for_nul(case: Case, inputs: Ask) -> None:
     "flow",
     [
         sleeps, notes, parks, asks, delegates, tries, gathers,
-        sleeps_for_ever, parks_for_nul, asks_for_nul,
+        sleeps_for_ever, parks_for_nul, parks_for_too_long, parks_for_nothing, sends_under_nul, sends_to_nul,
+        cancels_nul, asks_for_nul,
     ],
 )  # fmt: skip
 async def test_what_could_not_be_read_back_is_not_recorded_and_the_case_says_why(
@@ -109,7 +130,7 @@ async def test_what_could_not_be_read_back_is_not_recorded_and_the_case_says_why
             row = await machine.wait("c1")
             assert [wait.kind for wait in row.waits] == [WaitKind.OPERATOR]
             why = row.waits[0].reason.partition(":")[0]
-            assert why in {"FrameInvalid", "TypeError", "ContractIncomplete"}
+            assert why in {"FrameInvalid", "TypeError", "ValueError", "ContractIncomplete"}
         assert decode_log(await store.records(KEY))
 
 
