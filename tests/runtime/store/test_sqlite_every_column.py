@@ -43,7 +43,7 @@ ROWS = {
 #: Changes that nothing shows, for what is kept there follows from nothing: how often a case was owned or claimed in
 #: vain, by whom, when it changed, what it has read, where a list has its order from.
 UNTOLD = {
-    ("case", "epoch"): {"raised", "the highest"},
+    ("case", "epoch"): {"raised"},
     ("case", "node"): {"blank", "lowered", "raised", "another text", "no text", "the highest"},
     ("case", "changed_at"): {"lowered", "raised", "the highest"},
     ("case", "seen"): {"lowered", "raised"},
