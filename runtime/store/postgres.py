@@ -49,6 +49,7 @@ from casework.runtime.store.postgres_calls import (
     Setting,
     Trim,
 )
+from casework.runtime.store.postgres_complaints import Complaints
 from casework.runtime.store.postgres_ear import PostgresEar
 from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_reader import PostgresReader
@@ -81,8 +82,10 @@ class PostgresStore:
         self._address = address
         self._heard: Callable[[Sequence[CaseKey]], None] | None = None
         self._nodes: dict[str, tuple[str, ...]] = {}  # our nodes, with what each carries
-        self._reader = PostgresReader(address, known=True)  # the writer looks first
-        self._writer = PostgresWriter(address, world, self._nodes, Ears(self._arrived, self._want_hint))
+        complaints = Complaints(address.shown, world.clock)
+        self._reader = PostgresReader(address, complaints)  # the writer looks first
+        ears = Ears(self._arrived, self._want_hint)
+        self._writer = PostgresWriter(address, world, self._nodes, ears, complaints)
         self.ear = PostgresEar(address, world, self._announce, self._nodes)  #: to be served by whoever works on cases
         self._hinting = False
         self._hint_wanted = False
@@ -191,7 +194,7 @@ class PostgresStore:
 
     async def held(self, node: str) -> Sequence[CaseKey]:
         """Give the cases that a node holds; looks at every case."""
-        return await self._reader.ask(postgres_queries.held, node)
+        return await self._reader.ask_for_nodes(postgres_queries.held, node)
 
     # What somebody who does not own a case may write.
 

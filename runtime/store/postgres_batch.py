@@ -58,12 +58,15 @@ _DECIDE: Final = """
 class Batch:
     """Calls that share one transaction, with their answers by place."""
 
-    def __init__(self, link: Link, asked: Sequence[Asked], own: Collection[str], mark: int) -> None:
-        """Prepare; `own` are the names of our nodes, and `mark` is below which a store gives no case."""
+    def __init__(self, link: Link, asked: Sequence[Asked], own: Collection[str], mark: int, *, apart: bool) -> None:
+        """Prepare; `own` are the names of our nodes, `mark` is below which a store gives no case.
+
+        With `apart` cases are claimed one by one, and each thing of them is read by itself.
+        """
         self._link = link
         self._asked = asked
         self._own = own
-        self.leases = Leases(link, own, mark)  #: what claims have found
+        self.leases = Leases(link, own, mark, apart=apart)  #: what claims have found
         self._known: dict[CaseKey, Standing] = {}
         self.values: dict[int, object] = {}  #: what each call is answered
         self.errors: dict[int, Exception] = {}  #: what each other call raised

@@ -16,11 +16,12 @@ from casework.runtime.store import postgres_queries as queries
 from casework.runtime.store import rules
 from casework.runtime.store.claims import Claimed, Claims
 from casework.runtime.store.generation import HALTED, MARK
+from casework.runtime.store.postgres_apart import claimed_apart
 from casework.runtime.store.postgres_calls import Artifact, Asked, Claim, Reclaim, Renewal, Setting
 from casework.runtime.store.postgres_carrying import FOREIGN, OURS
 from casework.runtime.store.postgres_columns import columns
 from casework.runtime.store.postgres_link import Link
-from casework.runtime.store.postgres_queries import BEGINNING, RETURNING_CASE, case_row, inbox_of, log_of
+from casework.runtime.store.postgres_queries import BEGINNING, RETURNING_CASE, RETURNING_ROW, case_row, inbox_of, log_of
 from casework.runtime.store.postgres_seals import sealed
 from casework.runtime.store.postgres_standing import Standing, standing_of
 
@@ -73,8 +74,7 @@ _CHOOSE: Final = """
         SELECT t.no, s.bytes, count(*) OVER () AS found,
                sum(s.bytes) OVER (ORDER BY t.opened_at, t.no) - s.bytes AS before
         FROM taken t CROSS JOIN LATERAL (
-            SELECT coalesce(sum(octet_length(r.frame)), 0)::bigint AS bytes
-            FROM record r WHERE r.case_no = t.no AND r.seq >= t.chapter
+            {size}
         ) s
     ), fitting AS MATERIALIZED (
         SELECT no, bytes, found FROM sized WHERE before <= $5
@@ -83,6 +83,10 @@ _CHOOSE: Final = """
                             claims = c.claims + 1, suspect = c.claims + 1 >= $7
         FROM fitting f WHERE c.no = f.no
 """.replace("{foreign}", FOREIGN.format("$9", "$3", "ARRAY[$1]")).replace("{ours}", OURS.format("c"))
+_SIZE: Final = """
+            SELECT coalesce(sum(octet_length(r.frame)), 0)::bigint AS bytes
+            FROM record r WHERE r.case_no = t.no AND r.seq >= t.chapter
+"""
 #: All that the cases need to begin comes with the same statement, and the moment when the next timer is due: so nothing
 #: can fail in between. The timers are looked at one by one until the first that counts; each OFFSET keeps the planner
 #: to that.
@@ -100,9 +104,18 @@ _GIVE: Final = """
     FROM (SELECT 1) AS always LEFT JOIN claimed c ON true
 """.replace("{ours}", OURS.format("p"))
 _IN_ORDER: Final = "ORDER BY c.opened_at, c.no"
-_CLAIM: Final = " ".join((_CHOOSE, RETURNING_CASE, _GIVE, BEGINNING.format(bytes_max="$5"), _IN_ORDER))
+_CLAIM: Final = " ".join(
+    (_CHOOSE.replace("{size}", _SIZE), RETURNING_CASE, _GIVE, BEGINNING.format(bytes_max="$5"), _IN_ORDER)
+)
+#: Gives a case without anything that stands outside of its row.
+_GIVE_ROW: Final = (
+    ", f.bytes, f.found ) SELECT c.*, NULL::bigint AS next_due FROM (SELECT 1) AS always LEFT JOIN claimed c ON true"
+)
+_CLAIM_ROW: Final = " ".join((_CHOOSE.replace("{size}", "SELECT 0::bigint AS bytes"), RETURNING_ROW, _GIVE_ROW))
 _CLAIM_SUSPECTS: Final = _CLAIM.replace("{suspect}", "c.suspect")
 _CLAIM_OTHERS: Final = _CLAIM.replace("{suspect}", "NOT c.suspect")
+_CLAIM_SUSPECT_ROW: Final = _CLAIM_ROW.replace("{suspect}", "c.suspect")
+_CLAIM_OTHER_ROW: Final = _CLAIM_ROW.replace("{suspect}", "NOT c.suspect")
 _TAKE_AGAIN: Final = """
     WITH claimed AS (
         UPDATE "case" c SET epoch = c.epoch + 1 WHERE c.tenant = $2 AND c.case_id = $3 AND c.node = $1
@@ -115,6 +128,7 @@ _GIVE_AGAIN: Final = """
     )
     SELECT c.*, log.*, unread.* FROM claimed c
 """
+_RECLAIM_ROW: Final = " ".join((_TAKE_AGAIN, RETURNING_ROW, ", 0::bigint AS bytes ) SELECT * FROM claimed"))
 _RECLAIM: Final = " ".join((_TAKE_AGAIN, RETURNING_CASE, _GIVE_AGAIN, BEGINNING.format(bytes_max="$4")))
 #: Also says whether nodes of other processes live.
 _RENEW: Final = """
@@ -149,8 +163,12 @@ _KEEP: Final = "INSERT INTO artifact SELECT * FROM unnest($1::text[], $2::bytea[
 class Leases:
     """The part of a batch that is about nodes, settings and artefacts."""
 
-    def __init__(self, link: Link, own: Collection[str], mark: int) -> None:
-        """Prepare; `own` are the names of our nodes, and a store whose mark is below `mark` gives no case."""
+    def __init__(self, link: Link, own: Collection[str], mark: int, *, apart: bool) -> None:
+        """Prepare; `own` are the names of our nodes, and a store whose mark is below `mark` gives no case.
+
+        With `apart` cases are given one by one, and one of which something cannot be read says so.
+        """
+        self._apart = apart
         self._link = link
         self._skew = 0
         self._own = own
@@ -172,8 +190,7 @@ class Leases:
                 case Claim():
                     values[place] = await self._claim(call)
                 case Reclaim():
-                    row = await self._link.fetchrow(_RECLAIM, call.node, *call.key, rules.CLAIM_BYTES_MAX)
-                    values[place] = None if row is None else await self._claimed(row)
+                    values[place] = await self._take_again(call)
                 case Renewal() | Setting() | Artifact():
                     values[place] = None
                 case _:
@@ -223,25 +240,35 @@ class Leases:
         doubts = max(rules.DOUBTED_MAX - int(found["doubted"]), 0)
         return await self._take(call, call.limit, suspects=False, doubts=doubts)
 
+    async def _take_again(self, call: Reclaim) -> Claimed | None:
+        if self._apart:
+            row = await self._link.fetchrow(_RECLAIM_ROW, call.node, *call.key)
+        else:
+            row = await self._link.fetchrow(_RECLAIM, call.node, *call.key, rules.CLAIM_BYTES_MAX)
+        return None if row is None else await self._claimed(row)
+
     async def _take(self, call: Claim, limit: int, *, suspects: bool, doubts: int = 0) -> Claims:
+        statements = (_CLAIM_OTHERS, _CLAIM_SUSPECTS)
+        if self._apart:
+            limit, statements = 1, (_CLAIM_OTHER_ROW, _CLAIM_SUSPECT_ROW)
         moments = (call.now + self._skew, call.now)
         taking = (call.node, limit, *moments, rules.CLAIM_BYTES_MAX, _SPARE, rules.SUSPECT_CLAIMS, doubts)
-        rows = await self._link.fetch(_CLAIM_SUSPECTS if suspects else _CLAIM_OTHERS, *taking, call.carries)
+        rows = await self._link.fetch(statements[suspects], *taking, call.carries)
         due: int | None = rows[0]["next_due"]
         cases = [await self._claimed(row) for row in rows if row["no"] is not None]
         found = rows[0]["found"] or 0
         more = bool(cases) and not suspects and (found == limit or len(cases) < found)
+        if self._apart and not cases:
+            due = await queries.next_due(self._link)
         return Claims(cases, more, None if more else due)
 
     async def _claimed(self, row: "Row") -> Claimed:
         case = case_row(row)
         self.standings.append(standing_of(row["no"], case))
-        if row["bytes"] > rules.CLAIM_BYTES_MAX:
+        if self._apart or row["bytes"] > rules.CLAIM_BYTES_MAX:
             # A log of that length is not put together as one value. Nobody else can have changed it meanwhile.
-            records = await queries.records(self._link, case.key, case.chapter)
-        else:
-            records = log_of(row)
-        return Claimed(case, records, inbox_of(case.key, row))
+            return await claimed_apart(self._link, row["no"], case)
+        return Claimed(case, log_of(row), inbox_of(case.key, row))
 
 
 def _json(texts: Sequence[str]) -> str:

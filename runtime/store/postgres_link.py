@@ -167,10 +167,15 @@ def ended_by_server(error: BaseException) -> bool:
     return _ENDED in (_code(error), _code(error.__cause__))
 
 
+def damaged(error: BaseException | None) -> bool:
+    """Say whether the server cannot read what is on its disk."""
+    return _code(error) in _DAMAGED
+
+
 def store_error(shown: str, error: BaseException, link: Link, *, known: bool) -> StoreError:
     """Give the store's error for one that came while reading; `known` says that it was found to be a store of ours."""
     fault = fault_of(error, link)
-    if fault is Fault.OURS or _code(error) in _DAMAGED or (fault is Fault.REFUSED and not known):
+    if fault is Fault.OURS or damaged(error) or (fault is Fault.REFUSED and not known):
         return StoreInvalid(shown, f"its tables or values are not ours ({told(error)})")
     return StoreUnavailable(shown, f"it cannot be read just now ({told(error)})")
 

@@ -29,14 +29,19 @@ if TYPE_CHECKING:
 
     Row: TypeAlias = asyncpg.Record
 
-#: A case with its waits as one text of JSON, so that neither needs a statement of its own.
-_COLUMNS: Final = """
+_ROW: Final = """
     c.no, c.tenant, c.case_id, c.epoch, c.next_seq, c.node, c.status, c.result, c.flow, c.version, c.source_hash,
-    c.crew, c.parent, c.head, c.opened_at, c.changed_at, c.claims, c.chapter,
-    (SELECT json_agg(json_build_array(w.key, w.kind, w.reason, w.due) ORDER BY w.place)::text
-     FROM wait w WHERE w.case_no = c.no) AS waits
+    c.crew, c.parent, c.head, c.opened_at, c.changed_at, c.claims, c.chapter
 """
+#: What a case waits for, as one text of JSON, so that it needs no statement of its own.
+WAITS: Final = """
+    SELECT json_agg(json_build_array(w.key, w.kind, w.reason, w.due) ORDER BY w.place)::text
+    FROM wait w WHERE w.case_no = {}
+"""
+_COLUMNS: Final = f"{_ROW}, ({WAITS.format('c.no')}) AS waits"
 RETURNING_CASE: Final = f"RETURNING {_COLUMNS}"
+#: Nothing but the row itself.
+RETURNING_ROW: Final = f"RETURNING {_ROW}, NULL AS waits"
 #: Joins to a case `c`, whose frames have `c.bytes`, its log from its chapter on and its inbox, each column as one
 #: array: then all that a case needs to begin is one row. A log that is longer is left out.
 BEGINNING: Final = """
@@ -201,7 +206,7 @@ def case_row(row: "Row") -> CaseRow:
         head=head,
         opened_at=opened_at,
         changed_at=changed_at,
-        waits=_waits(waits) if waits else (),
+        waits=waits_of(waits),
         claims=claims,
         chapter=chapter,
     )
@@ -220,7 +225,10 @@ def shown(row: "Row") -> CaseRow:
         return CaseRow(key, 0, 0, "", CaseStatus.PARKED, "", "", "", "", "", "", b"", 0, 0, (wait,))
 
 
-def _waits(kept: str) -> tuple[Wait, ...]:
+def waits_of(kept: str | None) -> tuple[Wait, ...]:
+    """Make of `WAITS` what a case waits for."""
+    if not kept:
+        return ()
     try:
         return tuple(Wait(*wait) for wait in _WAITS.decode(kept))
     except msgspec.ValidationError:

@@ -20,11 +20,13 @@ from casework.runtime.store.accounts import Account, LedgerEntry
 from casework.runtime.store.archive import Transfer
 from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, InboxItem, Record, ReviewRow
 from casework.runtime.store.inspection import ODDITIES_MAX, Oddity
+from casework.runtime.store.postgres_complaints import Complaints
 from casework.runtime.store.postgres_link import (
     DRIVER_ERRORS,
     Fault,
     Link,
     connect,
+    damaged,
     fault_of,
     part,
     store_error,
@@ -45,13 +47,15 @@ READERS_MAX: Final = 4
 class PostgresReader:
     """A `StoreReader` over a schema."""
 
-    def __init__(self, address: PostgresAddress, *, known: bool = False) -> None:
+    def __init__(self, address: PostgresAddress, complaints: Complaints | None = None) -> None:
         """Prepare; connections are made when they are needed.
 
-        It is `known` to be a store of ours: what the server says against a login, or a table, may pass from then on.
+        Whoever works on cases gives `complaints`, and has found it to be a store of ours: what the server says against
+        a login, or a table, may pass from then on.
         """
         self._address = address
-        self._known = known
+        self._complaints = complaints
+        self._known = complaints is not None
         self._idle: list[Link] = []
         self._slots = anyio.Semaphore(READERS_MAX)
         self._closed = False
@@ -102,7 +106,7 @@ class PostgresReader:
         self, keys: Sequence[str], *, after: Place = FIRST, limit: int | None = None
     ) -> Sequence[CaseRow]:
         """Give the cases that wait for one of these keys, who changed longest ago first."""
-        return await self.ask(queries.awaiting, keys, after, limit)
+        return await self.ask_for_nodes(queries.awaiting, keys, after, limit)
 
     async def records(self, key: CaseKey, from_seq: int = 0) -> Sequence[Record]:
         """Give a case's log from `from_seq` on, in order."""
@@ -122,15 +126,15 @@ class PostgresReader:
 
     async def setting(self, name: str) -> str | None:
         """Give a remembered setting of this store."""
-        return await self.ask(queries.setting, name)
+        return await self.ask_for_nodes(queries.setting, name)
 
     async def account(self, name: str) -> Account | None:
         """Give one account."""
-        return await self.ask(books.account, name)
+        return await self.ask_for_nodes(books.account, name)
 
     async def accounts(self) -> Sequence[Account]:
         """Give all accounts, ordered by name."""
-        return await self.ask(books.accounts)
+        return await self.ask_for_nodes(books.accounts)
 
     async def ledger(self, name: str) -> Sequence[LedgerEntry]:
         """Give an account's entries, in order."""
@@ -193,6 +197,21 @@ class PostgresReader:
                     raise
                 await self._give_back(link)
                 return found
+
+    async def ask_for_nodes(
+        self, query: Callable[Concatenate[Link, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a query for what nodes ask by themselves: a page that cannot be read is no fault of theirs, and may pass.
+
+        Whoever only looks is told that it cannot be read, as by `ask`.
+        """
+        try:
+            return await self.ask(query, *args, **kwargs)
+        except StoreInvalid as error:
+            if self._complaints is None or not damaged(error.__cause__):
+                raise
+            self._complaints.hear(error.why)
+            raise StoreUnavailable(error.url, error.why) from error
 
     async def _connected(self) -> Link:
         try:

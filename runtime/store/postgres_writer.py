@@ -28,6 +28,7 @@ from casework.runtime.store.postgres_link import (
     DRIVER_ERRORS,
     Fault,
     Link,
+    damaged,
     ended_by_server,
     fault_of,
     part,
@@ -68,7 +69,9 @@ class Ears(NamedTuple):
 class PostgresWriter:
     """The one writing connection of a store, and the queue before it."""
 
-    def __init__(self, address: PostgresAddress, world: World, own: Collection[str], ears: Ears) -> None:
+    def __init__(
+        self, address: PostgresAddress, world: World, own: Collection[str], ears: Ears, complaints: Complaints
+    ) -> None:
         """Prepare; `own` are the names of this process's nodes, as they come to be known."""
         self._address = address
         self._world = world
@@ -77,7 +80,7 @@ class PostgresWriter:
         self.others = True  #: nodes of other processes live, as of the last claim or renewal
         self._quick = Quick()
         self._keeper = Keeper(address, world)
-        self._complaints = Complaints(address.shown, world.clock)
+        self._complaints = complaints
         # A case did not stand as it was known: another has it, or the store is an older one.
         self._doubted = False
         self._link: Link | None = None
@@ -220,11 +223,11 @@ class PostgresWriter:
             calls[place].settle(answer)
         self._tell(opened, foreign=False)
 
-    async def _serve_fully(self, calls: Sequence[Call]) -> None:
+    async def _serve_fully(self, calls: Sequence[Call], *, apart: bool = False) -> None:
         error: Exception | None = None
         fault = Fault.AGAIN
         for _ in range(TRIES_MAX):
-            error = await self._attempt(calls)
+            error = await self._attempt(calls, apart=apart)
             if error is None:
                 return
             fault = Fault.LOST if self._link is None else fault_of(error, self._link)
@@ -238,7 +241,12 @@ class PostgresWriter:
             for call in calls:
                 await self._serve_fully([call])
             return
-        if fault is Fault.OURS and not isinstance(calls[0].asked, Reclaim | Renewal):
+        asked = calls[0].asked
+        if damaged(error) and isinstance(asked, Claim | Reclaim) and not apart:
+            # Where it lies with one case, the others can be had.
+            self._complaints.hear(told(error))
+            await self._serve_fully(calls, apart=True)
+        elif fault is Fault.OURS and not isinstance(asked, Reclaim | Renewal):
             why = f"it does not take this ({told(error)})"
             calls[0].settle(error=StoreInvalid(self._address.shown, why))
         else:
@@ -249,7 +257,7 @@ class PostgresWriter:
         self._complaints.hear(why)
         refuse(calls, Unavailable(why))
 
-    async def _attempt(self, calls: Sequence[Call]) -> Exception | None:
+    async def _attempt(self, calls: Sequence[Call], *, apart: bool) -> Exception | None:
         """Carry out a batch and answer it; gives the error after which it may be tried again in another way."""
         try:
             link = await self._connected()
@@ -257,9 +265,9 @@ class PostgresWriter:
             self._refuse(calls, error.why)
             return None
         asked = [call.asked for call in calls]
-        batch = Batch(link, asked, self._own, self._keeper.mark)
+        batch = Batch(link, asked, self._own, self._keeper.mark, apart=apart)
         # A claim is one statement, and mostly finds nothing: it is a transaction by itself.
-        committing = alone = all(isinstance(call, Claim) for call in asked)
+        committing = alone = not apart and all(isinstance(call, Claim) for call in asked)
         renewing = any(isinstance(call, Renewal) for call in asked)
         mark = 0
         try:
@@ -279,11 +287,12 @@ class PostgresWriter:
             self._point(POINT_COMMIT_AFTER)
         except DRIVER_ERRORS as error:
             fault = fault_of(error, link)
+            again = fault is Fault.AGAIN or (damaged(error) and len(calls) == 1)
             if fault is Fault.LOST or not await _rolled_back(link):
                 self._drop(link)
                 why = f"the connection was lost ({told(error)})"
                 refuse(calls, Unknown(why) if committing else Unavailable(why))
-            elif fault is Fault.PASSING or (alone and fault is not Fault.AGAIN):
+            elif fault is Fault.PASSING or (alone and not again):
                 # Of several claims the first may have taken something: who made them looks what it holds.
                 self._refuse(calls, told(error))
             else:
