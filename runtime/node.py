@@ -14,6 +14,7 @@ import anyio
 from msgspec.structs import replace
 
 from casework.runtime.actorsystem import ActorSystem
+from casework.runtime.alarm import RETRY_SECONDS, Alarm
 from casework.runtime.errors import StoreUnavailable
 from casework.runtime.flow.casecell import CaseCell
 from casework.runtime.flow.cellref import cell_address
@@ -42,8 +43,6 @@ LINGER_MAX: Final = 512
 LINGER_SECONDS: Final = 1.0
 #: Messages that may wait for one case.
 CASE_MAILBOX_MAX: Final = 20_000
-#: Seconds until a store that is unavailable is asked again.
-RETRY_SECONDS: Final = 0.5
 
 
 class NodeStatistics(NamedTuple):
@@ -77,7 +76,8 @@ class Node:
         # What it holds, as the store said when it was in doubt, and has cells of: those may be from before.
         self._stale: set[CaseKey] = set()
         self._early: set[CaseKey] = set()  # cases that are being taken, or may be, and got something meanwhile
-        self._alarm_due = self._claimed = self._ended = 0
+        self._alarm = Alarm(self._house.timers, self._look)
+        self._claimed = self._ended = 0
         self._looked = self._draining = self._watching = False  # the last: a suspect is alone here, others must wait
         self._poison = Poison()
         self._lost: list[CaseKey] = []
@@ -112,7 +112,7 @@ class Node:
     @property
     def idle(self) -> bool:
         """Tell whether no case can go on without something from outside."""
-        coming = self._starting or self._claiming or self._working() or self.waiters.busy
+        coming = self._starting or self._claiming or self._doubts or self._working() or self.waiters.busy
         return not (self._looking or self._watching or self._wake.is_set() or coming)
 
     async def open(self, opening: Opening) -> OpenResult:
@@ -326,31 +326,32 @@ class Node:
             self._early &= self._early if self._claiming else self._starting
             self._expected -= {row.key for row in rows}
             if not claims.more:
-                self._set_alarm(claims.next_due, asked)
+                self._alarm.set(claims.next_due, asked)
                 break
         self._sought = set()
         self._looked = True
         self.watchers.notify(*[key for key in self.watchers.keys if self.resting(key)])
 
-    def _set_alarm(self, due: int | None, asked: int) -> None:
-        if due is None or due == self._alarm_due:
-            return
-        self._alarm_due = due
-        if due > asked:
-            self._house.timers.at(due, self._timer_due)
-        else:
-            # The claim has left it: by the store's clock, which is behind ours, it is not due yet.
-            self._house.timers.after(RETRY_SECONDS, self._timer_due)
-
     async def _reclaim(self) -> None:
-        """Take again what this node holds and lost track of."""
+        """Take again what this node holds and lost track of; what the store refuses now stands in nobody's way."""
+        for step in (self._find_held, self._take_lost):
+            try:
+                await step()
+            except StoreUnavailable:
+                self._house.timers.after(RETRY_SECONDS, self._look)
+
+    async def _find_held(self) -> None:
         if doubts := self._doubts:
             held = await self._house.store.held(self.name)
             self._doubts -= doubts
             self._stale.update(key for key in held if key in self._cells)
             self._lose([key for key in held if not self.knows(key)])
+
+    async def _take_lost(self) -> None:
         while self._lost and not self._draining:
             key, term = self._lost[-1], self._lease.term
+            # Where it is refused, those that were lost before it come first the next time.
+            self._lost.insert(0, self._lost.pop())
             self._starting.add(key)  # No delivery takes it from now on: whether this did may be unknown.
             if why := self._poison.hopeless(key):
                 # Not even that it parks could be written: nothing that is tried again here would change that.
@@ -378,10 +379,6 @@ class Node:
         self.watchers.notify(key)
 
     def _look(self) -> None:
-        self._wake.set()
-
-    def _timer_due(self) -> None:
-        self._alarm_due = 0
         self._wake.set()
 
     def _activate(self, claimed: Claimed, term: int, damaged: str = "") -> None:

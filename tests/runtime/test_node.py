@@ -5,6 +5,7 @@ from typing import NoReturn
 import anyio
 import anyio.lowlevel
 import pytest
+from store_support import opening
 
 from casework.protocols.codec import encode
 from casework.protocols.records import Arrived, Halted
@@ -16,6 +17,7 @@ from casework.runtime.seams import MICROS
 from casework.runtime.store.base import (
     Append,
     AppendResult,
+    CaseKey,
     CaseStatus,
     Conflict,
     Fenced,
@@ -23,7 +25,7 @@ from casework.runtime.store.base import (
     Unknown,
     WaitKind,
 )
-from casework.runtime.store.claims import Claims
+from casework.runtime.store.claims import Claimed, Claims
 from casework.runtime.store.memory import MemoryStore
 from tests.support.flow_scene import KEY, LEASE_OVER, Ask, crashing, crew, entries, runtime, until, value
 from tests.support.manual_clock import ManualClock
@@ -135,6 +137,42 @@ async def test_a_node_outlives_a_store_that_is_away_when_it_claims() -> None:
             assert store.claim_error is None
             clock.advance(1)
             assert (await machine.wait("c1")).status is CaseStatus.CLOSED
+
+
+class RefusingStore(OddStore):
+    """Does not know whether it has what was appended first, and does not give some of the cases again."""
+
+    def __init__(self, *refused: str) -> None:
+        super().__init__()
+        self.refused = set(refused)
+        self.answers = lambda _, append: Unknown("who knows") if append.epoch == 1 else None
+
+    async def reclaim(self, node: str, key: CaseKey) -> Claimed | None:
+        if key.case_id in self.refused:
+            raise StoreUnavailable("memory:", "its page cannot be read")
+        return await self.inner.reclaim(node, key)
+
+
+@pytest.mark.promise("NODE-3")
+async def test_a_case_that_the_store_does_not_give_again_keeps_no_other_from_going_on() -> None:
+    store, clock = RefusingStore("c1", "c3"), ManualClock()
+    with anyio.fail_after(5):
+        async with runtime(crew(simple), store, clock) as machine:
+            for name in ("c1", "c2", "c3"):
+                await machine.open("simple", name, Ask())
+            await until(machine, lambda: len(store.appends) == 3)
+            while (await store.case(KEY._replace(case_id="c2"))).status is not CaseStatus.PARKED:
+                clock.advance(0.1)
+                await anyio.wait_all_tasks_blocked()
+            # Nor from being claimed: this one was opened by somebody else.
+            await store.inner.open_case(opening(KEY._replace(case_id="c4")))
+            while (await store.case(KEY._replace(case_id="c4"))).epoch == 0:
+                clock.advance(0.1)
+                await anyio.wait_all_tasks_blocked()
+            store.refused.clear()
+            clock.advance(1)
+            for name in ("c1", "c3"):
+                assert (await machine.wait(name)).status is CaseStatus.PARKED
 
 
 @pytest.mark.promise("NODE-3")
