@@ -1,6 +1,7 @@
 """Looks through a PostgreSQL store for what is not as it was written, of what no log tells.
 
-The server keeps its pages, types and keys whole itself. What is left are messages, which must be of a case and either
+The server keeps its pages, types and keys whole itself, as long as its tables are those that were made
+(`postgres_shape`). What is left are messages, which must be of a case and either
 read or unread, leases, settings, which have seals, and the delivered files: each must have the hash under which it is
 kept. Messages and files are looked at a few at a time, for a statement has its time.
 It does not know what a log says.
@@ -13,6 +14,7 @@ from casework.runtime.store.base import CaseKey
 from casework.runtime.store.inspection import Oddity
 from casework.runtime.store.postgres_link import Link
 from casework.runtime.store.postgres_seals import unsealed
+from casework.runtime.store.postgres_shape import aliens
 
 #: Files that one statement hashes; each has 20 MiB at most.
 FILES_MAX: Final = 20
@@ -64,6 +66,13 @@ async def files_after(link: Link, name: str | None) -> tuple[str | None, list[Od
 async def missing(link: Link, names: Collection[str]) -> list[str]:
     """Give those of some delivered files, by their content hashes, that are not kept."""
     return [str(name) for (name,) in await link.fetch(_MISSING, [*names])]
+
+
+async def tables(link: Link, schema: str) -> tuple[bool, list[Oddity]]:
+    """Look at the tables themselves; says as well whether they can be asked for what stands in them."""
+    strange = await aliens(link, schema)
+    odd = [Oddity(f"{each.type} {each.name} {each.why}") for each in strange]
+    return all(each.type != "table" for each in strange), odd
 
 
 async def the_rest(link: Link) -> list[Oddity]:

@@ -146,7 +146,10 @@ class PostgresReader:
 
     async def inspect(self) -> Sequence[Oddity]:
         """Look through what stands beside the logs."""
-        found = await self.ask(inspection.the_rest)
+        known, found = await self.ask(inspection.tables, self._address.schema)
+        if not known:
+            return found
+        found += await self.ask(inspection.the_rest)
         name, odd = await self.ask(inspection.files_after, None)
         while name is not None and len(found) < ODDITIES_MAX:
             found += odd

@@ -16,6 +16,7 @@ from casework.protocols.codec import digest
 from casework.runtime.errors import StoreInvalid, StoreNewer, StoreUnavailable
 from casework.runtime.store.postgres_link import DRIVER_ERRORS, Fault, Link, connect, fault_of, told
 from casework.runtime.store.postgres_seals import FIRST_SEALS
+from casework.runtime.store.postgres_shape import refuse_meddlers
 from casework.runtime.store.postgres_url import PostgresAddress
 
 _TABLES: Final = """
@@ -190,6 +191,8 @@ async def connected(address: PostgresAddress) -> Link:
     """
     link = await connect(address, writes=True)
     try:
+        if await version_of(link, address):
+            await refuse_meddlers(link, address)
         await migrate(link, address)
     except DRIVER_ERRORS as error:
         kind = StoreInvalid if fault_of(error, link) in {Fault.OURS, Fault.REFUSED} else StoreUnavailable

@@ -9,10 +9,11 @@ It does not know what stands in the tables.
 
 import sqlite3
 from contextlib import closing
-from typing import Final, NamedTuple
+from typing import Final
 
 from casework.runtime.errors import StoreInvalid
 from casework.runtime.store.migrations import STEPS
+from casework.runtime.store.shape import Alien, Part, aliens_among
 
 #: What SQLite makes for itself has names that nobody else can give.
 _SHAPE: Final = """
@@ -21,39 +22,11 @@ _SHAPE: Final = """
 """
 
 
-class Part(NamedTuple):
-    """A table, an index, a trigger or a view, as somebody made it."""
-
-    type: str
-    name: str
-    table: str
-    sql: str
-    """Its statement, with single spaces: how it was indented does not matter."""
-
-
-class Alien(NamedTuple):
-    """What of a file is not as this code makes it."""
-
-    type: str
-    name: str
-    why: str
-
-
 def aliens(connection: sqlite3.Connection) -> list[Alien]:
     """Tell what is missing, what is another, and what of somebody else's may change what is read and written."""
     ours = _made()
     tables = {part.name for part in ours if part.type == "table"}
-    there = _parts(connection)
-    named = {(part.type, part.name): part for part in there}
-    found: list[Alien] = []
-    for part in ours:
-        other = named.pop((part.type, part.name), None)
-        if other is None:
-            found.append(Alien(part.type, part.name, "is missing"))
-        elif other != part:
-            found.append(Alien(part.type, part.name, "is not as it was made"))
-    strange = (part for part in named.values() if _meddles(part, tables))
-    return found + [Alien(part.type, part.name, f"on {part.table} is somebody else's") for part in strange]
+    return aliens_among(ours, _parts(connection), lambda part: _meddles(part, tables))
 
 
 def refuse_triggers(connection: sqlite3.Connection, url: str) -> None:
@@ -80,6 +53,6 @@ def _made() -> list[Part]:
 
 
 def _parts(connection: sqlite3.Connection) -> list[Part]:
-    # A table is found under its name however that is spelt.
+    # A table is found under its name however that is spelt, and how a statement was indented does not matter.
     rows = connection.execute(_SHAPE).fetchall()
     return [Part(type_, name, table.lower(), " ".join(str(sql).split())) for type_, name, table, sql in rows]
