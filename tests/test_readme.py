@@ -30,8 +30,8 @@ def test_the_embedded_example_decides_small_refunds_and_parks_large_ones(
     with TestClient(readme_program(tmp_path).app) as client:
         small = client.put("/refunds/r-1", json={"customer": "c-7", "euros": 20})
         large = client.put("/refunds/r-2", json={"customer": "c-7", "euros": 900})
-    assert small.json() == {"case": "r-1", "status": "closed", "result": "completed"}
-    assert large.json() == {"case": "r-2", "status": "parked", "result": ""}
+    assert small.json() == {"case": "r-1", "status": "closed", "decision": "approve"}
+    assert large.json() == {"case": "r-2", "status": "parked", "decision": None}
 
 
 def test_the_embedded_example_takes_the_same_refund_twice_and_keeps_it_over_a_restart(
@@ -42,7 +42,7 @@ def test_the_embedded_example_takes_the_same_refund_twice_and_keeps_it_over_a_re
     for _ in range(2):
         with TestClient(program.app) as client:
             answer = client.put("/refunds/r-1", json={"customer": "c-7", "euros": 900})
-            assert answer.json() == {"case": "r-1", "status": "parked", "result": ""}
+            assert answer.json() == {"case": "r-1", "status": "parked", "decision": None}
 
 
 def test_every_file_that_the_readme_links_to_exists() -> None:
