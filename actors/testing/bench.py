@@ -165,6 +165,8 @@ class CaseBench:
     ) -> None:
         """Let time pass: everything that comes due meanwhile happens in order, each at its own moment."""
         seconds += days * DAY + hours * HOUR + minutes * MINUTE
+        if seconds < 0:
+            raise ValueError(f"time only goes on: {seconds:g} seconds are behind it")
         target = self.clock.wall_micros() + round(seconds * MICROS)
         await self.settle()
         due = self.next_due()

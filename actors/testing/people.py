@@ -34,6 +34,12 @@ class FakePerson:
     then: str | ReviewAction | None = None
     """Decided once more at once, this time so; the first decision must stand."""
 
+    def __post_init__(self) -> None:
+        """Refuse what nobody can decide, here and not in the middle of a run."""
+        for each in (self.decides, self.then):
+            if each is not None and each not in set(ReviewAction):
+                raise ValueError(f"a person cannot {str(each)!r}; write one of {', '.join(sorted(ReviewAction))}")
+
     def takes(self, rule: str, title: str) -> bool:
         """Tell whether a review is this person's; what became of a write is asked only of who is there for that."""
         if rule == UNKNOWN_RULE and self.rule != UNKNOWN_RULE:

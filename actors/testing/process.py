@@ -296,17 +296,17 @@ class Process:
         self.clock.forget_beats()
 
     async def _run(self, *, task_status: TaskStatus[None]) -> None:
-        crew = faked_crew(self.crew, self.faked, self.outside, lambda: self.store.alive)
-        watched = WatchedCrew(crew, self.outside, self.faked, self.store, self.clock)
-        self.runtime = Runtime(
-            watched,
-            cast("Store", self.store),
-            world=self.world,
-            tenant=self.tenant,
-            settings=self.settings,
-            telemetry=Telemetry.off(),
-        )
         try:
+            crew = faked_crew(self.crew, self.faked, self.outside, lambda: self.store.alive)
+            watched = WatchedCrew(crew, self.outside, self.faked, self.store, self.clock)
+            self.runtime = Runtime(
+                watched,
+                cast("Store", self.store),
+                world=self.world,
+                tenant=self.tenant,
+                settings=self.settings,
+                telemetry=Telemetry.off(),
+            )
             with self._scope:
                 async with self.runtime:
                     task_status.started()

@@ -1,9 +1,11 @@
 """A bench keeps time still while anybody works, lets a month pass at once, and shows what stands in the store."""
 
+from typing import cast
+
 import anyio
 import pytest
 
-from casework.actors import Skill, Work, skill
+from casework.actors import Crew, Skill, Work, skill
 from casework.actors.testing import CaseBench, FakeTool
 from casework.actors.testing.clock import START
 from casework.runtime import Case
@@ -168,3 +170,19 @@ async def test_a_bench_within_a_bounded_block_may_outlive_it() -> None:
             await bench.forward(days=1)
             assert bench.value("c1", int)
             await bench.end()
+
+
+async def test_a_bench_that_could_not_begin_ends_at_once() -> None:
+    made = CaseBench(cast("Crew", "refunds"))
+    async with anyio.create_task_group() as group:
+        with pytest.raises(AttributeError):
+            await made.begin(group)
+        with anyio.fail_after(5):
+            await made.end()
+
+
+async def test_time_does_not_go_back() -> None:
+    with anyio.fail_after(5):
+        async with CaseBench(crew(waits)) as bench:
+            with pytest.raises(ValueError, match=r"time only goes on: -86400 seconds"):
+                await bench.forward(days=-1)

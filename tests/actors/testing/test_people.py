@@ -90,3 +90,9 @@ def test_what_became_of_a_write_is_asked_only_of_who_is_there_for_it() -> None:
 def test_a_decision_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="maybe"):
         _ = FakePerson("maybe").actions
+
+
+@pytest.mark.parametrize(("decides", "then"), [("agree", None), ("approve", "agree")])
+def test_a_person_who_would_decide_what_nobody_can_is_refused_when_it_is_named(decides: str, then: str | None) -> None:
+    with pytest.raises(ValueError, match="a person cannot 'agree'; write one of approve, edit, reject"):
+        FakePerson(decides, then=then)
