@@ -170,7 +170,7 @@ def load_crew(name: str, *, folder: Path | None = None) -> Crew:
     """
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute:
-        raise CrewInvalid(name, "write it as module:attribute, such as examples.bookkeeping:crew")
+        raise CrewInvalid(name, "write it as module:attribute, such as examples.bookkeeping.crew:crew")
     if folder is not None and str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     try:

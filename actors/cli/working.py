@@ -145,7 +145,7 @@ async def _resume(store: Store) -> bool:
     settings = await remembered(store)
     name = settings.get("crew", "")
     if not name:
-        tell("warning", "recorded, but the store remembers no crew: `casework run` will go on with it")
+        tell("warning", "recorded, but the store remembers no crew: `casework run`, or your service, goes on with it")
         return False
     try:
         crew = load_crew(name, folder=Path(settings.get("folder", ".")))

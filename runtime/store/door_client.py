@@ -195,7 +195,7 @@ class DoorClient:
             with anyio.fail_after(CONNECT_SECONDS_MAX):
                 return await anyio.connect_unix(self._path)
         except (OSError, anyio.ConnectionFailed) as error:
-            raise StoreUnavailable(self._url, "no process owns it; start one, or open it as its owner") from error
+            raise StoreUnavailable(self._url, "no process owns it; start one, such as `casework serve CREW`") from error
 
 
 def _why(reply: Reply | None) -> str:

@@ -14,6 +14,8 @@ import pytest
 from msgspec import Struct
 
 from casework.actors import Crew, Policy
+from casework.actors.crew import load_crew
+from casework.actors.errors import CrewInvalid
 from casework.runtime import Case, Flow
 from casework.runtime.runtime import Runtime
 from casework.runtime.seams import World
@@ -260,3 +262,9 @@ def test_a_cost_is_asked_of_a_case_that_has_a_name(desk: Desk) -> None:
     done = desk("cost", "--case", "")
     assert (done.returncode, done.stdout) == (3, "")
     assert "there is no case ''" in done.stderr
+
+
+def test_the_name_of_a_crew_that_is_shown_to_whoever_left_out_half_of_it_is_one_that_there_is() -> None:
+    with pytest.raises(CrewInvalid) as refused:
+        load_crew("shop")
+    assert load_crew(str(refused.value).rpartition(" ")[2]).name == "bookkeeping"
