@@ -3,9 +3,11 @@
 It does not know which store is tested.
 """
 
+import anyio
 import msgspec
 import pytest
 
+from casework.protocols.errors import FrameInvalid
 from casework.runtime.store.accounts import Account, Draw, Drawn, Settlement
 from casework.runtime.store.base import (
     Append,
@@ -37,6 +39,7 @@ from casework.runtime.store.conformance.support import (
     review,
     timer,
 )
+from casework.runtime.store.verify import verify
 
 #: Why an append is refused: its epoch, its place, and how it is answered, of a case with epoch 2 and 3 records.
 REFUSALS = {
@@ -136,6 +139,26 @@ def shaped(shape: str, key: CaseKey, epoch: int, seq: int) -> Append:
             return Append(key, epoch, seq, (), CaseStatus.PARKED, release=True)
 
 
+#: What appends do that are made at once, and why each stands or does not, of a case with epoch 1 and one record.
+KINDS = ("notes", "parks", "closes", "sends")
+AT_ONCE = {"stands": (1, 1, Appended()), "fenced": (2, 1, Fenced(1)), "conflict": (1, 2, Conflict(1))}
+
+
+def changing(kind: str, key: CaseKey, epoch: int, seq: int) -> Append:
+    """Give an append of one of `KINDS`."""
+    notes = Append(key, epoch, seq, (note(seq, epoch),))
+    match kind:
+        case "parks":
+            return msgspec.structs.replace(notes, status=CaseStatus.PARKED, waits=(evidence("invoice"),), release=True)
+        case "closes":
+            return msgspec.structs.replace(notes, status=CaseStatus.CLOSED, result="completed")
+        case "sends":
+            sends = (InboxItem(key_of("to"), f"sent by {key.case_id}", "arrived", b"sent"),)
+            return msgspec.structs.replace(notes, sends=sends)
+        case _:
+            return notes
+
+
 @bounded
 class RefusalConformance:
     """Appends that are refused, reason by reason and shape by shape."""
@@ -157,3 +180,46 @@ class RefusalConformance:
         # No id of what it would have sent was taken.
         for receiver in (key, key_of("b")):
             assert await store.deliver(TENANT, receiver.case_id, "s1", arrived()) == Delivered((receiver,))
+
+    @pytest.mark.promise("STORE-9")
+    async def test_of_changes_of_many_kinds_at_once_each_is_answered_for_itself(self, store: Store) -> None:
+        expected: dict[str, object] = {}
+        answers: dict[str, object] = {}
+        before = [await parked(store, "to", evidence("receipt"))]
+
+        async def append(name: str, change: Append) -> None:
+            answer = await store.append(change)
+            answers[name] = Appended() if isinstance(answer, Appended) else answer
+
+        async def deliver(name: str, frame: bytes) -> None:
+            try:
+                answers[name] = await store.deliver(TENANT, "to", name, frame)
+            except FrameInvalid as error:
+                answers[name] = type(error)
+
+        changes: dict[str, Append] = {}
+        for number in range(4):
+            for kind in KINDS:
+                for why, (epoch, seq, answer) in AT_ONCE.items():
+                    name = f"{kind} {why} {number}"
+                    row = await claimed(store, name)
+                    changes[name], expected[name] = changing(kind, row.key, epoch, seq), answer
+                    before.append(row)
+        async with anyio.create_task_group() as group:
+            for number, (name, change) in enumerate(changes.items()):
+                good, bad = f"good {number}", f"bad {number}"
+                expected |= {good: Delivered((key_of("to"),)), bad: FrameInvalid}
+                group.start_soon(append, name, change)
+                group.start_soon(deliver, good, arrived(good))
+                group.start_soon(deliver, bad, b"no frame")
+        assert answers == expected
+        done = {name for name, answer in expected.items() if answer == Appended()}
+        after = {row.key.case_id: row for row in await store.cases()}
+        assert {name for name in changes if after[name].next_seq == 2} == done
+        assert all(after[row.key.case_id] == row for row in before if row.key.case_id not in {"to", *done})
+        sent = {f"sent by {name}" for name in done if name.startswith("sends")}
+        assert {item.id for item in await store.inbox(key_of("to"))} == {
+            *sent,
+            *(f"good {number}" for number in range(len(changes))),
+        }
+        assert await verify(store) == []

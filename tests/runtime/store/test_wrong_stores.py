@@ -9,6 +9,7 @@ import pytest
 
 from casework.runtime.store.conformance import StoreConformance
 from casework.runtime.store.memory import MemoryStore
+from tests.support.wrong_commits import WRONG_TOGETHER
 from tests.support.wrong_stores import WRONG, Wrong
 
 SUITE = "casework.runtime.store.conformance."
@@ -24,7 +25,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.name)
+@pytest.mark.parametrize("wrong", [*WRONG, *WRONG_TOGETHER], ids=lambda wrong: wrong.name)
 async def test_a_wrong_store_fails_by_the_case_that_is_about_it(wrong: Wrong, monkeypatch: pytest.MonkeyPatch) -> None:
     await run(wrong)
     wrong.make(monkeypatch)
