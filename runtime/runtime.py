@@ -58,6 +58,8 @@ class Runtime:
 
     Whatever is asked of it before it is entered or after it was left raises `Stopping`, and while it is left, what
     would bring something in does; who still waits for a case, or for all to rest, hears that when it has drained.
+
+    As from a task group, what the block raises comes out in an `ExceptionGroup`: catch it within, or by `except*`.
     """
 
     def __init__(
