@@ -23,16 +23,28 @@ async def at_work(node: Node) -> AsyncGenerator[TaskGroup, None]:
 
     If cancelled, this happens all the same, past every shield without the drain.
     """
+    draining = anyio.CancelScope(shield=True)
+
+    async def run() -> None:
+        try:
+            await node.run()
+        finally:
+            draining.cancel()
+
     async with anyio.create_task_group() as jobs:
-        jobs.start_soon(node.run)
+        jobs.start_soon(run)
         try:
             yield jobs
         finally:
-            # Cancelled from outside, everything in here has ended already: there is nobody left to wait for.
-            seconds = 0.0 if anyio.current_effective_deadline() == -math.inf else DRAIN_SECONDS
+            # Cancelled from outside, before or meanwhile, everything in here ends: there is nobody left to wait for.
+            cancelled = anyio.current_effective_deadline() == -math.inf
             try:
-                with anyio.CancelScope(shield=True):
-                    await node.drain(seconds)
+                if not cancelled:
+                    with draining:
+                        await node.drain(DRAIN_SECONDS)
+                if cancelled or draining.cancelled_caught:
+                    with anyio.CancelScope(shield=True):
+                        await node.drain(0.0)
             finally:
                 jobs.cancel_scope.cancel()
                 node.watchers.stop()

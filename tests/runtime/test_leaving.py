@@ -171,6 +171,25 @@ async def test_who_waits_for_a_case_that_rests_while_the_runtime_is_left_is_told
     assert rows == [CaseStatus.CLOSED]
 
 
+@pytest.mark.promise("KERNEL-10")
+async def test_a_cancel_that_comes_while_a_runtime_is_left_waits_for_nobody_that_it_has_ended() -> None:
+    staff, seconds = crew(works, doers={"work": never}), list[float]()
+    machine = runtime(staff)
+    with anyio.fail_after(5), anyio.CancelScope() as scope:
+        async with machine:
+            full = machine.node.drain
+
+            async def drain(timeout_seconds: float) -> None:
+                seconds.append(timeout_seconds)
+                scope.cancel()
+                await full(timeout_seconds)
+
+            machine.node.drain = drain  # type: ignore[method-assign]
+            await machine.open("works", "c1", Ask())
+            await until(machine, lambda: bool(staff.sent))
+    assert seconds[-1] == 0.0
+
+
 async def test_the_numbers_of_a_runtime_that_was_left_tell_that_nothing_works_and_keep_nothing_of_it() -> None:
     go_on = anyio.Event()
 
