@@ -31,6 +31,7 @@
         ├── ContentsDropped          the world: what a closed case contained is no longer kept
         ├── ChapterFull              theirs: a case with more records in a chapter than can be replayed in time
         ├── MigrationRefused         theirs: a case that cannot go on with another version of its flow
+        ├── ForkRefused              theirs: a case that cannot go on elsewhere from that record
         ├── ScheduleInvalid          theirs: a calendar rule that cannot be read, or names no moment
         ├── NotAwaited               theirs: a delivery to a case that waits for several things, or none
         ├── ReviewError
@@ -83,8 +84,7 @@ class NotSent(RuntimeFault):
 
     def __init__(self, envelope: "Envelope", why: str) -> None:
         super().__init__(f"message to {envelope.receiver!r} was not sent: {why}")
-        self.envelope = envelope
-        self.why = why
+        self.envelope, self.why = envelope, why
 
 
 class MailboxFull(NotSent):
@@ -106,9 +106,8 @@ class FrameOversized(NotSent):
     """The frame is larger than any message may be; send a reference instead."""
 
     def __init__(self, envelope: "Envelope", bytes_max: int) -> None:
-        super().__init__(
-            envelope, f"its frame has {len(envelope.frame)} bytes, more than {bytes_max}; send a reference"
-        )
+        size = len(envelope.frame)
+        super().__init__(envelope, f"its frame has {size} bytes, more than {bytes_max}; send a reference")
         self.bytes_max = bytes_max
 
 
@@ -139,8 +138,7 @@ class AskFailed(RuntimeFault):
 
     def __init__(self, receiver: str, why: str) -> None:
         super().__init__(f"{receiver!r} did not answer: {why}")
-        self.receiver = receiver
-        self.why = why
+        self.receiver, self.why = receiver, why
 
 
 class ForeignCancel(RuntimeFault):
@@ -188,9 +186,8 @@ class Escalated(RuntimeFault):
 
     def __init__(self, address: str, limit: "RestartLimit", error: BaseException | None) -> None:
         why = f": {worded(error)}" if error is not None else ""
-        super().__init__(
-            f"{address!r} failed again after {limit.intensity} restarts in {limit.period_seconds:g} s{why}"
-        )
+        again = f"after {limit.intensity} restarts in {limit.period_seconds:g} s"
+        super().__init__(f"{address!r} failed again {again}{why}")
         self.address, self.limit, self.error = address, limit, error
 
 
@@ -199,8 +196,7 @@ class StoreError(RuntimeFault):
 
     def __init__(self, url: str, why: str) -> None:
         super().__init__(f"{url}: {why}")
-        self.url = url
-        self.why = why
+        self.url, self.why = url, why
 
 
 class StoreUnavailable(StoreError):
@@ -266,8 +262,7 @@ class ContentsDropped(RuntimeFault):
 
     def __init__(self, case_id: str, result: str) -> None:
         super().__init__(f"case {case_id} ended as {result}; what it returned was dropped by retention")
-        self.case_id = case_id
-        self.result = result
+        self.case_id, self.result = case_id, result
 
 
 class NotAwaited(RuntimeFault):
@@ -279,8 +274,7 @@ class NotAwaited(RuntimeFault):
             "waits for nothing that can be delivered; see `casework show`",
         )
         super().__init__(f"case {case_id} {several + ', '.join(keys) if keys else none}")
-        self.case_id = case_id
-        self.keys = keys
+        self.case_id, self.keys = case_id, keys
 
 
 class ChapterFull(RuntimeFault):
@@ -310,6 +304,14 @@ class MigrationRefused(RuntimeFault):
         self.case_id, self.version, self.why = case_id, version, why
 
 
+class ForkRefused(RuntimeFault):
+    """A case cannot go on elsewhere from one of its records; the case itself is not touched."""
+
+    def __init__(self, case_id: str, at: int, why: str) -> None:
+        super().__init__(f"case {case_id!r} cannot be forked at record {at}: {why}")
+        self.case_id, self.at, self.why = case_id, at, why
+
+
 class ReviewError(RuntimeFault):
     """Root of what can go wrong with a person's decision."""
 
@@ -327,8 +329,7 @@ class DecisionInvalid(ReviewError):
 
     def __init__(self, review_id: str, why: str) -> None:
         super().__init__(f"review {review_id}: {why}")
-        self.review_id = review_id
-        self.why = why
+        self.review_id, self.why = review_id, why
 
 
 class FlowError(RuntimeFault):
@@ -396,5 +397,4 @@ class CaseCancelled(FlowError):
 
     def __init__(self, by: str, reason: str) -> None:
         super().__init__(f"cancelled by {by}: {reason or 'no reason given'}")
-        self.by = by
-        self.reason = reason
+        self.by, self.reason = by, reason

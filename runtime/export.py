@@ -79,10 +79,15 @@ async def export_case(
         transfers.append(transfer)
         if with_children:
             keys.extend(row.key for row in await reader.cases(key.tenant, parent=each.case_id))
-    artifacts = {name: await reader.artifact(name) if with_artifacts else None for name in _named(transfers)}
+    artifacts = await artifacts_of(reader, transfers) if with_artifacts else dict.fromkeys(_named(transfers))
     evidence = {name for transfer in transfers for name in files_named(transfer)} if with_artifacts else ()
     lost = [name for name in evidence if artifacts[name] is None]
     return exported(transfers, artifacts, lost=lost, with_children=with_children)
+
+
+async def artifacts_of(reader: StoreReader, transfers: Sequence[Transfer]) -> dict[str, bytes | None]:
+    """Give the bytes of what cases name by content hash; None for what the store does not have."""
+    return {name: await reader.artifact(name) for name in _named(transfers)}
 
 
 def exported(

@@ -69,7 +69,7 @@ def fold(key: CaseKey, records: Sequence[Record]) -> Fold:
     )
     reviews: dict[str, ReviewRow] = {}
     for record in records:
-        entry = _entry(record)
+        entry = entry_of(record)
         if isinstance(entry, Opened | Chapter):
             said = {name: getattr(entry, name) for name in _OPENED}
             folded = msgspec.structs.replace(folded, **said)
@@ -109,9 +109,14 @@ def _review(reviews: dict[str, ReviewRow], key: CaseKey, record: Record, entry: 
             return
 
 
-def _entry(record: Record) -> Entry | None:
+def entry_of(record: Record) -> Entry | None:
     """Decode a record; one that was dropped, or that this version does not know, tells nothing here."""
+    return entry_of_frame(record.frame)
+
+
+def entry_of_frame(frame: bytes) -> Entry | None:
+    """Decode a frame, likewise."""
     try:
-        return decode_entry(record.frame) if record.frame else None
+        return decode_entry(frame) if frame else None
     except ProtocolError:
         return None

@@ -54,6 +54,16 @@ _COMMANDS: Final = (
         "casework.actors.cli.exporting:retain",
         "Drop for good what long closed cases contained; their hashes stay and still verify.",
     ),
+    (
+        "replay",
+        "casework.actors.cli.forking:replay",
+        "Lead cases through their flows once more, from their logs alone; nothing is called.",
+    ),
+    (
+        "fork",
+        "casework.actors.cli.forking:fork",
+        "Let a case go on from an earlier record, in memory, with all that it would write refused.",
+    ),
     ("graph", "casework.actors.cli.graphing:graph", "Draw a crew's flows from what they declare, as SVG."),
     (
         "compact",

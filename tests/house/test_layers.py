@@ -36,7 +36,7 @@ FLOORS = {
         "errors", "failures", "declared", "budgets", "policy", "permissions", "breaker", "repeats", "rates", "fairness",
         "bulkhead", "tools", "intake", "gate", "admission", "tries", "retry", "calling", "desk", "undoing", "review",
         "criteria", "agent", "staff", "supervisor", "fallbacks", "conflicts", "patterns",
-        "checks", "crew", "drawing", "costs", "timeline",
+        "checks", "crew", "sandbox", "drawing", "costs", "timeline",
         "times", "timing", "seen", "trace", "simulation",
         "gateway", "console", "cli",
     ),

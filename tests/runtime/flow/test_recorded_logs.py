@@ -15,9 +15,13 @@ from casework.runtime.export import export_case, import_cases, imported
 from casework.runtime.flow.case import Flow
 from casework.runtime.flow.reading import Reader, Reading
 from casework.runtime.fold import COLUMNS, fold
+from casework.runtime.fork import forked
+from casework.runtime.retracing import retraced
 from casework.runtime.seams import World
 from casework.runtime.store.archive import Transfer
 from casework.runtime.store.base import CaseStatus, Record
+from casework.runtime.store.chain import broken_at
+from casework.runtime.store.crosscheck import difference
 from casework.runtime.store.memory import MemoryStore
 from casework.runtime.store.verify import verify
 from examples.bookkeeping import crew as bookkeeping
@@ -149,3 +153,24 @@ async def test_recording_writes_what_a_release_lacks_and_never_what_is_there(tmp
     assert await record("9.9", tmp_path) == ["fails"]
     assert {path.stem for path in folder.iterdir()} == {path.stem for path in LOGS}
     assert [path.stem for path in folder.iterdir() if path.read_text() != "kept"] == ["fails"]
+
+
+@EVERY
+def test_every_log_of_a_release_is_retraced_from_its_first_chapter_to_its_close(path: Path) -> None:
+    for transfer in transfers(path):
+        if pinned(path, transfer):
+            told = retraced(Reader(flows(path), World(), ""), transfer.row, transfer.records)
+            assert (told.difference, told.records, told.unread) == ("", len(transfer.records), 0), transfer.row.key
+            assert told.chapters == 1 + sum(record_.kind == "chapter" for record_ in transfer.records)
+
+
+@EVERY
+def test_a_case_of_a_release_can_be_forked_at_each_record_and_is_what_its_log_says(path: Path) -> None:
+    for transfer in transfers(path):
+        reader = Reader(flows(path), World(), "")
+        closed = transfer.row.status is CaseStatus.CLOSED
+        for at in range(len(transfer.records) - closed) if pinned(path, transfer) else ():
+            fork = forked(reader, transfer, at)
+            assert fork.records == transfer.records[: at + 1]
+            assert (broken_at(fork.row, fork.records), difference(fork)) == (None, None), at
+            assert reader.read(fork.row, fork.records[fork.row.chapter :]).reason == "", at

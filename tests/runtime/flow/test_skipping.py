@@ -53,7 +53,7 @@ async def lived(store: MemoryStore, clock: ManualClock, *tools: str) -> None:
     clock.advance(LEASE_OVER)
 
 
-@pytest.mark.promise("FLOW-22")
+@pytest.mark.promise("FLOW-21")
 @pytest.mark.parametrize("tool", ["read", "write"])
 async def test_an_agent_that_ends_without_a_call_that_the_log_has_starts_anew_unless_it_has_written(tool: str) -> None:
     store, clock = MemoryStore(), ManualClock()
@@ -77,7 +77,7 @@ async def test_an_agent_that_ends_without_a_call_that_the_log_has_starts_anew_un
                 assert "without asking for work:write" in row.waits[0].reason
 
 
-@pytest.mark.promise("FLOW-22")
+@pytest.mark.promise("FLOW-21")
 @pytest.mark.parametrize("first", ["read", "write"])
 async def test_a_new_call_waits_for_those_that_the_log_has_and_is_not_made_if_they_are_skipped(first: str) -> None:
     store, clock = MemoryStore(), ManualClock()

@@ -244,7 +244,7 @@ async def test_after_a_crash_in_the_second_attempt_the_second_attempt_goes_on() 
             assert [attempt for _, attempt, _ in second.sent] == [2]
 
 
-@pytest.mark.promise("FLOW-22")
+@pytest.mark.promise("FLOW-21")
 @pytest.mark.parametrize("tool", ["read", "write"])
 async def test_an_agent_that_diverges_starts_anew_unless_it_has_written(tool: str) -> None:
     reached = anyio.Event()
@@ -285,7 +285,7 @@ async def test_an_agent_that_diverges_starts_anew_unless_it_has_written(tool: st
                 assert second.performed == []
 
 
-@pytest.mark.promise("FLOW-22")
+@pytest.mark.promise("FLOW-21")
 async def test_a_task_that_wrote_and_then_failed_is_not_tried_again_by_itself() -> None:
     async def writes_and_fails(inputs: object, call: Caller) -> object:
         await call("write", {"n": 1})

@@ -20,7 +20,7 @@ async def work(case: Case, inputs: Ask) -> object:
     ).value
 
 
-@pytest.mark.promise("FLOW-22")
+@pytest.mark.promise("FLOW-21")
 @pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize(("second", "writes"), [({"n": 1}, 1), ({"n": 2}, 2)])
 async def test_what_a_stopped_task_wrote_is_not_written_again_when_an_operator_has_it_tried_again(
@@ -55,7 +55,7 @@ async def test_what_a_stopped_task_wrote_is_not_written_again_when_an_operator_h
     assert await value(store) == f"receipt {writes}"
 
 
-@pytest.mark.promise("FLOW-22")
+@pytest.mark.promise("FLOW-21")
 async def test_a_task_tried_again_while_nobody_knows_of_its_write_waits_for_the_person_who_is_asked() -> None:
     clock, store, lost = ManualClock(), MemoryStore(), anyio.Event()
 

@@ -1,0 +1,220 @@
+"""Sub-commands that go back in a case's log: replay and fork. They only read the store, whoever owns it.
+
+They do not know how a flow is replayed, nor what a sandbox lets through.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Final
+
+import anyio
+from cyclopts import Parameter
+from msgspec import Raw
+from msgspec.structs import asdict
+
+from casework.actors.cli.exits import Exit, Quit
+from casework.actors.cli.exporting import reading
+from casework.actors.cli.options import STORE, TENANT, JsonOption, StoreOption, TenantOption
+from casework.actors.cli.output import moment, say, say_json
+from casework.actors.cli.reading import standing_of
+from casework.actors.cli.working import remembered
+from casework.actors.crew import Crew, load_crew
+from casework.actors.policy import policy_hash
+from casework.actors.sandbox import rehearse
+from casework.actors.timeline import timeline
+from casework.runtime.errors import ArchiveMissing
+from casework.runtime.export import artifacts_of
+from casework.runtime.flow.reading import Reader
+from casework.runtime.flow.replay import OCCASIONAL, split_mark
+from casework.runtime.fold import entry_of
+from casework.runtime.fork import forked
+from casework.runtime.retracing import Retraced, retraced
+from casework.runtime.seams import World
+from casework.runtime.store.archive import ArchiveReader, Transfer
+from casework.runtime.store.base import CaseKey, CaseRow, Record, StoreReader
+
+CrewOption = Annotated[
+    str, Parameter(name="--crew", help="The crew, as module:attribute; the one that the store remembers if left out.")
+]
+At = Annotated[int, Parameter(name="--at", help="Number of the last record that is kept, as `casework show` lists it.")]
+To = Annotated[str, Parameter(name="--to", help="Version of its flow to go on with; the one it has if left out.")]
+
+#: Fields of a record that no two runs have in common, and records of nothing else.
+_PASSING: Final = OCCASIONAL | {
+    "took", "tries", "call_before", "at", "cost", "message_id", "verdict", "task_id", "agent", "queued", "worked",
+}  # fmt: skip
+_INCIDENTAL: Final = frozenset({"drawn", "migrated"})
+_ENDS: Final = frozenset({"done", "undone"})
+
+
+def replay(
+    *cases: str,
+    crew: CrewOption = "",
+    store: StoreOption = STORE,
+    tenant: TenantOption = TENANT,
+    json_: JsonOption = False,
+) -> int:
+    """Lead cases through their flows once more, from their logs alone; nothing is called.
+
+    Exit code 1 if a flow does anything else than its log says.
+
+    Parameters
+    ----------
+    cases
+        Ids of the cases; all of the tenant if left out.
+    """
+
+    async def read(reader: StoreReader) -> list[tuple[CaseRow, Retraced]]:
+        keys = [CaseKey(tenant, case) for case in cases] or [row.key for row in await reader.cases(tenant)]
+        loaded, told = await _crew(reader, crew), list[tuple[CaseRow, Retraced]]()
+        for key in keys:
+            row = await _row(reader, key)
+            told.append((row, retraced(_reader(loaded), row, await reader.records(key))))
+        return told
+
+    told = anyio.run(reading, store, read)
+    if json_:
+        say_json([{"case": row.key.case_id, **asdict(each)} for row, each in told])
+    else:
+        say(*(f"{row.key.case_id}: {_sentence(each)}" for row, each in told))
+    return Exit.WRONG if any(each.difference for _, each in told) else Exit.OK
+
+
+def fork(
+    case: str,
+    *,
+    at: At,
+    to: To = "",
+    crew: CrewOption = "",
+    store: StoreOption = STORE,
+    tenant: TenantOption = TENANT,
+    json_: JsonOption = False,
+) -> int:
+    """Let a case go on from an earlier record, in memory, with all that it would write refused.
+
+    A write that the case made in just the same way comes to what it came to then. The case itself is not touched.
+
+    Parameters
+    ----------
+    case
+        Id of the case.
+    """
+    whole, after = anyio.run(
+        reading, store, partial(_forked, url=store, key=CaseKey(tenant, case), at=at, to=to, crew=crew)
+    )
+    other = _departure(whole.records, after.records, at)
+    lines = timeline(after.records)[at + 1 :]
+    if json_:
+        row = {"status": after.row.status, "result": after.row.result, "flow": after.row.flow}
+        waits = [asdict(wait) for wait in after.row.waits]
+        say_json(
+            {"case": case, "at": at, **row, "version": after.row.version, "waits": waits, "timeline": lines}
+            | {"differs_at": other[0] if other else None, "difference": other[1] if other else ""}
+        )
+        return Exit.OK
+    say(f"{case} from record {at} on: flow {after.row.flow} version {after.row.version}, {standing_of(after.row)}")
+    for line in lines:
+        step = f"[{line.step}] " if line.step not in {"", "case"} else ""
+        say(f"{line.seq:>5}  {moment(line.at)}  {step}{line.text}")
+    say(*(f"it waits for {wait.key} ({wait.kind}): {wait.reason}" for wait in after.row.waits))
+    say(f"record {other[0]} is the first that is different: {other[1]}" if other else "it does what its case did")
+    return Exit.OK
+
+
+async def _forked(
+    reader: StoreReader, url: str, key: CaseKey, at: int, to: str, crew: str
+) -> tuple[Transfer, Transfer]:
+    """Fork a case and let the fork go on; give the case as it is, and the fork as it then stands."""
+    loaded = await _crew(reader, crew)
+    if not isinstance(reader, ArchiveReader):
+        raise ArchiveMissing(url)
+    await _row(reader, key)
+    whole = await reader.transfer(key)
+    assert whole is not None, "a case is never taken out of a store"
+    parted = forked(_reader(loaded), whole, at, to=to)
+    artifacts = [(name, data) for name, data in (await artifacts_of(reader, [parted])).items() if data is not None]
+    settings, below = await remembered(reader), await _below(reader, key)
+    return whole, await rehearse(loaded, parted, whole.records, at, below=below, artifacts=artifacts, settings=settings)
+
+
+async def _below(reader: StoreReader, key: CaseKey) -> list[Sequence[Record]]:
+    """Give the logs of all cases below one."""
+    keys, logs = [key], list[Sequence[Record]]()
+    for each in keys:
+        rows = await reader.cases(key.tenant, parent=each.case_id)
+        keys.extend(row.key for row in rows)
+        logs.extend([await reader.records(row.key) for row in rows])
+    return logs
+
+
+async def _crew(reader: StoreReader, name: str) -> Crew:
+    """Load the crew that was named, or that the store remembers; raises Quit, CrewInvalid."""
+    settings = await remembered(reader)
+    named = name or settings.get("crew", "")
+    if not named:
+        raise Quit(Exit.USAGE, "the store remembers no crew; name it by --crew module:attribute")
+    return load_crew(named, folder=Path.cwd() if name else Path(settings.get("folder", ".")))
+
+
+async def _row(reader: StoreReader, key: CaseKey) -> CaseRow:
+    row = await reader.case(key)
+    if row is None:
+        raise Quit(Exit.NOT_FOUND, f"there is no case {key.case_id!r}; `casework cases` lists them")
+    return row
+
+
+def _reader(crew: Crew) -> Reader:
+    return Reader(crew.flows, World(), policy_hash(crew.policy))
+
+
+def _sentence(each: Retraced) -> str:
+    if each.difference:
+        return each.difference
+    said = f"{each.records} records, and its flow does what they say"
+    if each.waits:
+        said += f"; it waits at {', '.join(each.waits)}"
+    return f"{said}; {each.unread} chapters are no longer kept" if each.unread else said
+
+
+def _departure(then: Sequence[Record], now: Sequence[Record], at: int) -> tuple[int, str] | None:
+    """Give the first record of a fork that is not as its case has it, as (seq in the fork, what is different).
+
+    Branches that run side by side may be recorded in another order, so each step is held to itself.
+    """
+    # What became of a write that was being made then is found out anew, which is recorded in its own way.
+    begun = {record.step_id for record in then[: at + 1] if record.kind == "intent"}
+    theirs: dict[str, deque[Record]] = {}
+    for record in _counted(then[at + 1 :], begun):
+        theirs.setdefault(record.step_id, deque()).append(record)
+    for record in _counted(now[at + 1 :], begun):
+        there = theirs.get(record.step_id)
+        if not there:
+            return record.seq, f"{_told(record)}, which the case does not have"
+        other = there.popleft()
+        if _asked(record) != _asked(other):
+            also = "another " if record.kind == other.kind else ""
+            return record.seq, f"{_told(record)}, where the case has {also}{_told(other)} (its record {other.seq})"
+    left = min((record for records in theirs.values() for record in records), key=lambda each: each.seq, default=None)
+    return None if left is None else (now[-1].seq + 1, f"nothing more, where the case has {_told(left)}")
+
+
+def _counted(records: Sequence[Record], begun: set[str]) -> Iterator[Record]:
+    """Give the records that say what the case does, and not when, by whom of several, or for how long."""
+    for record in records:
+        known = record.kind in _ENDS and record.step_id in begun
+        if record.kind not in _INCIDENTAL and not split_mark(record.step_id)[1] and not known:
+            yield record
+
+
+def _asked(record: Record) -> tuple[object, ...]:
+    entry = entry_of(record)
+    if entry is None:
+        return (record.kind,)
+    values = (getattr(entry, name) for name in entry.__struct_fields__ if name not in _PASSING)
+    return record.kind, *(bytes(value) if isinstance(value, Raw) else value for value in values)
+
+
+def _told(record: Record) -> str:
+    return f"{record.kind} at step {record.step_id or 'case'}"
