@@ -17,7 +17,7 @@ from msgspec.structs import asdict
 from casework.actors.cli.exits import Exit, Quit
 from casework.actors.cli.exporting import reading
 from casework.actors.cli.options import STORE, TENANT, JsonOption, StoreOption, TenantOption
-from casework.actors.cli.output import moment, say, say_json
+from casework.actors.cli.output import moment, say, say_json, tell
 from casework.actors.cli.reading import standing_of
 from casework.actors.cli.working import remembered
 from casework.actors.crew import Crew, load_crew
@@ -71,12 +71,16 @@ def replay(
         loaded, told = await _crew(reader, crew), list[tuple[CaseRow, Retraced]]()
         for key in keys:
             row = await _row(reader, key)
-            told.append((row, retraced(_reader(loaded), row, await reader.records(key))))
+            # What a command says of other cases, as `retain` does, no flow wrote.
+            known = await reader.records(key) if row.source_hash else ()
+            told.append((row, retraced(_reader(loaded), row, known) if known else Retraced(0, 0)))
         return told
 
     told = anyio.run(reading, store, read)
     if json_:
         say_json([{"case": row.key.case_id, **asdict(each)} for row, each in told])
+    elif not told:
+        tell("note", f"{store} has no case of tenant {tenant!r}")
     else:
         say(*(f"{row.key.case_id}: {_sentence(each)}" for row, each in told))
     return Exit.WRONG if any(each.difference for _, each in told) else Exit.OK
@@ -172,10 +176,12 @@ def _reader(crew: Crew) -> Reader:
 def _sentence(each: Retraced) -> str:
     if each.difference:
         return each.difference
+    if not each.chapters:
+        return f"nothing to replay: {'its contents are no longer kept' if each.unread else 'no flow wrote it'}"
     said = f"{each.records} records, and its flow does what they say"
     if each.waits:
         said += f"; it waits at {', '.join(each.waits)}"
-    return f"{said}; {each.unread} chapters are no longer kept" if each.unread else said
+    return f"{said}; contents of earlier chapters are no longer kept" if each.unread else said
 
 
 def _departure(then: Sequence[Record], now: Sequence[Record], at: int) -> tuple[int, str] | None:

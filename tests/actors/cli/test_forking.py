@@ -24,6 +24,18 @@ def test_cases_are_replayed_from_their_logs_alone(done: Desk) -> None:
     assert (told["case"], told["difference"], told["waits"]) == ("fine", "", [])
 
 
+def test_of_what_is_no_longer_kept_nothing_is_replayed_or_forked(done: Desk) -> None:
+    assert done("retain", "--older-than", "0d", "--yes", "--by", "ann").returncode == 0
+    out = done("replay")
+    assert out.returncode == 0
+    told = dict(line.split(": ", 1) for line in out.stdout.splitlines())
+    assert told["fine"] == "nothing to replay: its contents are no longer kept"
+    [account] = [case for case in told if case.startswith("retention/")]
+    assert told[account] == "nothing to replay: no flow wrote it"
+    assert "what its chapter contained is no longer kept" in done("fork", "fine", "--at", "1").stderr
+    assert "has no case of tenant 'other'" in done("replay", "--tenant", "other").stderr
+
+
 def test_a_flow_that_was_changed_does_not_replay(done: Desk) -> None:
     crew = done.folder / "tiny_crew.py"
     crew.write_text((SUPPORT / crew.name).read_text().replace('reason="the paper is missing"', 'reason="no paper"'))
