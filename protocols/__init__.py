@@ -7,6 +7,7 @@ if __name__ != "casework.protocols":
     )
 
 from casework.protocols.errors import CaseworkError as CaseworkError
+from casework.protocols.pointer import Pointer as Pointer
 from casework.protocols.records import CaseResult as CaseResult
 from casework.protocols.records import ReviewAction as ReviewAction
 from casework.protocols.wire import Completed as Completed
@@ -25,6 +26,7 @@ __all__ = [
     "Failed",
     "FailureKind",
     "OnStop",
+    "Pointer",
     "ReviewAction",
     "RiskTier",
     "Task",
