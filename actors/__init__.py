@@ -16,7 +16,11 @@ from casework.actors.crew import load_crew as load_crew
 from casework.actors.errors import CallRefused as CallRefused
 from casework.actors.errors import CrewInvalid as CrewInvalid
 from casework.actors.errors import KnownFailure as KnownFailure
+from casework.actors.errors import NotFetched as NotFetched
+from casework.actors.errors import PointerChanged as PointerChanged
+from casework.actors.errors import PointerGone as PointerGone
 from casework.actors.errors import PolicyInvalid as PolicyInvalid
+from casework.actors.errors import SourceFailed as SourceFailed
 from casework.actors.errors import ToolInvalid as ToolInvalid
 from casework.actors.errors import WorkFailed as WorkFailed
 from casework.actors.intake import DeliverKey as DeliverKey
@@ -25,6 +29,9 @@ from casework.actors.intake import OpenCase as OpenCase
 from casework.actors.intake import Problem as Problem
 from casework.actors.policy import Policy as Policy
 from casework.actors.policy import load_policy as load_policy
+from casework.actors.sources import Source as Source
+from casework.actors.sources import SourceContext as SourceContext
+from casework.actors.sources import source as source
 from casework.actors.tools import Tool as Tool
 from casework.actors.tools import ToolContext as ToolContext
 from casework.actors.tools import tool as tool
@@ -38,11 +45,17 @@ __all__ = [
     "DeliverKey",
     "Intake",
     "KnownFailure",
+    "NotFetched",
     "OpenCase",
+    "PointerChanged",
+    "PointerGone",
     "Policy",
     "PolicyInvalid",
     "Problem",
     "Skill",
+    "Source",
+    "SourceContext",
+    "SourceFailed",
     "Tool",
     "ToolContext",
     "ToolInvalid",
@@ -51,5 +64,6 @@ __all__ = [
     "load_crew",
     "load_policy",
     "skill",
+    "source",
     "tool",
 ]

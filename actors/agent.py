@@ -9,7 +9,7 @@ It does not know who sent the work on to it, nor what its tools do.
 import inspect
 import typing
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Generic, TypeVar, cast
 
@@ -22,8 +22,10 @@ from casework.actors.desk import Desk, InHand
 from casework.actors.errors import CallRefused, CrewInvalid, UndeclaredFields, WorkFailed
 from casework.actors.failures import classify, describe
 from casework.actors.policy import SettingValue
+from casework.actors.sources import Sources
 from casework.protocols.codec import decode_call_answered, decode_outcome, decode_task, encode, pack, unpack
 from casework.protocols.errors import CaseworkError, FrameInvalid, ProtocolError
+from casework.protocols.pointer import Pointer
 from casework.protocols.wire import (
     NIL,
     CallAsked,
@@ -43,6 +45,7 @@ from casework.runtime.seams import MICROS, Clock
 from casework.runtime.staff import CaseRef
 
 Inputs = TypeVar("Inputs", bound=Struct)
+S = TypeVar("S", bound=Struct)
 T = TypeVar("T")
 
 #: Tasks that one agent does at the same moment, unless it says otherwise.
@@ -69,6 +72,16 @@ class Work:
     policy: Mapping[str, SettingValue]
     """The free `[settings]` of the policy file."""
     case: CaseRef
+    sources: Sources = field(default_factory=Sources)
+    """Where the crew has what pointers point to; ask them by `fetch`."""
+
+    async def fetch(self, pointer: Pointer[S], *, returns: type[S]) -> S:
+        """Give what a pointer points to, if it is still what it was; what is made of it and returned is recorded.
+
+        Raises:
+            PointerChanged, PointerGone, SourceFailed: let out, they are the failure of the task.
+        """
+        return await self.sources.fetch(pointer, returns, self.task.tenant)
 
     async def call(self, tool: str, arguments: Struct | Mapping[str, object], *, returns: type[T]) -> T:
         """Have the case call a tool inside the scope of this task; run again, the recorded value comes back.
@@ -149,12 +162,13 @@ class Agent:
 
 @dataclass(slots=True, frozen=True, eq=False)
 class Equipment:
-    """What all agents of a crew share: criteria, settings and the desk where work lies."""
+    """What all agents of a crew share: criteria, settings, the desk where work lies, and sources."""
 
     criteria: Mapping[str, Criterion]
     settings: Mapping[str, str]
     policy: Mapping[str, SettingValue]
     desk: Desk
+    sources: Sources = field(default_factory=Sources)
 
 
 @dataclass(slots=True, eq=False)
@@ -190,7 +204,8 @@ class AgentBehavior:
     async def _work(self, clock: Clock, envelope: Envelope, in_hand: InHand) -> tuple[Outcome, bool]:
         """Give the outcome, and whether it is a fault that speaks against the agent itself."""
         task = decode_task(envelope.frame)
-        work = Work(task, envelope.attempt, self.equipment.settings, self.equipment.policy, in_hand.case)
+        shared = self.equipment
+        work = Work(task, envelope.attempt, shared.settings, shared.policy, in_hand.case, shared.sources)
         if clock.wall_micros() >= task.deadline:
             return self._unseen(work, FailureKind.TIMEOUT, "its deadline had passed before it was begun"), False
         known = self.agent.handles.get(task.task)

@@ -25,10 +25,11 @@ from msgspec.structs import replace
 from casework.actors.admission import CIRCUIT_OPEN, Admission
 from casework.actors.breaker import CircuitBreaker
 from casework.actors.declared import decode_declared
-from casework.actors.errors import KnownFailure, UndeclaredFields
+from casework.actors.errors import KnownFailure, NotFetched, UndeclaredFields
 from casework.actors.failures import classify, describe
 from casework.actors.policy import Policy, of_kind, policy_hash
 from casework.actors.retry import tell_reread
+from casework.actors.sources import Sources
 from casework.actors.tools import Tool, ToolContext, ToolRegistry, awaits_nothing
 from casework.actors.tries import Tried, cost_of, encoded, micros_of, not_begun, unknown
 from casework.protocols.errors import ProtocolError
@@ -54,12 +55,13 @@ class Asked(NamedTuple):
 
 @dataclass(slots=True, frozen=True, eq=False)
 class Ground:
-    """What the gate stands on: the world, what may be read, this run's settings, and the alarms of its timeouts."""
+    """What the gate stands on: the world, what may be read, this run's settings, alarms of timeouts, and sources."""
 
     world: World
     reader: StoreReader
     settings: Mapping[str, str]
     timers: Timers
+    sources: Sources = field(default_factory=Sources)
 
 
 @dataclass(slots=True, eq=False)
@@ -149,8 +151,9 @@ class Calling:
                 return await self._written(tool, arguments, context, found)
         if self._key_holds(tool, call_before):
             again = await self._try(tool, arguments, context, Asked(request, 0))
-            if again.begun:
+            if again.begun and not again.unfetched:
                 return await self._written(tool, arguments, context, again)
+            found = again if again.unfetched and tool.lookup is None else found
         if tool.tier is RiskTier.READ_ONLY:
             why = f"nobody heard the answer of {tool.name}"
             return CallResult(failure=FailureKind.UNAVAILABLE, message=why, cost=Cost(calls=1, micros=tool.micros_max))
@@ -162,7 +165,8 @@ class Calling:
         ground, key = self.ground, request.key
         world, reader, settings, policy = ground.world, ground.reader, ground.settings, self.policy.settings
         return ToolContext(
-            idempotency_key, world, reader, settings, policy, key.tenant, key.case_id, request.reserve
+            idempotency_key, world, reader, settings, policy, key.tenant, key.case_id, request.reserve,
+            sources=ground.sources,
         )  # fmt: skip
 
     async def _read_somehow(self, tool: Tool, arguments: Struct, context: ToolContext, asked: Asked) -> CallResult:
@@ -383,7 +387,8 @@ def _raised(raised: BaseException) -> Tried:
         raise passing or raised from None
     kind, retryable = classify(error)
     known = isinstance(error, KnownFailure)
-    return Tried(failure=kind, message=describe(error), known=known, retryable=retryable)
+    unfetched = isinstance(error, NotFetched)
+    return Tried(failure=kind, message=describe(error), known=known, retryable=retryable, unfetched=unfetched)
 
 
 def _tell(circuits: tuple[CircuitBreaker, ...], tried: Tried, begun: float, now: float, micros: int) -> None:

@@ -11,6 +11,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias, TypeVar, final
 
+from msgspec import Struct
+
 from casework.actors.admission import Admission
 from casework.actors.agent import Agent, AgentBehavior, Equipment
 from casework.actors.breaker import Circuits
@@ -27,6 +29,7 @@ from casework.actors.intake import Intake
 from casework.actors.permissions import Permission, Permissions
 from casework.actors.policy import Limits, Policy, load_policy, of_kind
 from casework.actors.repeats import Bounces
+from casework.actors.sources import Source, Sources
 from casework.actors.staff import CrewStaff
 from casework.actors.supervisor import Freed, Roster, SupervisorBehavior
 from casework.actors.tools import Tool, ToolRegistry, stand_in_fault
@@ -76,6 +79,7 @@ class Crew:
         agents: Sequence[Agent] = (),
         tools: Sequence[Tool] = (),
         criteria: Mapping[str, Criterion] | None = None,
+        sources: Sequence[Source] = (),
         intake: ReadIntake | None = None,
         scenario: str = "",
     ) -> None:
@@ -90,6 +94,7 @@ class Crew:
             agents: who does its tasks.
             tools: what its agents and flows may be allowed to call.
             criteria: predicates over a task's value, by the name that tasks use; `returned` is always there.
+            sources: where its tools and agents fetch what pointers point to, one for each type.
             intake: reads an input folder.
             scenario: `module:Class` of what it is simulated with, imported only then; see `casework.actors.simulation`.
 
@@ -103,6 +108,7 @@ class Crew:
         self.agents: Mapping[str, Agent] = _unique(name, "agent", agents)
         self.flows: Mapping[str, Flow] = _flows(name, flows)
         self.criteria: Mapping[str, Criterion] = {"returned": _returned, **(criteria or {})}
+        self.sources: Mapping[type[Struct], Source] = _sources(name, sources)
         self.intake = intake
         self.scenario = scenario
         self.skills: Mapping[str, str] = _skills(name, agents, of_kind("agent", self.policy.fallbacks))
@@ -112,14 +118,16 @@ class Crew:
         self, system: System, world: World, reader: StoreReader, settings: Mapping[str, str], telemetry: Telemetry
     ) -> AbstractAsyncContextManager[Staff]:
         """Give its agents and its supervisor their actors for as long as the block lasts."""
-        return self._staffed(system, Ground(world, reader, dict(settings), Timers(world.clock)), telemetry)
+        settings = dict(settings)
+        sources = Sources(self.sources, settings, world)
+        return self._staffed(system, Ground(world, reader, settings, Timers(world.clock), sources), telemetry)
 
     @asynccontextmanager
     async def _staffed(self, system: System, ground: Ground, telemetry: Telemetry) -> AsyncGenerator[CrewStaff, None]:
         policy, clock = self.policy, ground.world.clock
         agent_circuits = Circuits(policy.breaker, of_kind("agent", policy.breakers))
         desk = Desk(agent_circuits)
-        equipment = Equipment(self.criteria, ground.settings, policy.settings, desk)
+        equipment = Equipment(self.criteria, ground.settings, policy.settings, desk, ground.sources)
         workers = {agent.name: _spawn_workers(system, agent, equipment) for agent in self.agents.values()}
         gate = Gate(tools=self.tools, policy=policy, permissions=self._permissions())
         admission = Admission(policy, clock, self.skills)
@@ -225,6 +233,15 @@ def _unique(crew: str, what: str, things: Sequence[N]) -> dict[str, N]:
             raise CrewInvalid(crew, f"{what} {thing.name!r} needs a name of 1 to 64 letters, digits, '_', '.' or '-'")
         named[thing.name] = thing
     return named
+
+
+def _sources(crew: str, sources: Sequence[Source]) -> dict[type[Struct], Source]:
+    found: dict[type[Struct], Source] = {}
+    for each in sources:
+        if each.gives in found:
+            raise CrewInvalid(crew, f"two sources give {each.gives.__name__}; keep one of them")
+        found[each.gives] = each
+    return found
 
 
 def _flows(crew: str, flows: Sequence[Flow]) -> dict[str, Flow]:

@@ -10,6 +10,10 @@
         ├── Widened                  a part of some work asks for more than the work itself has
         ├── UndeclaredFields         more was handed over than the receiver declared
         ├── KnownFailure             raised by a tool: what it was asked for surely did not happen
+        │   └── NotFetched           what a pointer points to was not had
+        │       ├── PointerChanged   the world: it is there, but no longer what it was
+        │       ├── PointerGone      the world: it is not there any more
+        │       └── SourceFailed     theirs: the source of its type did not say, or there is none
         ├── WorkFailed               raised by an agent: it cannot do this task, and says why
         └── CallRefused              raised in an agent: its tool call has no value
 
@@ -100,6 +104,35 @@ class KnownFailure(StaffError):
         super().__init__(message)
         self.message = message
         self.retryable = retryable
+
+
+class NotFetched(KnownFailure):
+    """What a pointer points to was not had; `named` is its type. Nothing of it is said, whatever it is now."""
+
+    def __init__(self, named: str, id_: str, why: str, *, retryable: bool = False) -> None:
+        super().__init__(f"{named} {id_!r} {why}", retryable=retryable)
+        self.named = named
+        self.id = id_
+        self.why = why
+
+
+class PointerChanged(NotFetched):
+    """What is there now is not what was pointed to, and may have been approved as; it had the hash `sha256`."""
+
+    def __init__(self, named: str, id_: str, sha256: str) -> None:
+        super().__init__(named, id_, f"is not what was pointed to: it has changed since it had hash {sha256}")
+        self.sha256 = sha256
+
+
+class PointerGone(NotFetched):
+    """It is not there any more, as after somebody asked to have it erased."""
+
+    def __init__(self, named: str, id_: str) -> None:
+        super().__init__(named, id_, "is not there any more")
+
+
+class SourceFailed(NotFetched):
+    """The source of a type did not say what is there; `retryable` if it may say so later."""
 
 
 class WorkFailed(StaffError):

@@ -53,6 +53,11 @@ def describe(error: Exception) -> str:
         with suppress(Exception):
             said = " ".join(str(error)[:DESCRIBED_CHARS_MAX].split())
             return said.encode(errors="backslashreplace").decode()
+    return placed(error)
+
+
+def placed(error: Exception) -> str:
+    """Name an exception's type and the line that raised it, and nothing that it says."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

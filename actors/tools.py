@@ -15,12 +15,14 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar, TypeVarTuple, overload
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import fields
 
 from casework.actors.declared import is_struct, unreadable
 from casework.actors.errors import ToolInvalid, ToolUnknown
 from casework.actors.policy import SettingValue
+from casework.actors.sources import Sources
+from casework.protocols.pointer import Pointer
 from casework.protocols.wire import RiskTier
 from casework.runtime.flow.case import NAME
 from casework.runtime.seams import World
@@ -28,6 +30,7 @@ from casework.runtime.store.base import StoreReader
 
 A = TypeVar("A", bound=Struct)
 R = TypeVar("R")
+S = TypeVar("S", bound=Struct)
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -58,10 +61,20 @@ class ToolContext(Struct, eq=False):
     """Draws what the call may cost; it is the gate's."""
     micros_spent: int | None = None
     """What the tool said that the call has cost so far; None if it has not said."""
+    sources: Sources = field(default_factory=Sources)
+    """Where the crew has what pointers point to; ask them by `fetch`."""
 
     def spend(self, micros: int) -> None:
         """Say what the call really cost, in millionths; unsaid, its maximum counts as spent."""
         self.micros_spent = (self.micros_spent or 0) + micros
+
+    async def fetch(self, pointer: Pointer[S], *, returns: type[S]) -> S:
+        """Give what a pointer points to, if it is still what it was; a write fetches before it does anything.
+
+        Raises:
+            PointerChanged, PointerGone, SourceFailed: let out, they say that the call surely did not happen.
+        """
+        return await self.sources.fetch(pointer, returns, self.tenant)
 
     async def offload(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         """Run a blocking function in a worker thread; a cancelled wait lets it finish unheard."""

@@ -33,6 +33,8 @@ class Tried(Struct, frozen=True, gc=False):
     retryable: bool = False
     held: str = ""
     """What is paused, so that it waits."""
+    unfetched: bool = False
+    """Stopped at what a pointer points to, which tells nothing of an earlier try at the same call."""
     circuit: str = ""
     """Whose circuit is open, so that it was not called."""
 

@@ -45,6 +45,7 @@ def wired(crew: Crew, stubs: Mapping[str, Stub], effects: Effects, simulation: S
         agents=tuple(crew.agents.values()),
         tools=[_wired(tool, stubs.get(tool.name), effects, simulation) for tool in crew.tools],
         criteria=crew.criteria,
+        sources=tuple(crew.sources.values()),
     )
 
 

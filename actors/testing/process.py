@@ -261,6 +261,7 @@ def faked_crew(crew: Crew, faked: Mapping[str, FakeTool], outside: Outside, aliv
             with_fakes(tool, faked[tool.name], outside, alive) if tool.name in faked else tool for tool in crew.tools
         ],
         criteria=crew.criteria,
+        sources=tuple(crew.sources.values()),
         intake=crew.intake,
     )
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Final, Generic, NoReturn, TypeVar, cast
+from typing import Final, Generic, Never, NoReturn, TypeVar, cast
 
 import msgspec
 
@@ -165,6 +165,10 @@ class Case:
             if bytes(value) != bytes(NIL):
                 raise
             raise CallFailed(tool, FailureKind.UNKNOWN, "it happened, but what it returned is not known") from None
+
+    def fetch(self, pointer: Never, *, returns: object = None) -> NoReturn:
+        """Refuse with a TypeError: a flow's log would keep it. A type checker says so before: nothing is `Never`."""
+        raise TypeError("a flow cannot fetch what a pointer points to, its log would keep it: a tool or an agent can")
 
     def saga(self, *, undo_seconds: float = UNDO_SECONDS) -> Saga:
         """Give a block: `async with case.saga():`; when it fails, what was written in it is undone, newest first.

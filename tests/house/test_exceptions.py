@@ -13,6 +13,7 @@ BOUNDARIES = {
     "actors/cli/app.py": (1, "the top of the command: from there on there is only the exit code"),
     "actors/cli/seed_worker.py": (1, "a crew and its scenario are somebody else's code; what ends a run is told"),
     "actors/crew.py": (1, "a crew's module is somebody else's code; what its import raises is told in one line"),
+    "actors/sources.py": (1, "a source is somebody else's code; what it raises is told without what it says"),
     "examples/bookkeeping/photo.py": (1, "a reader of pictures fails in ways of its own; the receipt is then parked"),
     "protocols/codec.py": (1, "a value's type is somebody else's code; what it raises when it is made is a refusal"),
     "protocols/errors.py": (1, "an error's text is somebody else's code; one that has none is told by its type"),
