@@ -65,6 +65,7 @@ _COMMANDS: Final = (
         "Let a case go on from an earlier record, in memory, with all that it would write refused.",
     ),
     ("graph", "casework.actors.cli.graphing:graph", "Draw a crew's flows from what they declare, as SVG."),
+    ("lint", "casework.actors.cli.linting:lint", "Name what a crew declares that looks like raw personal data."),
     (
         "compact",
         "casework.actors.cli.compacting:compact",

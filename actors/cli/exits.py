@@ -27,7 +27,7 @@ class Exit(enum.IntEnum):
 
 #: What `--help` says of them.
 TABLE = (
-    "Exit codes: 0 done; 1 something is wrong (verify found something, a decision came too late); "
+    "Exit codes: 0 done; 1 something is wrong (verify or lint found something, a decision came too late); "
     "2 bad input or usage; 3 not found; 4 the store is owned by another process or cannot be reached; "
     "5 a simulated run broke an invariant; 130 interrupted."
 )

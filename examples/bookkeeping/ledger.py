@@ -6,9 +6,14 @@ Every amount is a `Decimal` of whole cents. These records know no rules; the mod
 import datetime as dt
 from decimal import Decimal
 from enum import Enum
-from typing import Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
+
+from casework.actors.personal import kept, personal
+
+#: Why people stand here by name and account: this is the one thing that books must tell.
+_BOOKS: Final = "the books say who was paid and who paid, and the law has them kept for seven years"
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, tag="problem"):
@@ -35,9 +40,9 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True, tag="transaction"):
     date: dt.date
     amount: Decimal
     """Signed: money in is positive."""
-    name: str
+    name: Annotated[str, personal("the name of a person, if it is not a firm's"), kept(_BOOKS)]
     """Counterparty as the bank writes it, white space collapsed."""
-    counter_iban: str = ""
+    counter_iban: Annotated[str, kept(_BOOKS)] = ""
     description: str = ""
     reference: str = ""
     """Payment reference of the payer or the collector, if the export has one."""
