@@ -41,6 +41,14 @@ def test_the_page_on_flows_shows_one_that_waits_for_what_comes_or_for_the_calend
     assert said(programs("flows.md")[0], tmp_path) == ["closed completed"]
 
 
+def test_the_page_on_personal_data_shows_what_becomes_of_a_payment_to_somebody_who_was_erased(tmp_path: Path) -> None:
+    paid, gone = ["paying Anna de Vries", "one closed completed"], ["Payee 'p-17' is not there any more"]
+    assert said(programs("personal.md")[0], tmp_path) == [*paid, *gone, "two closed completed"]
+    lint = [*COMMAND, "lint", "program:crew"]
+    run = subprocess.run(lint, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stdout.strip()) == (0, "payouts: nothing looks like raw personal data")
+
+
 def test_the_page_on_tasks_shows_one_that_is_not_done_although_its_agent_says_so(tmp_path: Path) -> None:
     assert said(programs("tasks.md")[0], tmp_path) == ["task 'post' failed (criterion): criterion 'stands' is not met"]
 
