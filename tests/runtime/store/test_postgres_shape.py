@@ -61,7 +61,7 @@ HARMLESS = {
     "a table of one's own": f"CREATE TABLE mine (x bigint UNIQUE); {SWALLOWS.format('mine')}",
     "a view": 'CREATE VIEW closed AS SELECT * FROM "case"',
     "a trigger that is switched off": f"{TRIGGER}; ALTER TABLE inbox DISABLE TRIGGER tt",
-    "statistics": "ANALYZE; CREATE STATISTICS own ON seq, at FROM record",
+    "statistics": "ANALYZE record; CREATE STATISTICS own ON seq, at FROM record",
     "an index that was made anew": "REINDEX TABLE record; ALTER INDEX record_place SET (fillfactor = 70)",
     "how pages are kept": "ALTER TABLE record SET (fillfactor = 70), ALTER COLUMN frame SET STORAGE EXTERNAL",
     "rights": "GRANT SELECT ON record TO PUBLIC",
