@@ -6,7 +6,7 @@ It does not know which store is tested.
 import functools
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import anyio
 
@@ -35,6 +35,8 @@ TENANT = "studio"
 NODE = "node-1"
 #: A moment; the store compares moments and knows no other meaning of them.
 NOW = 1_800_000_000_000_000
+#: How long one case may take, in seconds: only a store that hangs takes so long, on a machine with much else to do too.
+CASE_SECONDS_MAX: Final = 30.0
 
 
 def bounded(suite: T) -> T:
@@ -48,7 +50,7 @@ def bounded(suite: T) -> T:
 def _bounded(case: Callable[..., object]) -> Callable[..., object]:
     @functools.wraps(case)
     async def within(*args: object, **kwargs: object) -> None:
-        with anyio.fail_after(5):
+        with anyio.fail_after(CASE_SECONDS_MAX):
             await case(*args, **kwargs)  # type: ignore[misc]
 
     return within
