@@ -47,7 +47,7 @@ class ZombieFigures(NamedTuple):
     zombies: int
     held: int  #: cases that they held when they were stopped
     fenced: int  #: appends that were refused to whoever had been replaced
-    stale: int  #: cases at rest that changed after a zombie had woken
+    stale: int  #: cases taken over and at rest that changed after a zombie had woken
     taken_over_seconds: Sequence[float]  #: for each zombie, from its stop until its cases were at rest elsewhere
     found: Findings
 
@@ -92,23 +92,25 @@ class Pair:
         begun = anyio.current_time()
 
         async def at_rest() -> bool:
-            return all(map(rests, (await self._standing(held)).values()))
+            # Whoever parks a case releases it in a second append; a zombie that has parked one does so when it wakes.
+            nobody = {"", victim.node}
+            return all(rests(row) and row.node in nobody for row in (await self._standing(held)).values())
 
         await until(at_rest)
         seconds = anyio.current_time() - begun
         # What it had asked of the server before it was stopped is done all the same: a case may have come to rest so.
         now = await self._standing(held)
-        taken = sum(now[row.key].epoch > row.epoch for row in held)
+        taken = [row for row in held if now[row.key].epoch > row.epoch]
         if taken:
-            self.held += taken
+            self.held += len(taken)
             self.taken_over.append(seconds)
             await anyio.sleep_until(begun + self._plan.leases * LEASE_SECONDS)
-        before = await self._standing(held)
+        before = await self._standing(taken)
         victim.send(signal.SIGCONT)
         await victim.wait_idle()
-        after = await self._standing(held)
+        after = await self._standing(taken)
         self.stale += sum(after[key] != row for key, row in before.items())
-        return taken > 0
+        return bool(taken)
 
     async def _standing(self, held: Sequence[CaseRow]) -> dict[CaseKey, CaseRow]:
         return {row.key: row for row in await self._store.cases() if row.key in {each.key for each in held}}
