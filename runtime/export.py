@@ -124,6 +124,8 @@ def imported(text: bytes) -> Import:
         raise ExportInvalid(tuple(map(str, findings)))
     cases = cast("list[dict[str, object]]", document["cases"])
     artifacts = cast("list[dict[str, str | None]]", document["artifacts"])
+    if unnamed := tuple(why for case in cases if (why := _misnamed(case))):
+        raise ExportInvalid(unnamed)
     try:
         transfers = tuple(_transfer(case) for case in cases)
     except (KeyError, TypeError, ValueError) as error:
@@ -180,11 +182,17 @@ async def _absent(reader: StoreReader, transfers: Sequence[Transfer]) -> AsyncIt
                 yield f"{place}: it opened case {child.case_id}, which is not in the export, nor here; export it too"
 
 
-def _unfit(transfer: Transfer) -> str:
-    """Say why nobody could have opened a case, or what `casework verify` would say of it; nothing if it is fit."""
-    tenant, case_id = transfer.row.key
+def _misnamed(case: Mapping[str, object]) -> str:
+    """Say why nobody could have opened a case, or nothing; a verified one has a tenant and an id, which are texts."""
+    tenant, case_id = str(case["tenant"]), str(case["case_id"])
     if name_fault(tenant) or not CASE_ID.fullmatch(case_id):
         return f"case {case_id!a} of tenant {tenant!a}: no case has such a name"
+    return ""
+
+
+def _unfit(transfer: Transfer) -> str:
+    """Say what `casework verify` would say of a case; nothing if it is fit."""
+    case_id = transfer.row.key.case_id
     ids = [entry.id for entry in transfer.inbox]
     if len(set(ids)) < len(ids):
         return f"case {case_id}: a message is in its inbox twice"

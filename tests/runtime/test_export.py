@@ -214,7 +214,7 @@ async def test_what_verify_would_find_right_after_is_refused(wrong: str) -> None
 
 @pytest.mark.parametrize("case_id", ["\x1b[31m", "a\n0 cases, all fine", "\x00", "é", "a//b", "x" * 101])
 def test_a_case_whose_id_no_case_can_have_is_refused(case_id: str) -> None:
-    with pytest.raises(ExportInvalid, match=r"no case has such a name|case_id is no text") as caught:
+    with pytest.raises(ExportInvalid, match="no case has such a name") as caught:
         imported(named_so(case_id))
     assert str(caught.value).isprintable()
 

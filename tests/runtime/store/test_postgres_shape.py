@@ -10,8 +10,9 @@ from casework.runtime.errors import StoreInvalid
 from casework.runtime.seams import World
 from casework.runtime.store.base import Delivered
 from casework.runtime.store.postgres_schema import STEPS
-from casework.runtime.store.urls import open_reader, open_store
-from casework.runtime.store.verify import NOBODY, Finding, verify
+from casework.runtime.store.urls import open_store
+from casework.runtime.store.verify import NOBODY, Finding
+from tests.support.findings_of import told
 
 NUMBERS = count()
 SWALLOWS = (
@@ -85,14 +86,6 @@ async def made(postgres: PostgresServer) -> str:
 
 def changed(postgres: PostgresServer, schema: str, statements: str) -> None:
     postgres.psql(f"SET search_path = {schema}; {statements}")
-
-
-async def told(url: str) -> list[Finding]:
-    reader = await open_reader(url, World())
-    try:
-        return await verify(reader)
-    finally:
-        await reader.aclose()
 
 
 @pytest.mark.promise("STORE-8")

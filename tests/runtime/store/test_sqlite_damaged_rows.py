@@ -20,7 +20,8 @@ from casework.runtime.review import open_reviews
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseKey, CaseStatus, DecisionTaken, WaitKind
 from casework.runtime.store.urls import open_reader, open_store
-from casework.runtime.store.verify import NOBODY, Finding, verify
+from casework.runtime.store.verify import NOBODY
+from tests.support.findings_of import told
 from tests.support.flow_scene import Ask, crew, entries, runtime
 
 HIT = CaseKey("default", "hit")
@@ -97,14 +98,6 @@ def damage(path: Path, statement: str) -> str:
         connection.executemany("UPDATE sqlite_master SET sql = ? WHERE name = ?", before)
         connection.execute(f"PRAGMA schema_version = {version + 2}")
     return f"sqlite:///{path}"
-
-
-async def told(url: str) -> list[Finding]:
-    reader = await open_reader(url, World())
-    try:
-        return await verify(reader)
-    finally:
-        await reader.aclose()
 
 
 PARKS = {

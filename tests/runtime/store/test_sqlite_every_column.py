@@ -11,11 +11,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from casework.runtime.seams import World
 from casework.runtime.store.base import CaseKey, CaseStatus, WaitKind
 from casework.runtime.store.migrations import STEPS
-from casework.runtime.store.urls import open_reader
-from casework.runtime.store.verify import Finding, verify
+from tests.support.findings_of import told
 from tests.support.rich_store import OTHERS, ended, fill
 
 HIT, WELL = CaseKey("default", "hit"), CaseKey("default", "well")
@@ -126,14 +124,6 @@ def damaged(original: Path, table: str, column: str, change: str) -> str:
         connection.execute(f"PRAGMA schema_version = {version + 2}")
         connection.commit()
     return f"sqlite:///{copy}" if changed > 0 else ""
-
-
-async def told(url: str) -> list[Finding]:
-    reader = await open_reader(url, World())
-    try:
-        return await verify(reader)
-    finally:
-        await reader.aclose()
 
 
 @pytest.mark.promise("FLOW-5")

@@ -25,7 +25,8 @@ from casework.runtime.store.base import CaseKey, Record
 from casework.runtime.store.evidence import files_named
 from casework.runtime.store.inspection import Inspected
 from casework.runtime.store.urls import open_reader, open_store
-from casework.runtime.store.verify import Finding, verify
+from casework.runtime.store.verify import Finding
+from tests.support.findings_of import told
 from tests.support.flow_scene import Ask, crew, runtime
 
 NUMBERS = count()
@@ -79,14 +80,6 @@ async def deliver(url: str, *names: str) -> None:
             await machine.open("waits", name, Ask(0))
             await machine.deliver(name, key="paper", by="ann", data=PAPERS[name], label=name)
             await machine.closed(name)
-
-
-async def told(url: str) -> list[Finding]:
-    reader = await open_reader(url, World())
-    try:
-        return await verify(reader)
-    finally:
-        await reader.aclose()
 
 
 def about(case_id: str, seq: int, name: str) -> Finding:
