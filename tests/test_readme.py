@@ -45,6 +45,25 @@ def test_the_embedded_example_takes_the_same_refund_twice_and_keeps_it_over_a_re
             assert answer.json() == {"case": "r-1", "status": "parked", "decision": None}
 
 
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b'{"customer": "c-7", "euros": "many"}', "Expected `int`, got `str` - at `$.euros`"),
+        (b'{"customer": "c-7"}', "Object missing required field `euros`"),
+        (b'{"customer"', "Input data was truncated"),
+    ],
+)
+def test_the_embedded_example_says_what_is_wrong_with_a_body_and_opens_nothing(
+    body: bytes, why: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with TestClient(readme_program(tmp_path).app) as client:
+        refused = client.put("/refunds/r-1", content=body)
+        right = client.put("/refunds/r-1", json={"customer": "c-7", "euros": 20})
+    assert (refused.status_code, refused.json()) == (422, {"error": why})
+    assert right.json() == {"case": "r-1", "status": "closed", "decision": "approve"}
+
+
 def test_every_file_that_the_readme_links_to_exists() -> None:
     links = re.findall(r"\]\(([^)#]+)\)", README.read_text(encoding="utf-8"))
     relative = [link for link in links if "://" not in link]

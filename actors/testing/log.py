@@ -47,19 +47,19 @@ class CaseLog:
         if not same or not all(fnmatchcase(step, pattern) for step, pattern in zip(steps, patterns, strict=True)):
             self._fail("does not have exactly the expected steps", _difference(patterns, steps))
 
-    def assert_has(self, *patterns: str) -> None:
+    def assert_has(self, first: str, /, *then: str) -> None:
         """Fail unless the log has these lines in this order, whatever stands between them."""
         __tracebackhide__ = True
         rest = iter(self.steps)
-        for pattern in patterns:
+        for place, pattern in enumerate((first, *then)):
             if not any(fnmatchcase(step, pattern) for step in rest):
-                place = "" if pattern == patterns[0] else " after those that come before it"
-                self._fail(f"has no step {pattern!r}{place}", self.steps)
+                after = " after those that come before it" if place else ""
+                self._fail(f"has no step {pattern!r}{after}", self.steps)
 
-    def assert_lacks(self, *patterns: str) -> None:
+    def assert_lacks(self, first: str, /, *more: str) -> None:
         """Fail if the log has any such line."""
         __tracebackhide__ = True
-        for pattern in patterns:
+        for pattern in (first, *more):
             found = [step for step in self.steps if fnmatchcase(step, pattern)]
             if found:
                 self._fail(f"has step {found[0]!r}, which {pattern!r} forbids", self.steps)

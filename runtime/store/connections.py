@@ -122,8 +122,9 @@ def store_error(url: str, error: sqlite3.Error | UnicodeDecodeError) -> StoreErr
     # SQLite names what it found in a damaged file, and the binding cannot read that.
     code = sqlite3.SQLITE_CORRUPT if isinstance(error, UnicodeDecodeError) else primary_code(error)
     if code in _DAMAGED:
-        remedy = RESTORE if code == sqlite3.SQLITE_NOTADB else REPAIR
-        return StoreInvalid(url, f"the file is damaged ({error}); {remedy}")
+        if code == sqlite3.SQLITE_NOTADB:
+            return StoreInvalid(url, f"the file is damaged, or it never was a store ({error}); {RESTORE}")
+        return StoreInvalid(url, f"the file is damaged ({error}); {REPAIR}")
     if code in _PASSING | _BROKEN:
         return StoreUnavailable(url, f"it cannot be read just now ({error})")
     return StoreInvalid(url, f"its tables or values are not ours ({error})")

@@ -69,6 +69,13 @@ async def test_what_must_not_be_there_is_named() -> None:
         told.assert_lacks("intent *")
 
 
+async def test_who_looks_for_nothing_is_told() -> None:
+    told = await log()
+    for look in (told.assert_has, told.assert_lacks):
+        with pytest.raises(TypeError, match="first"):
+            look()  # type: ignore[call-arg]
+
+
 async def test_a_decision_is_found_by_subject_choice_and_rule() -> None:
     told = await log()
     told.assert_decided("contested", "no")

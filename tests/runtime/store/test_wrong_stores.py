@@ -5,6 +5,10 @@ passes. That a patch does not fit any more, or that a wrong store breaks down by
 that must say so. It does not know what else the suite asks.
 """
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from casework.runtime.store.conformance import StoreConformance
@@ -32,3 +36,15 @@ async def test_a_wrong_store_fails_by_the_case_that_is_about_it(wrong: Wrong, mo
     with pytest.raises(AssertionError) as failed:
         await run(wrong)
     assert failed.traceback[-1].frame.f_globals["__name__"].startswith(SUITE)
+
+
+def test_a_suite_that_was_given_no_store_says_what_it_needs(tmp_path: Path) -> None:
+    lines = (
+        "from casework.runtime.store.conformance import StoreConformance",
+        "class TestMine(StoreConformance): pass",
+    )
+    (tmp_path / "test_mine.py").write_text("\n".join(lines), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "test_mine.py"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 1
+    assert "TestMine gives no store: override the fixture open_store, as docs/stores.md shows" in run.stdout
