@@ -20,7 +20,7 @@ from casework.actors.criteria import Criterion, Examination
 from casework.actors.declared import decode_declared, unreadable
 from casework.actors.desk import Desk, InHand
 from casework.actors.errors import CallRefused, CrewInvalid, UndeclaredFields, WorkFailed
-from casework.actors.failures import classify, describe
+from casework.actors.failures import classify, describe, describe_arguments
 from casework.actors.policy import SettingValue
 from casework.actors.sources import Sources
 from casework.protocols.codec import decode_call_answered, decode_outcome, decode_task, encode, pack, unpack
@@ -217,7 +217,7 @@ class AgentBehavior:
         try:
             inputs = decode_declared(task.inputs, known.inputs, f"skill {task.task}")
         except (UndeclaredFields, ProtocolError) as refused:
-            return self._unseen(work, FailureKind.INVALID, describe(refused)), False
+            return self._unseen(work, FailureKind.INVALID, describe_arguments(refused)), False
         examination = Examination(self.equipment.criteria, task, work.attempt, work.case)
         try:
             return await self._answer(known, inputs, work, examination), False

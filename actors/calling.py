@@ -26,7 +26,7 @@ from casework.actors.admission import CIRCUIT_OPEN, Admission
 from casework.actors.breaker import CircuitBreaker
 from casework.actors.declared import decode_declared
 from casework.actors.errors import KnownFailure, NotFetched, UndeclaredFields
-from casework.actors.failures import classify, describe
+from casework.actors.failures import classify, describe, describe_arguments
 from casework.actors.policy import Policy, of_kind, policy_hash
 from casework.actors.retry import tell_reread
 from casework.actors.sources import Sources
@@ -101,7 +101,7 @@ class Calling:
             try:
                 arguments = decode_declared(request.arguments, tool.arguments, f"tool {tool.name}")
             except (UndeclaredFields, ProtocolError) as error:
-                return CallResult(failure=FailureKind.INVALID, message=describe(error))
+                return CallResult(failure=FailureKind.INVALID, message=describe_arguments(error))
         context, asked = self._context(request, idempotency_key), Asked(request, call_before)
         if tool.tier is RiskTier.READ_ONLY:
             read = self._read_somehow if self.fallbacks else self._read
@@ -140,7 +140,7 @@ class Calling:
         try:
             arguments = decode_declared(request.arguments, tool.arguments, f"tool {tool.name}")
         except (UndeclaredFields, ProtocolError) as error:
-            return unknown(describe(error))
+            return unknown(describe_arguments(error))
         context = self._context(request, idempotency_key)
         found = Tried(failure=FailureKind.UNKNOWN, message=f"{tool.name} has no lookup", known=False)
         if tool.lookup is not None:

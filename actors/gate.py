@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from casework.actors.budgets import accounts_of
 from casework.actors.declared import decode_declared
 from casework.actors.errors import UndeclaredFields
-from casework.actors.failures import describe
+from casework.actors.failures import describe_arguments
 from casework.actors.permissions import Permission, Permissions
 from casework.actors.policy import Policy, policy_hash
 from casework.actors.repeats import Repeats
@@ -101,7 +101,7 @@ class Gate:
         try:
             inputs = decode_declared(request.arguments, tool.arguments, f"tool {name}")
         except (UndeclaredFields, ProtocolError) as error:
-            return Denial("schema", describe(error))
+            return Denial("schema", describe_arguments(error))
         if grant.calls_left < 1:
             return Denial("affordable.calls", "no call is left in the budget")
         if tool.micros_max > grant.micros_left:
