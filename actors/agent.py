@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from casework.actors.criteria import Criterion, Examination
-from casework.actors.declared import decode_declared, unreadable
+from casework.actors.declared import annotated, decode_declared, unreadable
 from casework.actors.desk import Desk, InHand
 from casework.actors.errors import CallRefused, CrewInvalid, UndeclaredFields, WorkFailed
 from casework.actors.failures import classify, describe, describe_arguments
@@ -115,6 +115,13 @@ class Skill:
     returns: type
     function: Callable[..., Awaitable[object]]
     """`async def f(inputs, work)`; gives the value, or an Answer with confidence and evidence."""
+
+    @property
+    def annotated(self) -> object:
+        """Give what it returns, with all that its function's annotation says of it."""
+        said = annotated(self.function)
+        given = typing.get_args(said)[0] if typing.get_origin(said) is Answer else said
+        return self.returns if given is object else given
 
 
 def skill(function: Callable[[Inputs, Work], Awaitable[object]]) -> Skill:

@@ -3,8 +3,11 @@
 It does not know whether the receiver is a tool or an agent.
 """
 
+import inspect
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Final, TypeVar
+from types import SimpleNamespace
+from typing import Final, TypeVar, get_type_hints
 
 import msgspec
 from msgspec import Raw, Struct
@@ -70,3 +73,16 @@ def unreadable(type_: object) -> str:
 def is_struct(type_: object) -> bool:
     """Tell whether a declared type is a Struct; annotations may hold anything."""
     return isinstance(type_, type) and issubclass(type_, Struct)
+
+
+def annotated(function: Callable[..., object]) -> object:
+    """Give what a function says that it returns, and all that is said of that; `object` if it cannot be read.
+
+    What it takes may be there for a type checker alone.
+    """
+    made = inspect.unwrap(function)
+    said = SimpleNamespace(__annotations__={"return": getattr(made, "__annotations__", {}).get("return", object)})
+    try:
+        return get_type_hints(said, getattr(made, "__globals__", {}), include_extras=True)["return"]
+    except (AttributeError, NameError, TypeError):
+        return object

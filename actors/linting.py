@@ -8,17 +8,17 @@ It does not know what any value is: it sees types, and the names of their fields
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, cast, get_origin, get_type_hints
+from typing import Any, Final, NamedTuple, cast, get_args, get_origin
 
 from msgspec import Struct, inspect
 
 from casework.actors.crew import Crew
+from casework.actors.declared import annotated
 from casework.actors.patterns.description import type_name
 from casework.actors.patterns.flows import Declaration
 from casework.actors.patterns.walk import walk
 from casework.actors.personal import DAY, KEPT, NUMBER, PERSONAL, TEXT, looks_like
 from casework.protocols.pointer import Pointer
-from casework.runtime.flow.case import Flow
 
 #: What a value of a type without parts is; where nothing is said of it, it may be a text.
 _HELD: Final[Mapping[type[inspect.Type], str]] = {
@@ -78,7 +78,7 @@ def declared(crew: Crew) -> Iterator[tuple[str, object]]:
     """Give every type that a crew declares to be taken or given, and by whom."""
     for name, flow in crew.flows.items():
         yield f"flow {name} inputs", flow.inputs
-        yield f"flow {name} returns", _returned(flow)
+        yield f"flow {name} returns", annotated(flow.function)
         patterns = flow.declaration.patterns if isinstance(flow.declaration, Declaration) else ()
         for place in (each for root in patterns for each in walk(root).places):
             yield f"flow {name} ({place.path}) takes", place.pattern.takes
@@ -86,17 +86,10 @@ def declared(crew: Crew) -> Iterator[tuple[str, object]]:
     for agent in crew.agents.values():
         for name, skill in agent.handles.items():
             yield f"agent {agent.name} ({name}) inputs", skill.inputs
-            yield f"agent {agent.name} ({name}) returns", skill.returns
+            yield f"agent {agent.name} ({name}) returns", skill.annotated
     for tool in crew.tools:
         yield f"tool {tool.name} arguments", tool.arguments
-        yield f"tool {tool.name} returns", tool.returns
-
-
-def _returned(flow: Flow) -> object:
-    try:
-        return get_type_hints(flow.function).get("return", object)
-    except (NameError, TypeError):  # it is there for the type checker alone
-        return object
+        yield f"tool {tool.name} returns", tool.annotated
 
 
 @dataclass(slots=True, eq=False)
@@ -109,12 +102,14 @@ class _Walk:
     _met: set[tuple[type, str]] = field(default_factory=set[tuple[type, str]])
 
     def over(self, place: str, type_: object) -> None:
-        """Begin; a type of which no frame could be made holds nothing."""
+        """Begin; of what no frame could be read as, such as types without tags, each part by itself."""
         try:
             node = inspect.type_info(type_)
         except (AttributeError, NameError, TypeError, ValueError):
-            return
-        self._look(node, _At(place))
+            for part in get_args(type_):
+                self.over(place, part)
+        else:
+            self._look(node, _At(place))
 
     def _look(self, node: inspect.Type, at: _At) -> None:
         match node:

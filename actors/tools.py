@@ -18,7 +18,7 @@ from typing import Final, TypeAlias, TypeVar, TypeVarTuple, overload
 from msgspec import Struct, field
 from msgspec.structs import fields
 
-from casework.actors.declared import is_struct, unreadable
+from casework.actors.declared import annotated, is_struct, unreadable
 from casework.actors.errors import ToolInvalid, ToolUnknown
 from casework.actors.policy import SettingValue
 from casework.actors.sources import Sources
@@ -123,6 +123,12 @@ class Tool:
     def looked_up(self) -> bool:
         """Tell whether it can be found out what became of a call."""
         return self.lookup is not None
+
+    @property
+    def annotated(self) -> object:
+        """Give what it returns, with all that its function's annotation says of it."""
+        said = annotated(self.body)
+        return self.returns if said is object else said
 
 
 @overload

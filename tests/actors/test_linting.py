@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from casework.actors import Agent, Crew, Policy, SourceContext, ToolContext, Work, skill, source, tool
+from casework.actors import Agent, Answer, Crew, Policy, SourceContext, ToolContext, Work, skill, source, tool
 from casework.actors.linting import Finding, lint_crew
 from casework.actors.patterns.base import Assignment
 from casework.actors.patterns.flows import pattern_flow
@@ -214,6 +214,48 @@ def test_what_is_said_to_be_personal_is_found_and_a_reason_holds_for_all_that_is
         ("Mail.email", "an e-mail address", "", "inputs.other.email"),
         ("Label.agreed", "a diagnosis", "the doctor asks for it", "inputs.agreed"),
     ]
+
+
+@skill
+async def diagnoses(inputs: Innocent, work: Work) -> Answer[list[Diagnosis]]:
+    return Answer([])
+
+
+@tool(tier=RiskTier.READ_ONLY)
+async def prints(arguments: Innocent, context: ToolContext) -> Annotated[Mail, kept("it is printed")]:
+    return Mail("")
+
+
+async def says(case: Case, inputs: Innocent) -> "Diagnosis | None":
+    """Return what is said to be personal."""
+
+
+async def unread(case: "Nowhere", inputs: Innocent) -> "Mail":  # type: ignore[name-defined]  # noqa: F821  # as under TYPE_CHECKING
+    """Take what only a type checker can read."""
+    return Mail("")
+
+
+async def either(case: Case, inputs: Innocent) -> Mail | list[Phone | Mail]:
+    """Return what nobody could read back as one type: none of them has a tag."""
+    return Mail("")
+
+
+def test_a_flow_that_returns_one_of_several_types_is_found_by_each() -> None:
+    found = lint_crew(Crew("c", flows=[Flow.of(either, inputs=Innocent)], policy=Policy(name="c")))
+    assert told(found) == {"Mail.email": "an e-mail address", "Phone.mobile": "a telephone number"}
+
+
+def test_what_is_said_of_all_that_is_returned_is_heeded_too() -> None:
+    flows = [Flow.of(each, inputs=Innocent) for each in (says, unread)]
+    agents = [Agent("doctor", {"diagnose": diagnoses})]
+    found = lint_crew(Crew("c", flows=flows, agents=agents, tools=[prints], policy=Policy(name="c")))
+    assert [(each.field, each.what, each.kept) for each in found] == [
+        ("flow says returns", "a diagnosis", ""),
+        ("Mail.email", "an e-mail address", ""),
+        ("agent doctor (diagnose) returns[]", "a diagnosis", ""),
+        ("Mail.email", "an e-mail address", "it is printed"),
+    ]
+    assert found[1].places == ("flow unread returns.email",)
 
 
 def test_a_reason_that_says_nothing_is_refused() -> None:
