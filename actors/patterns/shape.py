@@ -5,7 +5,7 @@ It does not know what is wrong with any of that: patterns say so in `flaws`.
 
 from collections.abc import Sequence
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from casework.actors.patterns.base import Assignment, Pattern
 from casework.actors.patterns.walk import walk
@@ -38,6 +38,7 @@ def unheard(pattern: Pattern) -> tuple[str, ...]:
 
 def fits(given: Any, taken: Any) -> bool:
     """Tell whether every value of type `given` may stand where `taken` is wanted; what cannot be told may."""
+    given, taken = _bare(given), _bare(taken)
     if taken is object or taken is Any or given is Any or given == taken:
         return True
     if _is_union(given):
@@ -57,6 +58,11 @@ def _same_container(given: Any, taken: Any) -> bool:
     if not ours or not theirs:
         return True
     return len(ours) == len(theirs) and all(fits(one, other) for one, other in zip(ours, theirs, strict=True))
+
+
+def _bare(type_: Any) -> Any:
+    """Give a type without what is said of it, such as that it is personal: what returns it may leave that out."""
+    return get_args(type_)[0] if get_origin(type_) is Annotated else type_
 
 
 def _is_union(type_: Any) -> bool:

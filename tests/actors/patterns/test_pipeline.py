@@ -1,7 +1,7 @@
 """Pipelines: each step is given what the one before it gave, and all of them share what there is."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 import pytest
@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from casework.actors.errors import Widened
 from casework.actors.patterns import Code, Pattern, Pipeline, Terms, Use
+from casework.actors.personal import personal
 from casework.actors.testing import CaseBench, Ending
 from casework.protocols.records import CaseResult, Halted
 from casework.protocols.wire import Evidence, RiskTier
@@ -17,6 +18,8 @@ from tests.support.pattern_scene import Order, Receipt, crew, fails, fakes, kept
 
 pytestmark = pytest.mark.anyio
 RECEIPT = Receipt("2026-01-05", 12)
+#: A text of which something is said.
+DIAGNOSIS: Any = Annotated[str, personal("a diagnosis")]
 
 Crashes = Callable[..., Coroutine[object, object, Ending]]
 
@@ -145,6 +148,9 @@ def receives(type_: object) -> Code:
         (list[Receipt], list, True),
         (Receipt, object, True),
         (Struct, Receipt, False),
+        (str, DIAGNOSIS, True),
+        (list[DIAGNOSIS], list[str] | None, True),
+        (DIAGNOSIS, int, False),
     ],
 )
 def test_a_step_takes_what_every_value_of_the_one_before_is(given: object, taken: object, fits: bool) -> None:
