@@ -27,7 +27,8 @@ class Kind(NamedTuple):
     held: tuple[str, ...]
     """What its values can be."""
     english: str
-    """Words of a field's name, with a space where they may be written in two; also in the plural, or with a number."""
+    """Words of a field's name, with a space where they may be written in two; also in the plural, or with a number,
+    and with `no` or `nr` for `number`."""
     dutch: str
 
 
@@ -52,8 +53,9 @@ KINDS: Final = (
     Kind(
         "a bank account or card",
         (TEXT, NUMBER),
-        "iban, bban, bank account, account number, account no, sort code, card number, credit card",
-        "bank rekening, rekening nummer, tegen rekening, kaart nummer, pas nummer",
+        "iban, bban, bank account, account number, sort code, card number, credit card",
+        "iban nummer, bank rekening, bank rekening nummer, rekening nummer, tegen rekening, tegen rekening nummer, "
+        "kaart nummer, credit card nummer, pas nummer",
     ),
     Kind(
         "a birth",
@@ -65,7 +67,7 @@ KINDS: Final = (
         "a social security number",
         (TEXT, NUMBER),
         "ssn, social security, social security number, national insurance, national id",
-        "bsn, burger service nummer, sofi nummer, rijksregister nummer",
+        "bsn, bsn nummer, burger service nummer, sofi nummer, rijksregister nummer",
     ),
     Kind(
         "a paper of identity",
@@ -76,22 +78,26 @@ KINDS: Final = (
     Kind(
         "the name of a person",
         (TEXT,),
-        "first name, last name, given name, family name, middle name, maiden name, full name, surname, "
-        + ", ".join(f"{somebody} name" for somebody in _PEOPLE.split()),
-        "voornaam, achternaam, familie naam, meisjes naam, tussenvoegsel, voorletter, roepnaam, "
+        "first name, last name, given name, family name, middle name, maiden name, full name, surname, initials, "
+        "account holder, contact person, " + ", ".join(f"{somebody} name" for somebody in _PEOPLE.split()),
+        "voornaam, voornamen, achternaam, achternamen, familie naam, meisjes naam, tussenvoegsel, voorletter, "
+        "roepnaam, tenaamstelling, rekening houder, contact persoon, "
         + ", ".join(f"{somebody} naam" for somebody in _PEOPLE.split()),
     ),
     Kind(
         "an address",
         (TEXT, NUMBER),
         "address, street, street name, house number, postcode, post code, postal code, zip, zip code",
-        "adres, adressen, straat, straat naam, huis nummer, woon plaats",
+        "adres, straat, straat naam, huis nummer, woon plaats, woon adres, huis adres, thuis adres, post adres, "
+        "bezoek adres, factuur adres, lever adres, aflever adres, verzend adres",
     ),
 )
 #: A name of what is called like a person.
 _NAME: Final = Kind("the name of a person", (TEXT,), "name", "naam")
 #: Last words of fields that hold something about such data: `email_id`, `phone_kind`.
-_ABOUT: Final = frozenset({"id", "ids", "kind", "type", "status", "template", "count", "version"})
+_ABOUT: Final = frozenset(
+    {"id", "ids", "kind", "type", "status", "template", "count", "version", "subject", "file", "path", "url"}
+)
 
 
 def personal(what: str) -> Meta:
@@ -129,8 +135,9 @@ def _says(words: list[str], pattern: re.Pattern[str]) -> bool:
 
 
 def _pattern(kind: Kind) -> re.Pattern[str]:
-    names = "|".join(name.replace(" ", "_?") for name in f"{kind.english}, {kind.dutch}".split(", "))
-    return re.compile(rf"(?:^|_)(?:{names})(?:s|es|en)?\d*(?:_|$)")
+    names = f"{kind.english}, {kind.dutch}".replace("number", "(?:number|no|nr)").replace("nummer", "(?:nummer|nr)")
+    called = "|".join(name.replace(" ", "_?") for name in names.split(", "))
+    return re.compile(rf"(?:^|_)(?:{called})(?:s|es|en|sen)?\d*(?:_|$)")
 
 
 _PATTERNS: Final = {kind: _pattern(kind) for kind in (*KINDS, _NAME)}

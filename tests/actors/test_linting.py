@@ -121,6 +121,8 @@ class Innocent(Struct):
     name: str
     email_id: str
     phone_kind: str
+    zip_file: str
+    email_subject: str
     address_count: int
     email_verified: bool
     emails: int
@@ -230,7 +232,7 @@ async def says(case: Case, inputs: Innocent) -> "Diagnosis | None":
     """Return what is said to be personal."""
 
 
-async def unread(case: "Nowhere", inputs: Innocent) -> "Mail":  # type: ignore[name-defined]  # noqa: F821  # as under TYPE_CHECKING
+async def unread(case: "Absent", inputs: Innocent) -> "Mail":  # type: ignore[name-defined]  # noqa: F821  # it is
     """Take what only a type checker can read."""
     return Mail("")
 
@@ -275,13 +277,28 @@ def test_the_name_that_a_field_has_in_a_frame_counts_as_well() -> None:
     ("what", "names"),
     [
         ("an e-mail address", "email e_mail emails emailAddress emailadres mail_address contact_email EMail email2"),
-        ("a telephone number", "phone phoneNumber telefoon telefoonnummer mobiel tel fax gsm home_phone"),
-        ("a bank account or card", "iban counter_iban ibans accountNumber bank_account rekeningnummer card_number"),
+        (
+            "a telephone number",
+            "phone phoneNumber telefoon telefoonnummer mobiel tel fax gsm home_phone telefoonnr tel_nr mobile_no",
+        ),
+        (
+            "a bank account or card",
+            "iban counter_iban ibans accountNumber bank_account rekeningnummer card_number bankrekeningnummer",
+        ),
+        ("a bank account or card", "bankrekeningnr account_nr cardNo tegenrekeningnummer ibannummer creditcardnummer"),
         ("a birth", "birth_date dateOfBirth birthday dob geboortedatum geboren"),
-        ("the name of a person", "first_name lastName surname voornaam achternaam customer_name klantnaam fullname"),
-        ("an address", "address adressen street straat huisnummer postcode zip zip_code address_line_1 street2"),
-        ("a social security number", "bsn ssn social_security_number burgerservicenummer national_id"),
-        ("a paper of identity", "passport passport_number paspoort rijbewijs id_card"),
+        (
+            "the name of a person",
+            "first_name lastName surname voornaam achternaam customer_name klantnaam fullname voornamen",
+        ),
+        ("the name of a person", "achternamen tenaamstelling rekeninghouder account_holder contactpersoon initials"),
+        (
+            "an address",
+            "address adressen street straat huisnummer postcode zip zip_code address_line_1 street2 woonadres",
+        ),
+        ("an address", "postadressen factuuradres house_no huisnr"),
+        ("a social security number", "bsn ssn social_security_number burgerservicenummer national_id bsnnummer"),
+        ("a paper of identity", "passport passport_number paspoort rijbewijs id_card rijbewijsnr"),
         ("an IP address", "ip ip_address ipAddress ipv4 client_ip remote_addr"),
     ],
 )
