@@ -14,6 +14,7 @@
         │       ├── PointerChanged   the world: it is there, but no longer what it was
         │       ├── PointerGone      the world: it is not there any more
         │       └── SourceFailed     theirs: the source of its type did not say, or there is none
+        ├── CostInvalid              raised in a tool: it says that it cost what is no amount
         ├── WorkFailed               raised by an agent: it cannot do this task, and says why
         └── CallRefused              raised in an agent: its tool call has no value
 
@@ -133,6 +134,15 @@ class PointerGone(NotFetched):
 
 class SourceFailed(NotFetched):
     """The source of a type did not say what is there; `retryable` if it may say so later."""
+
+
+class CostInvalid(StaffError):
+    """Raised in a tool that says that its call cost what is no amount, which is not taken down."""
+
+    def __init__(self, micros: object, micros_max: int) -> None:
+        super().__init__(f"a cost is a whole number of millionths, in all from 0 to {micros_max}")
+        self.micros = micros
+        self.micros_max = micros_max
 
 
 class WorkFailed(StaffError):

@@ -19,7 +19,7 @@ from msgspec import Struct, field
 from msgspec.structs import fields
 
 from casework.actors.declared import annotated, is_struct, unreadable
-from casework.actors.errors import ToolInvalid, ToolUnknown
+from casework.actors.errors import CostInvalid, ToolInvalid, ToolUnknown
 from casework.actors.policy import SettingValue
 from casework.actors.sources import Sources
 from casework.protocols.pointer import Pointer
@@ -27,6 +27,7 @@ from casework.protocols.wire import RiskTier
 from casework.runtime.flow.case import NAME
 from casework.runtime.seams import World
 from casework.runtime.store.base import StoreReader
+from casework.runtime.store.ledger_rules import MICROS_MAX
 
 A = TypeVar("A", bound=Struct)
 R = TypeVar("R")
@@ -65,7 +66,14 @@ class ToolContext(Struct, eq=False):
     """Where the crew has what pointers point to; ask them by `fetch`."""
 
     def spend(self, micros: int) -> None:
-        """Say what the call really cost, in millionths; unsaid, its maximum counts as spent."""
+        """Say what the call really cost, in millionths; unsaid, its maximum counts as spent.
+
+        Raises:
+            CostInvalid: it is no whole number, is below 0, or more than an amount can be.
+        """
+        # No log could hold it, and who writes a tool need not have a checker of types.
+        if not (type(micros) is int and 0 <= micros <= MICROS_MAX - (self.micros_spent or 0)):
+            raise CostInvalid(micros, MICROS_MAX)
         self.micros_spent = (self.micros_spent or 0) + micros
 
     async def fetch(self, pointer: Pointer[S], *, returns: type[S]) -> S:
@@ -307,7 +315,8 @@ def _check(each: Tool) -> None:
         (each.timeout_seconds > 0, "needs a timeout above 0 seconds"),
         (each.key_window_seconds > 0, "needs a key window above 0 seconds"),
         (each.settling_seconds >= 0, "cannot settle in less than 0 seconds"),
-        (each.micros_max >= 0, "cannot cost less than 0"),
+        (type(each.micros_max) is int, "needs `micros_max` as a whole number of millionths"),
+        (0 <= each.micros_max <= MICROS_MAX, f"cannot cost less than 0, nor more than {MICROS_MAX} millionths"),
         (each.workers >= 1, "needs at least 1 worker"),
     )
     for fine, why in checks:

@@ -81,6 +81,8 @@ def test_an_unknown_tool_is_named_with_those_there_are() -> None:
         ({"workers": 0}, "at least 1 worker"),
         ({"keyed": True}, "READ_ONLY"),
         ({"micros_max": -1}, "less than 0"),
+        ({"micros_max": 10**15 + 1}, "nor more than"),
+        ({"micros_max": 0.5}, "whole number of millionths"),
         ({"returns": type(None), "lookup": find}, "must return something"),
     ],
 )
