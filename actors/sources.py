@@ -9,7 +9,7 @@ import inspect
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from types import NoneType
+from types import NoneType, UnionType
 from typing import Final, TypeAlias, TypeVar, TypeVarTuple
 
 from msgspec import Struct
@@ -65,9 +65,13 @@ def source(function: Find[S]) -> Source:
     name = getattr(function, "__name__", "source")
     if not inspect.iscoroutinefunction(function):
         raise CrewInvalid(name, f"a source must be an `async def`; {_FORM}")
-    returns: typing.Any = typing.get_type_hints(function).get("return")
-    gives: list[type[Struct]] = [each for each in typing.get_args(returns) or (returns,) if each is not NoneType]
-    if len(gives) != 1 or not is_struct(gives[0]):
+    try:
+        returns: typing.Any = typing.get_type_hints(function).get("return")
+    except NameError as error:
+        raise CrewInvalid(name, f"its annotations cannot be read at run time: {error}") from error
+    either = typing.get_args(returns) if typing.get_origin(returns) in (typing.Union, UnionType) else (returns,)
+    gives: list[type[Struct]] = [each for each in either if each is not NoneType]
+    if len(gives) != 1 or gives[0] is Struct or not is_struct(gives[0]):
         raise CrewInvalid(name, f"a source gives one type, a msgspec.Struct, or None; {_FORM}")
     return Source(gives[0], function)
 

@@ -344,6 +344,24 @@ def test_what_is_no_source_is_refused_when_it_is_made() -> None:
         source(text)  # type: ignore[arg-type]  # a text has no fields
 
 
+@pytest.mark.parametrize("returns", [list[Payee], type[Payee], Pointer[Payee], Payee | Payout, Struct | None, None])
+def test_a_source_that_gives_something_of_a_type_and_not_the_thing_is_refused(returns: object) -> None:
+    async def people(number: str, context: SourceContext) -> Any:
+        return None
+
+    people.__annotations__["return"] = returns
+    with pytest.raises(CrewInvalid, match="a source gives one type"):
+        source(people)
+
+
+def test_a_source_whose_type_is_there_for_a_type_checker_alone_is_refused() -> None:
+    async def people(number: str, context: SourceContext) -> "Absent | None":  # type: ignore[name-defined]  # noqa: F821
+        return None
+
+    with pytest.raises(CrewInvalid, match="cannot be read at run time: name 'Absent' is not defined"):
+        source(people)
+
+
 async def test_a_pointer_to_something_else_fails_the_check_of_types() -> None:
     with pytest.raises(SourceFailed, match="Payout 'p-17' has no source; give the crew one of its type"):
         await Sources().fetch(TO_ANNA, Payout, "t1")  # type: ignore[misc]  # it points to a Payee
