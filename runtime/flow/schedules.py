@@ -2,8 +2,8 @@
 
 Each rule is plain data with one pure function, `after(moment)`; holidays are a table that the user gives. Local times
 are those of an IANA zone: one that a change of clocks leaves out comes an hour later (one of a cron expression as soon
-as the clocks have changed), one that it gives twice counts once, the first time. A flow asks by `case.next(rule)`;
-that records the answer, so a replay gives the same moment even with a newer table of zones.
+as the clocks have changed), one that it gives twice counts once, the first time, but for cron's stars. A flow asks by
+`case.next(rule)`; that records the answer, so a replay gives the same moment even with a newer table of zones.
 It does not know who waits for the moment.
 """
 
@@ -42,7 +42,10 @@ class Schedule(Protocol):
 
 
 class Cron(Struct, frozen=True):
-    """A cron expression of five fields, as Debian's cron reads it; needs the extra `schedules`."""
+    """A cron expression of five fields, as Debian's cron reads it; needs the extra `schedules`.
+
+    Where its minutes or hours begin with a star, an hour that the clocks give twice counts twice.
+    """
 
     expression: str
     zone: str
@@ -54,12 +57,14 @@ class Cron(Struct, frozen=True):
         except ImportError as error:
             raise ScheduleInvalid(self.expression, "cron needs the extra: pip install 'casework[schedules]'") from error
         try:
-            following = next(CronSim(self.expression, local(moment, self.zone)), None)
+            # In an hour that comes again it begins with those of the hour before, which have been.
+            moments = map(micros, CronSim(self.expression, local(moment, self.zone)))
+            found = next((later for later in moments if later > moment), None)
         except CronSimError as error:
             raise ScheduleInvalid(self.expression, str(error)) from error
-        if following is None:
+        if found is None:
             raise ScheduleInvalid(self.expression, "it names no moment within fifty years")
-        return micros(following)
+        return found
 
 
 class BusinessDays(Struct, frozen=True):

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
+from msgspec.structs import replace
 
 from casework.protocols.records import Drawn, Fired, Timer
 from casework.runtime.errors import ScheduleInvalid
 from casework.runtime.flow.case import Case
 from casework.runtime.flow.schedules import BusinessDay, BusinessDays, Cron, QuarterEnd, Schedule, local, micros
+from casework.runtime.flow.schedules import following as following_of
 from casework.runtime.store.base import CaseStatus, WaitKind
 from casework.runtime.store.memory import MemoryStore
 from tests.support.flow_scene import KEY, Ask, closed, crew, entries, runtime, value
@@ -85,7 +87,7 @@ def test_the_days_of_a_zone_are_its_own() -> None:
     ]
 
 
-RULES: dict[str, Schedule] = {
+RULES: dict[str, Cron | BusinessDay] = {
     "cron": Cron("30 2 * * *", MADRID),
     "business day": BusinessDay(MADRID, at=time(2, 30), days=BusinessDays(weekend=())),
 }
@@ -98,6 +100,28 @@ def test_a_time_that_the_clocks_leave_out_comes_all_the_same_and_one_they_give_t
     autumn = RULES[name].after(at("2026-10-24T12:00"))
     assert autumn == at("2026-10-25T02:30")
     assert RULES[name].after(autumn) == at("2026-10-26T02:30")
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize(
+    ("zone", "asked", "first"),
+    [
+        (MADRID, "2026-10-25T02:10+", "2026-10-26T02:30"),
+        ("Africa/Casablanca", "2026-02-15T02:10+", "2026-02-16T02:30"),
+    ],
+)
+def test_who_asks_in_an_hour_that_comes_again_is_not_given_what_was_in_the_hour_before(
+    name: str, zone: str, asked: str, first: str
+) -> None:
+    assert following_of(replace(RULES[name], zone=zone), at(asked, zone)) == at(first, zone)
+
+
+def test_a_cron_rule_with_a_star_counts_an_hour_twice_that_the_clocks_give_twice() -> None:
+    assert following(Cron("15 * * * *", MADRID), at("2026-10-25T01:30"), 3) == [
+        "2026-10-25 02:15",
+        "2026-10-25 02:15",
+        "2026-10-25 03:15",
+    ]
 
 
 def test_a_day_with_a_change_of_clocks_is_shorter_or_longer_by_an_hour() -> None:
