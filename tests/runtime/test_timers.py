@@ -6,6 +6,7 @@ from functools import partial
 
 import anyio
 
+from casework.runtime.seams import MICROS
 from casework.runtime.timers import IDLE_MAX, Timers
 from tests.support.manual_clock import ManualClock
 
@@ -114,3 +115,13 @@ async def test_alarms_that_were_cancelled_are_not_kept_until_their_moment() -> N
         clock.advance(3_600)
         await anyio.wait_all_tasks_blocked()
         assert (rung, len(timers)) == (["kept"], 0)
+
+
+async def test_alarms_whose_moments_have_passed_ring_in_their_order_not_in_that_in_which_they_were_set() -> None:
+    clock, rung = ManualClock(), list[str]()
+    now = clock.wall_micros()
+    async with running(clock) as timers:
+        for name, seconds in (("second", 10), ("first", 20), ("third", 1)):
+            timers.at(now - seconds * MICROS, partial(rung.append, name))
+        await anyio.wait_all_tasks_blocked()
+    assert rung == ["first", "second", "third"]

@@ -255,6 +255,35 @@ async def test_a_wall_clock_that_is_set_back_lets_nothing_ring_before_its_moment
     assert len(await entries(store, Fired)) == 1
 
 
+async def three(case: Case, inputs: Ask) -> list[int]:
+    order: list[int] = []
+
+    async def waits(days: int) -> None:
+        await case.sleep(days * 86_400)
+        order.append(days)
+
+    await case.gather(*[waits(days) for days in (10, 3, 5)])
+    return order
+
+
+@pytest.mark.promise("FLOW-30")
+@pytest.mark.parametrize("suspended", [False, True], ids=["ended", "suspended"])
+async def test_timers_that_came_due_while_nothing_ran_fire_in_the_order_of_their_moments(suspended: bool) -> None:
+    store, clock = MemoryStore(), JumpingClock(at("2026-02-02"))
+    with anyio.fail_after(5):
+        async with runtime(crew(three), store, clock) as machine:
+            await machine.open("three", "c1", Ask())
+            await machine.wait("c1")
+            if suspended:
+                clock.set_wall(at("2026-03-02"))
+                await settle(clock, 2)
+                await closed(store)
+        clock.set_wall(at("2026-03-02"))
+        async with runtime(crew(three), store, clock):
+            await closed(store)
+    assert await value(store) == [3, 5, 10]
+
+
 async def unreadable(case: Case, inputs: Ask) -> str:
     try:
         await case.next(Cron("now and then", MADRID))
