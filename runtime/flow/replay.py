@@ -3,7 +3,8 @@
 What the flow causes must be what the log says it caused, in the same order: kind, step and declared arguments are
 compared (never deadline, ids or trace, which belong to the first time). The first difference is a ReplayMismatch
 that names both sides; nothing is guessed. Records of inner scopes (tool calls of a task, attempts, approvals) are
-not the flow's doing: they are handed back for those who carry the steps out.
+not the flow's doing: they are handed back for those who carry the steps out. But the first of them of a call that the
+flow makes itself has the bytes with which it was asked for, and the flow is held to these.
 It does not know how the log was read.
 """
 
@@ -17,6 +18,7 @@ from msgspec import Struct
 
 from casework.protocols.codec import decode_entries, kind_of, pack
 from casework.protocols.records import (
+    Call,
     Cancel,
     Child,
     Decision,
@@ -42,6 +44,7 @@ from casework.protocols.wire import Task
 from casework.runtime.errors import ReplayMismatch
 from casework.runtime.flow.engine import Engine, Output
 from casework.runtime.flow.entries import fits
+from casework.runtime.flow.operations import CallTool
 from casework.runtime.store.base import Record
 
 #: Records that the flow itself causes.
@@ -65,6 +68,10 @@ OUTPUTS: Final = frozenset(
 )
 #: Records of what happens to the case or inside its steps, which no flow causes or waits for.
 ASIDE: Final = frozenset({Intent, Halted, Migrated})
+
+#: Which of these say with what bytes a call was asked for; only the first of a call says what its flow asked for, for a
+#: person may have changed them since.
+ASKING: Final = (Call, Intent, Review)
 
 #: Ends of writes: the flow waits for them, and those who carry calls out must know that nothing is unknown.
 ENDS: Final = frozenset({Done, Undone})
@@ -124,12 +131,14 @@ def replay(engine: Engine, log: Sequence[Logged]) -> list[Logged]:
 
 def _lead(engine: Engine, log: Sequence[Logged], inner: list[Logged]) -> None:
     engine.begin()
-    expected = deque(_take(engine))
+    expected, asked = deque(_take(engine)), set[str]()
     for logged in log[1:]:
         entry = logged.entry
         kind = type(entry)
         if INNER in logged.record.step_id or kind in ASIDE:
             inner.append(logged)
+            if isinstance(entry, ASKING):
+                _hold(engine, logged, entry, asked)
         elif kind in OUTPUTS:
             if not expected:
                 raise ReplayMismatch(logged.record.seq, _recorded(logged), _standing(engine))
@@ -155,6 +164,19 @@ def _feed(engine: Engine, logged: Logged) -> None:
     if pending is None or not fits(pending.operation, entry):
         raise ReplayMismatch(record.seq, _recorded(logged), _standing(engine))
     engine.feed(record.step_id, entry)
+
+
+def _hold(engine: Engine, logged: Logged, entry: Call | Intent | Review, asked: set[str]) -> None:
+    """Hold a call that the flow makes to the bytes with which the log has it asked for first."""
+    step_id = split_mark(logged.record.step_id)[0]
+    pending = engine.pending.get(step_id)
+    if pending is None or not isinstance(pending.operation, CallTool) or step_id in asked:
+        return
+    asked.add(step_id)
+    recorded = entry.proposal if isinstance(entry, Review) else entry.arguments
+    if recorded != pending.operation.arguments:
+        now = f"a call at step {step_id} with other arguments"
+        raise ReplayMismatch(logged.record.seq, _recorded(logged), now)
 
 
 def _match(engine: Engine, output: Output, logged: Logged) -> None:

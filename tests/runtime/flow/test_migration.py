@@ -160,6 +160,52 @@ async def test_a_version_that_does_not_make_the_call_that_waits_for_a_person_is_
                 await machine.migrate("c1", to="2", by="ann")
 
 
+async def writes(case: Case, inputs: Ask) -> int:
+    await case.call("pay", {"n": 1}, returns=int)
+    await case.park("go", reason="waits")
+    return 1
+
+
+async def writes_more(case: Case, inputs: Ask) -> int:
+    await case.call("pay", {"n": 2}, returns=int)
+    await case.park("go", reason="waits")
+    return 2
+
+
+async def pays_more(case: Case, inputs: Ask) -> int:
+    return await case.call("pay", {"n": 2}, returns=int)
+
+
+@pytest.mark.promise("FLOW-5")
+@pytest.mark.parametrize(
+    ("was", "now", "approval", "first_there"),
+    [(writes, writes_more, "", "intent at step pay"), (pays, pays_more, "May it?", "review at step pay:(approval)")],
+    ids=["it was done", "a person is asked"],
+)
+async def test_a_version_that_writes_something_else_is_refused(
+    was: Any, now: Any, approval: str, first_there: str
+) -> None:
+    async def run(arguments: Any) -> int:
+        return 1
+
+    store = MemoryStore()
+
+    def paying(*versions: Any) -> SmallStaff:
+        made = staff(*versions)
+        made.tools = {"pay": SmallTool(run, RiskTier.REVERSIBLE, approval=approval)}
+        return made
+
+    with anyio.fail_after(5):
+        async with runtime(paying((1, was)), store) as machine:
+            await machine.open("keeps", "c1", Ask())
+            await machine.wait("c1")
+        async with runtime(paying((1, was), (2, now)), store) as machine:
+            with pytest.raises(MigrationRefused) as refused:
+                await machine.migrate("c1", to="2", by="ann")
+            wanted = f"record 1 is {first_there}, but the flow now does a call at step pay with other arguments"
+            assert str(refused.value).endswith(wanted)
+
+
 @pytest.mark.promise("FLOW-35")
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_killed_at_the_append_of_a_migration_a_case_is_moved_once_or_not_at_all(after: bool) -> None:
