@@ -15,6 +15,7 @@ from casework.actors.patterns.terms import SECONDS, Terms
 from casework.actors.patterns.walk import walk
 from casework.protocols.wire import RiskTier
 from casework.runtime.flow.case import NAME, Case, Flow
+from casework.runtime.flow.pinning import named_version
 from casework.runtime.seams import MICROS
 
 
@@ -70,7 +71,7 @@ def pattern_flow(
         tier: how much harm its parts may do at most.
 
     Raises:
-        ValueError: the pattern's name cannot be a flow's.
+        ValueError: the pattern's name cannot be a flow's, or the version is none.
     """
     if not NAME.fullmatch(pattern.name):
         raise ValueError(f"flow name {pattern.name!r} must be 1 to 64 letters, digits, '_', '.' or '-'")
@@ -82,7 +83,7 @@ def pattern_flow(
 
     return Flow(
         name=pattern.name,
-        version=version,
+        version=named_version(pattern.name, version),
         function=run,
         inputs=inputs,
         source_hash=declared_hash([pattern], allowance),

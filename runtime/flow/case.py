@@ -6,7 +6,6 @@ identity is the branch it runs in, its name, and its ordinal there, never a glob
 It does not know whether an operation happens now or is read from the log.
 """
 
-import hashlib
 import inspect
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -38,6 +37,7 @@ from casework.runtime.flow.operations import (
     Sleep,
     perform,
 )
+from casework.runtime.flow.pinning import named_version, source_hash_of
 from casework.runtime.flow.saga import UNDO_SECONDS, Accounts, Saga, accountable, joined
 from casework.runtime.flow.schedules import Schedule, following
 from casework.runtime.store.rules import keyed
@@ -390,11 +390,11 @@ class Flow:
         """Make a flow of a coroutine function `async def flow(case, inputs)`; its name is the function's.
 
         Raises:
-            ValueError: it is no coroutine function, or its name cannot be a step's.
+            ValueError: it is no coroutine function, has no text, or a name or a version that is none.
         """
         name = getattr(function, "__name__", "")
         _named(name, "flow")
         if not inspect.iscoroutinefunction(function):
             raise ValueError(f"flow {name!r} must be an `async def`")
-        source = inspect.getsource(function)
-        return cls(name, version, function, inputs, hashlib.sha256(source.encode()).hexdigest()[:16], tuple(tools))
+        source_hash = source_hash_of(name, function)
+        return cls(name, named_version(name, version), function, inputs, source_hash, tuple(tools))

@@ -112,6 +112,11 @@ def test_a_name_that_no_flow_can_have_is_refused() -> None:
         pattern_flow(code("two words"), inputs=Number)
 
 
+def test_a_version_that_no_flow_can_have_is_refused() -> None:
+    with pytest.raises(ValueError, match="flow 'plus_one': its version must be printable text"):
+        pattern_flow(PLUS_ONE, inputs=Number, version="2\0")
+
+
 def test_a_flow_may_call_the_tools_of_its_own_code_but_not_those_of_its_agents() -> None:
     async def calls(case: Case, given: Number, terms: Terms) -> None: ...
 

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from typing import Any
 
 import anyio
 import pytest
 
 from casework.protocols.records import Halted
-from casework.runtime.flow.case import Case
+from casework.runtime.flow.case import Case, Flow
 from casework.runtime.flow.replay import decode_log
 from casework.runtime.store.base import CaseStatus, WaitKind
 from casework.runtime.store.memory import MemoryStore
@@ -220,3 +221,21 @@ async def test_a_flow_that_gets_over_what_it_cannot_enter_goes_on() -> None:
         async with runtime(crew(copes)) as machine:
             await machine.open("copes", "c1", Ask())
             assert (await machine.wait("c1")).status is CaseStatus.CLOSED
+
+
+@pytest.mark.parametrize("version", ["", " 2", "2\n", "2\0", "\ud800", "x" * 101, 2, None])
+def test_a_version_that_no_case_can_be_pinned_to_is_refused_with_the_flow(version: Any) -> None:
+    with pytest.raises(ValueError, match="flow 'copes': its version must be printable text of at most 100 characters"):
+        Flow.of(copes, inputs=Ask, version=version)
+
+
+def test_versions_of_every_usual_kind_are_taken() -> None:
+    for version in ("2", "1.4.0-rc.1+build.7", "2026-11 corrected", "größer", "x" * 100):
+        assert Flow.of(copes, inputs=Ask, version=version).version == version
+
+
+def test_a_flow_whose_text_is_not_there_is_refused_with_what_to_do() -> None:
+    made: dict[str, Any] = {}
+    exec("async def made(case, inputs): return None", made)  # such as of a program that was shipped without its text
+    with pytest.raises(ValueError, match=r"flow 'made': its cases are pinned to the text of its function"):
+        Flow.of(made["made"], inputs=Ask)
