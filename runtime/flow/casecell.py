@@ -283,7 +283,7 @@ class CaseCell:
                 self.anew = True
                 self._end()
                 return
-            if incarnation.wish is not None and status is CaseStatus.PARKED and not self._moving:
+            if incarnation.wishes and status is CaseStatus.PARKED and not self._moving:
                 self._moving = True
                 self._find_out("read for a move", self._store.records, self._move)
             if status is CaseStatus.PARKED and not (self.parked or self._reading or self._moving):
@@ -395,6 +395,6 @@ class CaseCell:
     def _move(self, records: Sequence[Record]) -> None:
         """Answer whoever wishes the case to go on with another version, unless it has gone on meanwhile."""
         self._moving = False
-        wish, parked = self._incarnation.wish, self._incarnation.status is CaseStatus.PARKED
-        if wish is not None and parked and self._logbook.holds(self._row.chapter + len(records)):
-            self._incarnation.answer_wish(weigh(self._reader(), self._row, records, wish[1]))
+        wishes, parked = self._incarnation.wishes, self._incarnation.status is CaseStatus.PARKED
+        if wishes and parked and self._logbook.holds(self._row.chapter + len(records)):
+            self._incarnation.answer_wish(weigh(self._reader(), self._row, records, wishes[0][1]))

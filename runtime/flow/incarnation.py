@@ -77,7 +77,7 @@ class Incarnation:
         self._chapter = ChapterLength(chapter)
         self.halted = ""  #: why it goes no further, once it does not
         self._lacks = ""
-        self.wish: tuple[InboxItem, Arrived] | None = None  #: somebody wants it to go on with another version
+        self.wishes: list[tuple[InboxItem, Arrived]] = []  #: to go on with another version, in the order they came
         self.turned = False  #: whether it has written the record from which replay begins next
         self.anew = False  #: whether it ends when all is durable, for its log to be read anew
         self.closed: Closed | None = None  #: its last record, once there is one
@@ -149,7 +149,7 @@ class Incarnation:
             again = isinstance(entry, Arrived) and entry.key == self._operator
             self.anew = self.anew or (self._heard and bool(self.halted) and again)
             if isinstance(entry, Arrived) and entry.key == wish_key(self._services.key.case_id):
-                self.wish = item, entry
+                self.wishes.append((item, entry))
         self._heard = True
         if complete:
             self._outgoing.heard()
@@ -194,10 +194,8 @@ class Incarnation:
             self._engine.close()
 
     def answer_wish(self, answer: Migrated | Noted) -> None:
-        """Go on with another version, which ends this incarnation, or say in the log why not."""
-        assert self.wish is not None, "somebody wished for it"
-        self._consume(self.wish[0])
-        self.wish = None
+        """Answer the first wish: go on with another version, which ends this incarnation, or say in the log why not."""
+        self._consume(self.wishes.pop(0)[0])
         self._services.logbook.write(MIGRATED_STEP, answer)
         if isinstance(answer, Migrated):
             self._services.logbook.pin(answer.version, answer.source_hash)

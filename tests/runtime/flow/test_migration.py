@@ -5,10 +5,12 @@ from typing import Any
 import anyio
 import pytest
 
-from casework.protocols.records import Chapter, Halted, Migrated, Noted
+from casework.protocols.codec import encode
+from casework.protocols.records import Arrived, Chapter, Halted, Migrated, Noted
 from casework.protocols.wire import RiskTier
 from casework.runtime.errors import FlowUnknown, MigrationRefused
 from casework.runtime.flow.case import Case, Flow
+from casework.runtime.flow.migration import wish_key, write_wish
 from casework.runtime.store.base import CaseStatus, WaitKind
 from casework.runtime.store.chain import broken_at
 from casework.runtime.store.memory import MemoryStore
@@ -128,6 +130,30 @@ async def test_an_owner_that_cannot_move_a_case_says_so_in_its_log(wish: object)
             await machine.deliver("go", by="bob")
             await machine.wait("c1")
         assert await value(store) == "first"
+
+
+async def third(case: Case, inputs: Ask) -> str:
+    await case.note("begin")
+    await case.park("go", reason="waits")
+    return "third"
+
+
+@pytest.mark.promise("FLOW-6")
+@pytest.mark.parametrize("first_wish", ["2", "9"], ids=["which is granted", "which is not"])
+async def test_of_several_wishes_the_last_one_is_answered_last(first_wish: str) -> None:
+    store = MemoryStore()
+    with anyio.fail_after(5):
+        await opened(store)
+        for place, version in enumerate((first_wish, "3")):
+            item_id = f"wish-{place}"
+            value = write_wish(version, "")
+            wished = Arrived(key=wish_key("c1"), message_id=item_id, by="ann", value=value)
+            await store.deliver(*KEY, item_id, encode(wished))
+        async with runtime(staff((1, first), (2, second), (3, third)), store) as machine:
+            await machine.wait_idle()
+            assert (await machine.wait("c1")).version == "3"
+        moves = [(moved.version_before, moved.version) for moved in await entries(store, Migrated)]
+        assert moves == ([("1", "2"), ("2", "3")] if first_wish == "2" else [("1", "3")])
 
 
 async def pays(case: Case, inputs: Ask) -> int:
