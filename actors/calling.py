@@ -149,8 +149,10 @@ class Calling:
             self.ground.world.point("lookup.after")
             if found.failure is None and found.value is not None:
                 return await self._written(tool, arguments, context, found)
-        if self._key_holds(tool, call_before):
-            again = await self._try(tool, arguments, context, Asked(request, 0))
+        intended = call_before - int(self.policy.timeouts.call_within_seconds * MICROS) if call_before else 0
+        key_until = tool.key_until(intended)
+        if key_until is not None:
+            again = await self._try(tool, arguments, context, Asked(request, key_until))
             if again.begun and not again.unfetched:
                 return await self._written(tool, arguments, context, again)
             found = again if again.unfetched and tool.lookup is None else found
@@ -361,15 +363,6 @@ class Calling:
                 alarm.cancel()
         why = f"no answer within {tool.timeout_seconds:g} s"
         return Tried(failure=FailureKind.TIMEOUT, message=why, known=False, retryable=True)
-
-    def _key_holds(self, tool: Tool, call_before: int) -> bool:
-        """Tell whether the same key again would surely do the thing once."""
-        if not tool.keyed or tool.key_window_seconds == float("inf"):
-            return tool.keyed
-        if not call_before:
-            return False
-        begun = call_before / MICROS - self.policy.timeouts.call_within_seconds
-        return self.ground.world.clock.wall_micros() / MICROS < begun + tool.key_window_seconds
 
 
 async def _answer(call: Awaitable[object]) -> Tried:

@@ -25,7 +25,7 @@ from casework.actors.sources import Sources
 from casework.protocols.pointer import Pointer
 from casework.protocols.wire import RiskTier
 from casework.runtime.flow.case import NAME
-from casework.runtime.seams import World
+from casework.runtime.seams import MICROS, World
 from casework.runtime.store.base import StoreReader
 from casework.runtime.store.ledger_rules import MICROS_MAX
 
@@ -131,6 +131,15 @@ class Tool:
     def looked_up(self) -> bool:
         """Tell whether it can be found out what became of a call."""
         return self.lookup is not None
+
+    def key_until(self, intended: int) -> int | None:
+        """Give the moment before which the same key again surely does the thing once; 0 is always, None never.
+
+        In microseconds since the epoch, as is the moment in which the write was intended; 0 if that is not at hand.
+        """
+        if not self.keyed or self.key_window_seconds == math.inf:
+            return 0 if self.keyed else None
+        return intended + int(self.key_window_seconds * MICROS) if intended else None
 
     @property
     def annotated(self) -> object:

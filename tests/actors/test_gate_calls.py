@@ -271,3 +271,27 @@ async def test_a_key_counts_only_within_its_window(scene: Scene) -> None:
     assert later.failure is FailureKind.UNKNOWN
     assert (await look_up(scene, ageless, keyed=True, key_window_seconds=60)).failure is FailureKind.UNKNOWN
     assert (outside.keys, ageless.keys) == ([], [])
+
+
+@pytest.mark.promise("GATE-7")
+async def test_a_key_whose_window_ends_while_the_call_waits_for_its_place_is_not_used_again(scene: Scene) -> None:
+    script = Script(NEVER, 42)
+    calling = scene.calling([script.write(keyed=True, key_window_seconds=60, timeout_seconds=100, workers=1)])
+    results: list[CallResult] = []
+
+    async def other() -> None:
+        await calling.perform(scene.request("write"), idempotency_key="other", call_before=0)
+
+    async def again() -> None:
+        now = scene.clock.wall_micros()
+        results.append(await calling.look_up(scene.request("write"), idempotency_key="k1", call_before=now))
+
+    with anyio.fail_after(5):
+        async with scene.running(calling), anyio.create_task_group() as jobs:
+            jobs.start_soon(other)
+            await scene.clock.until_asleep()
+            jobs.start_soon(again)
+            await anyio.wait_all_tasks_blocked()
+            scene.clock.forward(100)
+    assert script.keys == ["other"]
+    assert [result.failure for result in results] == [FailureKind.UNKNOWN]
