@@ -75,6 +75,15 @@ def is_struct(type_: object) -> bool:
     return isinstance(type_, type) and issubclass(type_, Struct)
 
 
+def takes_none(type_: object) -> bool:
+    """Tell whether None is a value of a declared type."""
+    try:
+        msgspec.convert(None, type_)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
 def annotated(function: Callable[..., object]) -> object:
     """Give what a function says that it returns, and all that is said of that; `object` if it cannot be read.
 

@@ -15,6 +15,7 @@ from typing import Final, cast, final
 from msgspec import Raw, Struct
 
 from casework.actors.crew import Crew
+from casework.actors.declared import takes_none
 from casework.actors.errors import KnownFailure
 from casework.actors.tools import Tool, ToolContext, ToolRegistry
 from casework.protocols.codec import unpack
@@ -160,7 +161,7 @@ def _harmless(tool: Tool, answers: Sequence[_Answer]) -> Tool:
         del arguments, value, context
         return True
 
-    lookup = known if tool.returns is not type(None) else None
+    lookup = None if takes_none(tool.returns) else known
     return dataclasses.replace(tool, body=answered, verify=proven, lookup=lookup, micros_max=0, settling_seconds=0.0)
 
 

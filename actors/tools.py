@@ -18,7 +18,7 @@ from typing import Final, TypeAlias, TypeVar, TypeVarTuple, overload
 from msgspec import Struct, field
 from msgspec.structs import fields
 
-from casework.actors.declared import annotated, is_struct, unreadable
+from casework.actors.declared import annotated, is_struct, takes_none, unreadable
 from casework.actors.errors import CostInvalid, ToolInvalid, ToolUnknown
 from casework.actors.policy import SettingValue
 from casework.actors.sources import Sources
@@ -319,7 +319,7 @@ def _check(each: Tool) -> None:
         (of_struct, "its arguments must be a msgspec.Struct, so that unknown fields can be refused"),
         (not write or each.verify is not None, "writes, so give `verify`: read back what it did and check it"),
         (each.tier is not RiskTier.REVERSIBLE or bool(each.undo), "is REVERSIBLE, so name in `undo` what undoes it"),
-        (each.lookup is None or each.returns is not type(None), "has a `lookup`, so it must return something"),
+        (not (each.lookup and takes_none(each.returns)), "has a `lookup`, so it must return something, never None"),
         (write or not (each.undo or each.keyed), "is READ_ONLY, so it needs neither `undo` nor `keyed`"),
         (each.timeout_seconds > 0, "needs a timeout above 0 seconds"),
         (each.key_window_seconds > 0, "needs a key window above 0 seconds"),

@@ -173,6 +173,19 @@ async def test_a_case_that_a_fork_opens_again_goes_its_own_way_again(till: Till)
     assert (till.paid, till.asked) == ([5], asked)
 
 
+def test_a_write_that_may_give_nothing_is_looked_up_by_nobody_in_a_sandbox_either() -> None:
+    async def verify(arguments: Sum, value: int | None, context: ToolContext) -> bool:
+        return True
+
+    @tool(tier=RiskTier.IRREVERSIBLE, verify=verify)
+    async def pay(arguments: Sum, context: ToolContext) -> int | None:
+        return None
+
+    crew = Crew("shop", flows=[Flow.of(opens, inputs=Sum)], tools=[pay], policy=Policy(name="shop"))
+    [alone] = sandboxed(crew, (), 0).tools
+    assert not alone.looked_up
+
+
 async def test_a_read_that_costs_money_is_not_made_and_nothing_is_set_aside_for_it(till: Till) -> None:
     [dear] = [each for each in sandboxed(crew_of(till, pays), (), 0).tools if each.name == "dear"]
     context = ToolContext("", World(), MemoryStore(), {}, {}, "default", "c1")

@@ -84,6 +84,8 @@ def test_an_unknown_tool_is_named_with_those_there_are() -> None:
         ({"micros_max": 10**15 + 1}, "nor more than"),
         ({"micros_max": 0.5}, "whole number of millionths"),
         ({"returns": type(None), "lookup": find}, "must return something"),
+        ({"returns": int | None, "lookup": find}, "never None"),
+        ({"returns": object, "lookup": find}, "never None"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_reason(changes: dict[str, Any], why: str) -> None:
