@@ -19,6 +19,7 @@ from casework.actors.errors import CrewInvalid, NotFetched, PointerChanged, Poin
 from casework.actors.failures import classify, placed
 from casework.protocols.errors import ProtocolError
 from casework.protocols.pointer import Pointer, sha256_of
+from casework.runtime.blame import blame
 from casework.runtime.seams import World
 
 S = TypeVar("S", bound=Struct)
@@ -112,9 +113,12 @@ class Sources:
         """Ask a source; what it raises is given as an error that holds nothing of it, not even as its cause."""
         try:
             return await known.find(id_, SourceContext(tenant, self.settings, self.world))
-        except Exception as error:  # noqa: BLE001 - a source is somebody else's code
-            _, passing = classify(error)
-            return SourceFailed(named, id_, f"was not had: its source raised {placed(error)}", retryable=passing)
+        except BaseException as raised:
+            error, passing = blame(raised)
+            if error is None or passing is not None:
+                raise
+        _, again = classify(error)
+        return SourceFailed(named, id_, f"was not had: its source raised {placed(error)}", retryable=again)
 
 
 def _hashed(found: Struct) -> str:

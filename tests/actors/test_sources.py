@@ -316,6 +316,15 @@ async def test_a_source_hears_whose_thing_it_is_and_the_settings_of_the_run() ->
     assert heard == [("p-17", "t1", "b")]
 
 
+async def test_a_source_that_would_end_the_process_has_only_failed() -> None:
+    async def exits(number: str, context: SourceContext) -> object:
+        raise BaseExceptionGroup(MAIL, [SystemExit(MAIL)])
+
+    failed = await _had(exits)
+    assert isinstance(failed, SourceFailed)
+    assert "its source raised RuntimeError at test_sources.py:" in failed.why
+
+
 async def test_a_source_that_is_cancelled_is_cancelled() -> None:
     async def waits(number: str, context: SourceContext) -> Payee | None:
         await anyio.sleep_forever()
