@@ -10,10 +10,11 @@
         ├── Widened                  a part of some work asks for more than the work itself has
         ├── UndeclaredFields         more was handed over than the receiver declared
         ├── KnownFailure             raised by a tool: what it was asked for surely did not happen
-        │   └── NotFetched           what a pointer points to was not had
-        │       ├── PointerChanged   the world: it is there, but no longer what it was
-        │       ├── PointerGone      the world: it is not there any more
-        │       └── SourceFailed     theirs: the source of its type did not say, or there is none
+        │   ├── NotFetched           what a pointer points to was not had
+        │   │   ├── PointerChanged   the world: it is there, but no longer what it was
+        │   │   ├── PointerGone      the world: it is not there any more
+        │   │   └── SourceFailed     theirs: the source of its type did not say, or there is none
+        │   └── FailedThen           raised in a sandbox: it failed like this when the log was written
         ├── CostInvalid              raised in a tool: it says that it cost what is no amount
         ├── WorkFailed               raised by an agent: it cannot do this task, and says why
         └── CallRefused              raised in an agent: its tool call has no value
@@ -134,6 +135,14 @@ class PointerGone(NotFetched):
 
 class SourceFailed(NotFetched):
     """The source of a type did not say what is there; `retryable` if it may say so later."""
+
+
+class FailedThen(KnownFailure):
+    """What a log says of a call that failed, as `kind`, and is not made again."""
+
+    def __init__(self, kind: FailureKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class CostInvalid(StaffError):

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import PurePath
 from typing import Final
 
-from casework.actors.errors import CallRefused, KnownFailure, StaffError, UndeclaredFields, WorkFailed
+from casework.actors.errors import CallRefused, FailedThen, KnownFailure, StaffError, UndeclaredFields, WorkFailed
 from casework.protocols.errors import FrameInvalid, ProtocolError
 from casework.protocols.wire import FailureKind
 
@@ -31,6 +31,8 @@ def classify(error: Exception) -> tuple[FailureKind, bool]:
     match error:
         case WorkFailed():
             return _kind(error.kind), error.retryable is True
+        case FailedThen():
+            return error.kind, False
         case KnownFailure():
             return (FailureKind.UNAVAILABLE, True) if error.retryable else (FailureKind.ERROR, False)
         case CallRefused():

@@ -9,24 +9,27 @@ It does not know where the case came from, nor who looks.
 
 import copy
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, cast, final
 
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from casework.actors.crew import Crew
-from casework.actors.declared import takes_none
-from casework.actors.errors import KnownFailure
+from casework.actors.errors import FailedThen, KnownFailure
 from casework.actors.tools import Tool, ToolContext, ToolRegistry
 from casework.protocols.codec import unpack
 from casework.protocols.errors import ProtocolError
-from casework.protocols.records import Call, Decided, Done, Intent, Undone
-from casework.protocols.wire import FailureKind, RiskTier
+from casework.protocols.records import Call, Decided, Decision, Done, Intent, Review, Undone
+from casework.protocols.wire import RiskTier
+from casework.runtime.flow.replay import split_mark
+from casework.runtime.flow.reserving import BUDGET, SWITCH
 from casework.runtime.fold import entry_of
 from casework.runtime.runtime import Runtime
 from casework.runtime.seams import SystemClock, World
 from casework.runtime.store.archive import Transfer
-from casework.runtime.store.base import Record
+from casework.runtime.store.base import DecisionTaken, Record
 from casework.runtime.store.memory import MemoryStore
 from casework.runtime.store.rules import OPEN
 from casework.runtime.store.urls import wait_settled
@@ -54,8 +57,10 @@ class _Answer(Struct):
     key: str
     """Its idempotency key; empty for a read, and for a case that is opened again, whose keys are others then."""
     arguments: Raw
-    end: Call | Done | Undone
-    given: bool = False
+    end: Call | Done | Undone | None
+    """None of a write that nobody saw end."""
+    given_to: str | None = None
+    """Key of the call to which it was given; empty for a read, None if it was not given."""
 
 
 def sandboxed(crew: Crew, records: Sequence[Record], at: int, below: Iterable[Sequence[Record]] = ()) -> Crew:
@@ -108,32 +113,52 @@ async def rehearse(
 
 
 async def _decided(store: MemoryStore, records: Sequence[Record], world: World) -> bool:
-    """Decide what is asked as people decided it then; tell whether there was anything."""
+    """Decide what is asked as people decided it then; tell whether anything was."""
     then = {entry.review_id: (entry, record) for record in records if isinstance(entry := entry_of(record), Decided)}
-    asked = await store.reviews(state=OPEN)
-    for review in asked:
+    taken = False
+    for review in await store.reviews(state=OPEN):
         if review.id in then and not then[review.id][0].by_nobody:
             decision, record = then[review.id]
-            await store.decide(review.id, decision.proposal_hash, record.frame, world.clock.wall_micros())
-    return len(await store.reviews(state=OPEN)) < len(asked)
+            answer = await store.decide(review.id, decision.proposal_hash, record.frame, world.clock.wall_micros())
+            taken = taken or isinstance(answer, DecisionTaken)
+    return taken
 
 
 def _answers(records: Sequence[Record], at: int, below: Iterable[Sequence[Record]]) -> dict[str, list[_Answer]]:
     """Give what came of calls after record `at`, and of all calls of the logs below, by tool, as they were made."""
     answers: dict[str, list[_Answer]] = {}
-    for log, first, keyed in [(records, at + 1, True), *((log, 0, False) for log in below)]:
-        intents: dict[str, Intent] = {}
-        for record in log:
-            entry = entry_of(record)
-            if isinstance(entry, Intent):
-                intents[record.step_id] = entry
-            elif record.seq >= first and isinstance(entry, Call):
-                answers.setdefault(entry.tool, []).append(_Answer("", entry.arguments, entry))
-            elif record.seq >= first and isinstance(entry, Done | Undone) and record.step_id in intents:
-                intent = intents[record.step_id]
-                key = intent.key if keyed else ""
-                answers.setdefault(intent.tool, []).append(_Answer(key, intent.arguments, entry))
+    for tool, answer in _came_of(records, at):
+        answers.setdefault(tool, []).append(answer)
+    for log in below:
+        for tool, answer in _came_of(log, -1):
+            answers.setdefault(tool, []).append(replace(answer, key=""))
     return answers
+
+
+def _came_of(records: Sequence[Record], at: int) -> Iterator[tuple[str, _Answer]]:
+    """Give the tool and what came of it, for each call that had not ended at record `at`."""
+    begun: dict[str, Intent] = {}
+    for record in records:
+        step, mark = split_mark(record.step_id)
+        match entry_of(record):
+            case Intent() as intent:
+                begun[step] = intent
+            case Decision() if mark in {BUDGET, SWITCH}:
+                begun.pop(step, None)  # It was not made.
+            case Call() as end if record.seq > at:
+                yield end.tool, _Answer("", end.arguments, end)
+            case Done() | Undone() as end if step in begun:
+                intent = begun.pop(step)
+                if record.seq > at:
+                    yield intent.tool, _Answer(intent.key, intent.arguments, end)
+            case Review() if mark == "unknown" and step in begun:
+                intent = begun.pop(step)  # Only a person knew.
+                if record.seq > at:
+                    yield intent.tool, _Answer(intent.key, intent.arguments, None)
+            case _:
+                pass
+    for intent in begun.values():
+        yield intent.tool, _Answer(intent.key, intent.arguments, None)
 
 
 def _harmless(tool: Tool, answers: Sequence[_Answer]) -> Tool:
@@ -141,40 +166,44 @@ def _harmless(tool: Tool, answers: Sequence[_Answer]) -> Tool:
     writes, returns = tool.tier is not RiskTier.READ_ONLY, cast("type[object]", tool.returns)
 
     async def answered(arguments: Struct, context: ToolContext) -> object:
-        end = _found(tool, answers, arguments, context.idempotency_key)
-        if end is None and not writes and not tool.micros_max:
+        answer = _found(tool, answers, arguments, context.idempotency_key)
+        if answer is None and not writes and not tool.micros_max:
             return await tool.body(arguments, context)
-        if end is None:
+        if answer is None:
             raise KnownFailure(REFUSED)
-        if isinstance(end, Undone) or (isinstance(end, Call) and end.failure is not None):
-            raise KnownFailure(end.message)
+        end = answer.end
+        if end is None:
+            raise TimeoutError("nobody saw it end")
+        if isinstance(end, Undone):
+            raise FailedThen(end.kind, end.message)
+        if isinstance(end, Call) and end.failure is not None:
+            raise FailedThen(end.failure, end.message)
         return unpack(end.value, returns)
 
     if not writes:
         return dataclasses.replace(tool, body=answered, micros_max=0)
 
-    async def known(arguments: Struct, context: ToolContext) -> object:
-        end = _found(tool, answers, arguments, context.idempotency_key)
-        return None if end is None or isinstance(end, Undone) else unpack(end.value, returns)
-
     async def proven(arguments: Struct, value: object, context: ToolContext) -> bool:
         del arguments, value, context
         return True
 
-    lookup = None if takes_none(tool.returns) else known
-    return dataclasses.replace(tool, body=answered, verify=proven, lookup=lookup, micros_max=0, settling_seconds=0.0)
+    # The same key again comes to the same, so what became of a write is never waited for.
+    return dataclasses.replace(
+        tool, body=answered, verify=proven, lookup=None, keyed=True, key_window_seconds=math.inf, micros_max=0
+    )
 
 
-def _found(tool: Tool, answers: Sequence[_Answer], arguments: Struct, key: str) -> Call | Done | Undone | None:
-    """Give what came of exactly that call; of one without a key that was made more often, what came of it next."""
-    for answer in answers:
-        # What nobody knew the end of then, nobody knows here.
-        unclear = isinstance(answer.end, Undone) and answer.end.kind is FailureKind.UNKNOWN
-        other = answer.key != key if answer.key else answer.given
-        if not unclear and not other and _read(answer, tool) == arguments:
-            answer.given = True
-            return answer.end
-    return None
+def _found(tool: Tool, answers: Sequence[_Answer], arguments: Struct, key: str) -> _Answer | None:
+    """Give what came of exactly that call, at its own step if it was made there; each is given to one call alone."""
+    same = [
+        answer
+        for answer in answers
+        if (answer.given_to is None or (key and answer.given_to == key)) and _read(answer, tool) == arguments
+    ]
+    found = min(same, key=lambda answer: (answer.given_to != key, answer.key != key), default=None)
+    if found is not None:
+        found.given_to = key
+    return found
 
 
 def _read(answer: _Answer, tool: Tool) -> Struct | None:

@@ -7,6 +7,7 @@ from typing import Final
 import anyio
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
 from casework.actors.crew import Crew
 from casework.actors.errors import KnownFailure
@@ -14,7 +15,7 @@ from casework.actors.policy import Limits, Policy, policy_hash
 from casework.actors.sandbox import REFUSED, rehearse, sandboxed
 from casework.actors.tools import Tool, ToolContext, tool
 from casework.protocols.codec import unpack
-from casework.protocols.records import Call, Closed, Done, Undone
+from casework.protocols.records import Call, Closed, Done, ReviewAction, Undone
 from casework.protocols.wire import RiskTier
 from casework.runtime.errors import CallFailed
 from casework.runtime.flow.case import Case, Flow
@@ -26,6 +27,7 @@ from casework.runtime.seams import World
 from casework.runtime.store.archive import Transfer
 from casework.runtime.store.base import CaseKey
 from casework.runtime.store.memory import MemoryStore
+from casework.runtime.store.rules import OPEN
 from casework.runtime.telemetry import Telemetry
 from examples.refunds.crew import crew as refunds
 from examples.refunds.crew import intake
@@ -158,6 +160,132 @@ async def test_what_the_log_does_not_have_is_read_if_it_is_free_and_else_refused
     assert [each.tool for each in ends] == ["rate", "rate", "pay"]
     assert [each.message for each in ends if isinstance(each, Undone)] == [REFUSED]
     assert (till.paid, till.asked[asked:]) == ([5], [6])
+
+
+async def tries(case: Case, inputs: Sum) -> str:
+    try:
+        return str(await case.call("faulty", inputs, returns=int))
+    except CallFailed as error:
+        return str(error)
+
+
+async def tells(case: Case, inputs: Sum) -> str:
+    await case.call("post", inputs, returns=type(None))
+    return "told"
+
+
+async def posts_twice(case: Case, inputs: Sum) -> str:
+    await case.note("another way")
+    async with case.saga():
+        return await tells(case, inputs)
+
+
+async def asks_more_of_the_first(case: Case, inputs: Sum) -> list[str]:
+    async def ask(number: int) -> str:
+        return (await case.review(f"number {number}", {"n": number}, rule="test")).by
+
+    async def first() -> list[str]:
+        await ask(0)
+        return await case.gather(*(ask(number) for number in range(10, 20)))
+
+    found = await case.gather(first(), *(ask(number) for number in range(1, 9)))
+    return [str(each) for each in found]
+
+
+def faulty_crew(*flows: Flow, tier: RiskTier = RiskTier.IRREVERSIBLE, error: Exception | None = None) -> Crew:
+    """Make a crew of tools of which one fails, if it is given an error, and one returns nothing."""
+
+    async def verify(arguments: Sum, value: object, context: ToolContext) -> bool:
+        return True
+
+    @tool(tier=tier, verify=verify)
+    async def faulty(arguments: Sum, context: ToolContext) -> int:
+        if error is not None:
+            raise error
+        return 1
+
+    @tool(tier=RiskTier.IRREVERSIBLE, verify=verify)
+    async def post(arguments: Sum, context: ToolContext) -> None:
+        return None
+
+    limits = Limits(tools=("faulty", "post"), tier_max=RiskTier.IRREVERSIBLE)
+    policy = Policy(name="faulty", flows={flow.name: limits for flow in flows})
+    return Crew("faulty", flows=flows, policy=policy, tools=[faulty, post])
+
+
+async def decided_case(crew: Crew, flow: str, action: ReviewAction = ReviewAction.APPROVE) -> Transfer:
+    """Run a case to its end, where a person decides whatever is asked."""
+    store = MemoryStore()
+    with anyio.fail_after(5):
+        async with Runtime(crew, store, telemetry=Telemetry.off()) as runtime:
+            await runtime.open(flow, "c1", Sum(1))
+            await runtime.wait_idle()
+            while asked := await store.reviews(state=OPEN):
+                for review in asked:
+                    await runtime.decide(review.id, action, by="ann")
+                await runtime.wait_idle()
+    return await transfer_of(store)
+
+
+async def forked_everywhere(crew: Crew, whole: Transfer) -> list[Transfer]:
+    """Fork a case at each record but its last one, and let each fork go on."""
+    reader, forks = Reader(crew.flows, World(), policy_hash(crew.policy)), list[Transfer]()
+    for at in range(len(whole.records) - 1):
+        with anyio.fail_after(5):
+            forks.append(await rehearse(crew, forked(reader, whole, at), whole.records, at))
+    return forks
+
+
+@pytest.mark.parametrize("tier", [RiskTier.READ_ONLY, RiskTier.IRREVERSIBLE])
+@pytest.mark.parametrize("error", [KnownFailure("no account"), KnownFailure("closed", retryable=True)])
+async def test_a_call_that_failed_fails_in_the_same_way_wherever_its_case_is_forked(
+    tier: RiskTier, error: Exception
+) -> None:
+    crew = faulty_crew(Flow.of(tries, inputs=Sum, tools=("faulty",)), tier=tier, error=error)
+    whole = await decided_case(crew, "tries")
+    assert {value_of(after) for after in await forked_everywhere(crew, whole)} == {value_of(whole)}
+
+
+@pytest.mark.parametrize("action", [ReviewAction.APPROVE, ReviewAction.REJECT])
+async def test_of_a_write_that_nobody_saw_end_the_person_who_said_so_is_asked_again(action: ReviewAction) -> None:
+    crew = faulty_crew(Flow.of(tries, inputs=Sum, tools=("faulty",)), error=ValueError("no answer"))
+    whole = await decided_case(crew, "tries", action)
+    for after in await forked_everywhere(crew, whole):
+        assert value_of(after) == value_of(whole)
+        assert [entry_of(each) for each in after.records if each.kind == "decided"] == [entry_of(whole.records[3])]
+
+
+async def test_of_a_write_whose_end_the_log_does_not_have_a_person_is_asked() -> None:
+    crew = faulty_crew(Flow.of(tries, inputs=Sum, tools=("faulty",)))
+    whole = await decided_case(crew, "tries")
+    killed = replace(whole, records=whole.records[: [each.kind for each in whole.records].index("intent") + 1])
+    for at in range(len(killed.records)):
+        fork = forked(Reader(crew.flows, World(), policy_hash(crew.policy)), killed, at)
+        with anyio.fail_after(5):
+            after = await rehearse(crew, fork, killed.records, at)
+        assert [wait.reason for wait in after.row.waits] == ["effect.unknown"], at
+
+
+async def test_a_write_that_returns_nothing_is_found_by_a_fork_that_begins_in_the_midst_of_it() -> None:
+    crew = faulty_crew(Flow.of(tells, inputs=Sum, tools=("post",)))
+    whole = await decided_case(crew, "tells")
+    assert {value_of(after) for after in await forked_everywhere(crew, whole)} == {value_of(whole)}
+
+
+async def test_a_write_that_another_version_makes_at_another_step_comes_to_what_it_came_to() -> None:
+    was, now = (Flow.of(each, inputs=Sum, tools=("post",)) for each in (tells, posts_twice))
+    crew = faulty_crew(was, Flow("tells", "2", now.function, Sum, now.source_hash, now.tools))
+    whole = await decided_case(faulty_crew(was), "tells")
+    fork = forked(Reader(crew.flows, World(), policy_hash(crew.policy)), whole, 0, to="2")
+    with anyio.fail_after(5):
+        after = await rehearse(crew, fork, whole.records, 0)
+    assert value_of(after) == value_of(whole)
+
+
+async def test_what_one_decision_lets_be_asked_many_times_is_decided_as_well() -> None:
+    crew = faulty_crew(Flow.of(asks_more_of_the_first, inputs=Sum))
+    whole = await decided_case(crew, "asks_more_of_the_first")
+    assert {value_of(after) for after in await forked_everywhere(crew, whole)} == {value_of(whole)}
 
 
 async def test_a_case_that_a_fork_opens_again_goes_its_own_way_again(till: Till) -> None:
