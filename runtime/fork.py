@@ -21,7 +21,7 @@ from casework.runtime.flow.reading import Reader, known_flow
 from casework.runtime.fold import decided, entry_of, entry_of_frame, fold
 from casework.runtime.store.archive import InboxEntry, Transfer
 from casework.runtime.store.base import CaseRow, CaseStatus, Record
-from casework.runtime.store.chain import chained
+from casework.runtime.store.chain import broken_at, chained
 from casework.runtime.store.rules import DECIDED, OPEN, decision_item_id
 
 #: By whom a fork is moved to another version.
@@ -32,10 +32,13 @@ def forked(reader: Reader, transfer: Transfer, at: int, *, to: str = "") -> Tran
     """Give a case as it stood after its record `at`, to go on with the version it had, or with version `to`.
 
     Raises:
-        ForkRefused: there is no such record, it ended the case, what replay needs is no longer kept, or the version is
-            not to be had or does something else than the log says up to there; the text says which.
+        ForkRefused: the log is not as it was written, there is no such record, it ended the case, what replay needs is
+            no longer kept, or the version is not to be had or does something else than the log says up to there; the
+            text says which.
     """
     key, records = transfer.row.key, transfer.records
+    if broken := broken_at(transfer.row, records):
+        raise ForkRefused(key.case_id, at, f"its log is not as it was written, at record {broken[0]}: {broken[1]}")
     if not 0 <= at < len(records):
         raise ForkRefused(key.case_id, at, f"its log has the records 0 to {len(records) - 1}")
     kept = records[: at + 1]

@@ -7,7 +7,6 @@ from typing import Final
 import anyio
 import pytest
 from msgspec import Struct
-from msgspec.structs import replace
 
 from casework.actors.crew import Crew
 from casework.actors.errors import KnownFailure
@@ -258,9 +257,10 @@ async def test_of_a_write_that_nobody_saw_end_the_person_who_said_so_is_asked_ag
 async def test_of_a_write_whose_end_the_log_does_not_have_a_person_is_asked() -> None:
     crew = faulty_crew(Flow.of(tries, inputs=Sum, tools=("faulty",)))
     whole = await decided_case(crew, "tries")
-    killed = replace(whole, records=whole.records[: [each.kind for each in whole.records].index("intent") + 1])
+    reader = Reader(crew.flows, World(), policy_hash(crew.policy))
+    killed = forked(reader, whole, [each.kind for each in whole.records].index("intent"))
     for at in range(len(killed.records)):
-        fork = forked(Reader(crew.flows, World(), policy_hash(crew.policy)), killed, at)
+        fork = forked(reader, killed, at)
         with anyio.fail_after(5):
             after = await rehearse(crew, fork, killed.records, at)
         assert [wait.reason for wait in after.row.waits] == ["effect.unknown"], at

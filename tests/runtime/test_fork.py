@@ -1,5 +1,7 @@
 """A fork is a case as it stood after one of its records; what cannot be forked is refused with the reason."""
 
+import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -14,7 +16,7 @@ from casework.runtime.fold import entry_of
 from casework.runtime.fork import forked
 from casework.runtime.seams import World
 from casework.runtime.store.archive import Transfer
-from casework.runtime.store.base import CaseStatus
+from casework.runtime.store.base import CaseStatus, Record
 from casework.runtime.store.chain import broken_at
 from casework.runtime.store.crosscheck import difference
 from casework.runtime.store.memory import MemoryStore
@@ -111,6 +113,27 @@ async def test_whoever_has_no_such_source_is_asked_to_name_a_version(whole: Tran
 
 
 async def test_a_case_whose_contents_are_no_longer_kept_is_not_forked(whole: Transfer) -> None:
-    bare = replace(whole, records=tuple(replace(each, frame=b"", frame_hash=b"?" * 32) for each in whole.records))
+    dropped = [replace(each, frame=b"", frame_hash=hashlib.sha256(each.frame).digest()) for each in whole.records]
+    bare = replace(whole, records=tuple(dropped))
     with pytest.raises(ForkRefused, match="no longer kept"):
         forked(reader(("1", asks, whole.row.source_hash)), bare, 3)
+
+
+@pytest.mark.parametrize(
+    ("records", "why"),
+    [
+        (lambda each: (*each[:5], replace(each[5], at=1), *each[6:]), "record 5: the record or one before it was chan"),
+        (lambda each: (*each[:5], *each[6:]), "record 5: record 5 is missing"),
+        (lambda each: each[:-1], "record 7: the log ends here, but the case says it has 8 records"),
+        (lambda each: (), "record 0: the log ends here"),
+    ],
+    ids=["changed", "lost", "cut off", "gone"],
+)
+async def test_a_case_whose_log_is_not_as_it_was_written_is_not_forked_anywhere(
+    whole: Transfer, records: Callable[[tuple[Record, ...]], tuple[Record, ...]], why: str
+) -> None:
+    damaged = replace(whole, records=records(whole.records))
+    for at in (0, 6):
+        with pytest.raises(ForkRefused, match="its log is not as it was written") as caught:
+            forked(reader(("1", asks, whole.row.source_hash)), damaged, at)
+        assert why in caught.value.why
