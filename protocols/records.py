@@ -8,8 +8,7 @@ the frame that travelled; the same holds for everything that reached the case th
     call                                         a read-only tool call with its result
     intent      -> done | undone                 a write: durable before the call, closed after it
     review      -> decided | withdrawn           a person decides on exact bytes
-    parked      -> arrived                       waits for a named thing
-    timer       -> fired
+    parked      -> arrived; timer -> fired       waits for a named thing, or for a moment
     child, stopped, sent, reported               cases below this one: opened, asked to stop, told, heard
     drawn, noted, decision, won                  recorded at once: chance and time, notes, choices, winners
     cancel, halted                               somebody stopped it; it cannot go on and says why
@@ -106,7 +105,7 @@ class Done(Struct, frozen=True, kw_only=True, tag="done", omit_defaults=True, gc
     value: Raw = NIL
     cost: Cost = Cost()
     found_by: str = ""
-    """`lookup` when recovery found it done, else empty."""
+    """`lookup` when recovery found it done, or who said so; else empty."""
 
 
 class Undone(Struct, frozen=True, kw_only=True, tag="undone", omit_defaults=True, gc=False):
@@ -320,6 +319,8 @@ class Chapter(Struct, frozen=True, kw_only=True, tag="chapter", omit_defaults=Tr
     """What is left of it."""
     hasty: int = 0
     """How many chapters before it, in a row, ended without having waited for anything."""
+    partial: bool = False
+    """In an earlier one a person has accepted that something stands: so the case closes as partial."""
 
 
 class Migrated(Struct, frozen=True, kw_only=True, tag="migrated", omit_defaults=True, gc=False):

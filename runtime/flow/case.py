@@ -93,7 +93,7 @@ class Case:
     id: str
     mandate: Mandate | None = None
     """What its tasks may use together, if another case opened it within bounds."""
-    _accounts: Accounts = field(default_factory=Accounts, init=False, repr=False, compare=False)
+    _accounts: Accounts = field(default_factory=Accounts, repr=False, compare=False)
 
     def run(self, function: Callable[..., Coroutine[object, object, T]], *args: object) -> Coroutine[object, object, T]:
         """Make the coroutine of a flow that is given this case and `args`; it accounts for its writes when it fails."""
@@ -301,7 +301,7 @@ class Case:
         taken yet stay for the next chapter; writes whose end is open are settled first. It is for the flow itself,
         not for a branch beside others nor for a saga; what was written before it is not undone any more.
         """
-        await perform(NextChapter(pack(state)))
+        await perform(NextChapter(pack(state), self._accounts.partial))
         raise AssertionError("a chapter ends where the next one begins")
 
     async def now(self) -> int:

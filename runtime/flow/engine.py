@@ -110,6 +110,7 @@ class Engine:
         self._apart = False
         self.finished = False
         self.turning: Raw | None = None  #: the state from which the flow wants to begin afresh
+        self.partial = False  #: whether something stands by then that a person has accepted
         self.hasty = False  #: whether it does so without having waited for anything
         self._cancelled = False
         self.value: object = None  #: what the flow returned
@@ -224,7 +225,7 @@ class Engine:
         """End the chapter; in a branch beside others that would end theirs as well, so there it is an error."""
         if branch.join is not None or branch.entered:
             return ValueError("a chapter ends the whole flow: call next_chapter outside gather and first, and of sagas")
-        self.turning = operation.state
+        self.turning, self.partial = operation.state, operation.partial
         self.close()
         return None
 

@@ -154,6 +154,8 @@ class NextChapter(Struct, frozen=True):
     """Begin the flow afresh from a state; nothing before it is replayed any more."""
 
     state: Raw
+    partial: bool = False
+    """Something stands by now that a person has accepted."""
 
 
 class Branches(Struct, frozen=True):

@@ -24,6 +24,7 @@ from casework.runtime.flow.entries import Setting
 from casework.runtime.flow.operations import Delegate, Draw
 from casework.runtime.flow.remainder import Remainder
 from casework.runtime.flow.replay import Logged, decode_log, given, replay
+from casework.runtime.flow.saga import Accounts
 from casework.runtime.seams import World
 from casework.runtime.store.base import CaseRow, InboxItem, Record
 
@@ -70,21 +71,21 @@ class Reader(Struct, frozen=True, eq=False):
 
     def read(self, row: CaseRow, records: Sequence[Record], inbox: Sequence[InboxItem] = ()) -> Reading:
         """Lead a fresh engine through a case's log; `inbox` holds what it may take next."""
-        opened, chapter, identity, hasty = unread(row), 0, b"", 0
+        opened, chapter, identity, hasty, accounts = unread(row), 0, b"", 0, Accounts()
         engine: Engine | None = None
         try:
             log = decode_log(records)
             first, identity = log[0].entry, log[0].record.hash
             if isinstance(first, Chapter):
                 opened, chapter, identity = reopened(first), first.number, first.identity.encode()
-                hasty = first.hasty
+                hasty, accounts.earlier = first.hasty, first.partial
             elif isinstance(first, Opened):
                 opened = first
             flow = known_flow(self.flows, row)
             declared: type[object] = flow.inputs
             remainder = Remainder(opened.mandate)
             setting = self._setting(row, opened, identity, log, remainder)
-            case, inputs = Case(*row.key, opened.mandate), unpack(opened.inputs, declared)
+            case, inputs = Case(*row.key, opened.mandate, accounts), unpack(opened.inputs, declared)
             engine = Engine(case.run(flow.function, inputs), setting)
             inner = replay(engine, log)
             reading = Reading(opened, chapter, hasty, identity, engine, inner, remainder=remainder, flow=flow)
@@ -159,7 +160,7 @@ def next_chapter(reading: Reading, row: CaseRow, state: Raw, inputs: type[object
         FrameInvalid: the state is not what the flow takes as its inputs.
     """
     unpack(state, inputs)
-    number, opened = reading.chapter + 1, reading.opened
+    number, opened, engine = reading.chapter + 1, reading.opened, reading.engine
     return Chapter(
         number=number,
         identity=digest(reading.identity + b"chapter %d" % number).hex(),
@@ -175,7 +176,8 @@ def next_chapter(reading: Reading, row: CaseRow, state: Raw, inputs: type[object
         project=opened.project,
         user=opened.user,
         mandate=reading.remainder.left,
-        hasty=reading.hasty + 1 if reading.engine is not None and reading.engine.hasty else 0,
+        hasty=reading.hasty + 1 if engine is not None and engine.hasty else 0,
+        partial=engine is not None and engine.partial,
     )
 
 

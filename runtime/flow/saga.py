@@ -70,6 +70,13 @@ class Accounts:
     """Calls and tasks that may have written something."""
     accepted: dict[str, None] = field(default_factory=dict[str, None])
     """Steps of writes that a person has accepted as they stand; any of them makes the case partial."""
+    earlier: bool = False
+    """Such a write was accepted in an earlier chapter."""
+
+    @property
+    def partial(self) -> bool:
+        """Tell whether something stands by now that a person has accepted."""
+        return self.earlier or bool(self.accepted)
 
     # These two yield to the engine themselves: through `perform` each step would go through one more coroutine.
     @types.coroutine
@@ -148,12 +155,12 @@ async def accountable(flow: Coroutine[object, object, object], accounts: Account
         cancelled = None
         if accounts.touched:
             cancelled = await _unwind(EVERYWHERE, accounts, UNDO_SECONDS, undo=False)
-        if accounts.accepted:
+        if accounts.partial:
             raise PartlyDone(None, str(cancelled or error)) from error
         if cancelled is not None:
             raise cancelled from error
         raise
-    if accounts.accepted:
+    if accounts.partial:
         raise PartlyDone(value, "")
     return value
 

@@ -195,6 +195,7 @@ SAMPLES: Final[tuple[Struct, ...]] = (
         project="2026-q3",
         user="ann",
         hasty=3,
+        partial=True,
     ),
     records.Migrated(
         version="2",

@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
 
 from casework.protocols.records import CaseResult, Intent, Partial, ReviewAction
-from casework.protocols.wire import OnStop, RiskTier
+from casework.protocols.wire import NIL, OnStop, RiskTier
 from casework.runtime.errors import CallFailed
 from casework.runtime.flow.case import Case
 from casework.runtime.store.base import CaseStatus
@@ -337,3 +338,25 @@ async def test_a_chapter_does_not_begin_within_a_block() -> None:
             await machine.open("turning", "c1", Ask())
             row = await machine.wait("c1")
     assert "outside gather and first, and of sagas" in row.waits[0].reason
+
+
+async def going_on(case: Case, inputs: Ask) -> int:
+    if inputs.n == 0:
+        try:
+            async with case.saga():
+                await case.call("pay", {"n": 1}, returns=int)
+                await case.call("mail", {"n": 2}, returns=int)
+        except CallFailed:
+            await case.next_chapter(Ask(1))
+    if inputs.n == 1:
+        await case.next_chapter(Ask(2))
+    return await case.call("look", {"n": 3}, returns=int)
+
+
+@pytest.mark.promise("SAGA-3")
+@pytest.mark.parametrize("look", [[], gone()])
+async def test_what_was_accepted_as_it_stands_makes_the_case_partial_in_later_chapters_too(look: list[Any]) -> None:
+    world, store = World(mail=gone(), look=look), MemoryStore()
+    closed = await finish(world.staff(going_on), "going_on", store)
+    assert closed.result is CaseResult.PARTIAL
+    assert (bytes(closed.value) == bytes(NIL), bool(closed.error)) == (bool(look), bool(look))
