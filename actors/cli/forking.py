@@ -1,17 +1,15 @@
 """Sub-commands that go back in a case's log: replay and fork. They only read the store, whoever owns it.
 
-They do not know how a flow is replayed, nor what a sandbox lets through.
+They do not know how a flow is replayed, what a sandbox lets through, nor what counts as different.
 """
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import anyio
 from cyclopts import Parameter
-from msgspec import Raw
 from msgspec.structs import asdict
 
 from casework.actors.cli.exits import Exit, Quit
@@ -24,11 +22,10 @@ from casework.actors.crew import Crew, load_crew
 from casework.actors.policy import policy_hash
 from casework.actors.sandbox import rehearse
 from casework.actors.timeline import timeline
+from casework.runtime.departing import departure
 from casework.runtime.errors import ArchiveMissing
 from casework.runtime.export import artifacts_of
 from casework.runtime.flow.reading import Reader
-from casework.runtime.flow.replay import OCCASIONAL, split_mark
-from casework.runtime.fold import entry_of
 from casework.runtime.fork import forked
 from casework.runtime.retracing import Retraced, retraced
 from casework.runtime.seams import World
@@ -40,13 +37,6 @@ CrewOption = Annotated[
 ]
 At = Annotated[int, Parameter(name="--at", help="Number of the last record that is kept, as `casework show` lists it.")]
 To = Annotated[str, Parameter(name="--to", help="Version of its flow to go on with; the one it has if left out.")]
-
-#: Fields of a record that no two runs have in common, and records of nothing else.
-_PASSING: Final = OCCASIONAL | {
-    "took", "tries", "call_before", "at", "cost", "message_id", "verdict", "task_id", "agent", "queued", "worked",
-}  # fmt: skip
-_INCIDENTAL: Final = frozenset({"drawn", "migrated"})
-_ENDS: Final = frozenset({"done", "undone"})
 
 
 def replay(
@@ -108,14 +98,14 @@ def fork(
     whole, after = anyio.run(
         reading, store, partial(_forked, url=store, key=CaseKey(tenant, case), at=at, to=to, crew=crew)
     )
-    other = _departure(whole.records, after.records, at)
+    other = departure(whole.records, after.records, at)
     lines = timeline(after.records)[at + 1 :]
     if json_:
         row = {"status": after.row.status, "result": after.row.result, "flow": after.row.flow}
         waits = [asdict(wait) for wait in after.row.waits]
         say_json(
             {"case": case, "at": at, **row, "version": after.row.version, "waits": waits, "timeline": lines}
-            | {"differs_at": other[0] if other else None, "difference": other[1] if other else ""}
+            | {"differs_at": other.seq if other else None, "difference": other.what if other else ""}
         )
         return Exit.OK
     say(f"{case} from record {at} on: flow {after.row.flow} version {after.row.version}, {standing_of(after.row)}")
@@ -123,7 +113,7 @@ def fork(
         step = f"[{line.step}] " if line.step not in {"", "case"} else ""
         say(f"{line.seq:>5}  {moment(line.at)}  {step}{line.text}")
     say(*(f"it waits for {wait.key} ({wait.kind}): {wait.reason}" for wait in after.row.waits))
-    say(f"record {other[0]} is the first that is different: {other[1]}" if other else "it does what its case did")
+    say(f"record {other.seq} is the first that is different: {other.what}" if other else "it does what its case did")
     return Exit.OK
 
 
@@ -182,45 +172,3 @@ def _sentence(each: Retraced) -> str:
     if each.waits:
         said += f"; it waits at {', '.join(each.waits)}"
     return f"{said}; contents of earlier chapters are no longer kept" if each.unread else said
-
-
-def _departure(then: Sequence[Record], now: Sequence[Record], at: int) -> tuple[int, str] | None:
-    """Give the first record of a fork that is not as its case has it, as (seq in the fork, what is different).
-
-    Branches that run side by side may be recorded in another order, so each step is held to itself.
-    """
-    # What became of a write that was being made then is found out anew, which is recorded in its own way.
-    begun = {record.step_id for record in then[: at + 1] if record.kind == "intent"}
-    theirs: dict[str, deque[Record]] = {}
-    for record in _counted(then[at + 1 :], begun):
-        theirs.setdefault(record.step_id, deque()).append(record)
-    for record in _counted(now[at + 1 :], begun):
-        there = theirs.get(record.step_id)
-        if not there:
-            return record.seq, f"{_told(record)}, which the case does not have"
-        other = there.popleft()
-        if _asked(record) != _asked(other):
-            also = "another " if record.kind == other.kind else ""
-            return record.seq, f"{_told(record)}, where the case has {also}{_told(other)} (its record {other.seq})"
-    left = min((record for records in theirs.values() for record in records), key=lambda each: each.seq, default=None)
-    return None if left is None else (now[-1].seq + 1, f"nothing more, where the case has {_told(left)}")
-
-
-def _counted(records: Sequence[Record], begun: set[str]) -> Iterator[Record]:
-    """Give the records that say what the case does, and not when, by whom of several, or for how long."""
-    for record in records:
-        known = record.kind in _ENDS and record.step_id in begun
-        if record.kind not in _INCIDENTAL and not split_mark(record.step_id)[1] and not known:
-            yield record
-
-
-def _asked(record: Record) -> tuple[object, ...]:
-    entry = entry_of(record)
-    if entry is None:
-        return (record.kind,)
-    values = (getattr(entry, name) for name in entry.__struct_fields__ if name not in _PASSING)
-    return record.kind, *(bytes(value) if isinstance(value, Raw) else value for value in values)
-
-
-def _told(record: Record) -> str:
-    return f"{record.kind} at step {record.step_id or 'case'}"
