@@ -364,7 +364,7 @@ async def test_nothing_is_left_of_an_actor_that_ended_though_it_knew_itself(end:
             await system.wait_quiet()
         return weakref.ref(known)
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         known = await life()
     gc.collect()
     assert known() is None

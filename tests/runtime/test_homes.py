@@ -210,7 +210,7 @@ async def test_a_kind_is_declared_once_under_a_plain_name(kind: str) -> None:
 async def test_ten_thousand_logical_actors_rest_together_and_wake_each_with_its_own_state(
     hand_world: World, hand_clock: Any
 ) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with ActorSystem(hand_world) as system:
             scene = Scene(system)
             for number in range(10_000):

@@ -324,7 +324,7 @@ async def test_a_case_whose_taking_back_was_not_answered_is_worked_on() -> None:
         machine.node._wake.set()
         await anyio.wait_all_tasks_blocked()
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with runtime(crew(thrice), store, clock) as machine, anyio.create_task_group() as group:
             await machine.open("thrice", "c1", Ask(4))
             await machine.wait("c1")

@@ -101,7 +101,7 @@ async def test_a_second_process_is_refused_and_told_who_owns_the_store(url: str)
 async def test_another_process_reads_whole_logs_while_the_owner_writes(url: str) -> None:
     async with writer(url, 3) as (process, lines):
         reader = await open_reader(url, World())
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             for _ in range(20):
                 name, seq = (await lines.receive_until(b"\n", 100)).split()
                 assert len(await reader.records(key_of(name.decode()))) > int(seq)

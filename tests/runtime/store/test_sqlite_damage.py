@@ -159,7 +159,7 @@ async def test_an_owner_of_a_damaged_file_works_on_or_refuses_it_with_an_error_o
         except StoreError:
             continue
         try:
-            with anyio.fail_after(5):
+            with anyio.fail_after(30):
                 await store.renew(NODE, until=NOW + 1)
                 await store.open_case(opening(key_of("new")))
                 for row in await take(store, NODE, limit=9, now=NOW):

@@ -289,7 +289,7 @@ async def test_more_calls_than_fit_into_one_transaction_are_all_answered(store: 
     async def open_one(number: int) -> None:
         results.append(await store.open_case(opening(key_of(f"{number:04}"))))
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
             for number in range(2 * BATCH_MAX + 7):
                 group.start_soon(open_one, number)
