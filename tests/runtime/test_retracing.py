@@ -1,17 +1,24 @@
 """A case is led through its flow once more from its log alone, and the first thing that is different is told."""
 
+from collections.abc import Callable
 from typing import Any
 
 import anyio
 import pytest
 from msgspec.structs import replace
 
+from casework.protocols.codec import decode_entry, encode
+from casework.protocols.records import CaseResult, Chapter, Closed
+from casework.runtime.errors import CallFailed
 from casework.runtime.flow.case import Case, Flow
 from casework.runtime.flow.reading import Reader
 from casework.runtime.retracing import Retraced, retraced
 from casework.runtime.seams import World
+from casework.runtime.store.base import Record
 from casework.runtime.store.memory import MemoryStore
 from tests.support.flow_scene import KEY, Ask, crew, runtime
+from tests.support.saga_scene import World as Outside
+from tests.support.saga_scene import finish, gone
 
 
 async def plain(case: Case, inputs: Ask) -> str:
@@ -117,3 +124,38 @@ async def test_a_flow_that_the_crew_does_not_have_is_named() -> None:
     assert row is not None
     told = retraced(Reader({}, World(), ""), row, await store.records(KEY))
     assert "the crew has no flow of that name" in told.difference
+
+
+async def accepted(case: Case, inputs: Ask) -> str:
+    if inputs.n == 0:
+        try:
+            async with case.saga():
+                await case.call("pay", {"n": 1}, returns=int)
+                await case.call("mail", {"n": 2}, returns=int)
+        except CallFailed:
+            await case.next_chapter(Ask(1))
+    return "done"
+
+
+def as_it_was(record: Record) -> Record:
+    """Give a record as a release wrote it in which a chapter forgot what a person had accepted before it."""
+    entry = decode_entry(record.frame)
+    if isinstance(entry, Chapter):
+        return replace(record, frame=encode(replace(entry, partial=False)))
+    if isinstance(entry, Closed):
+        return replace(record, frame=encode(replace(entry, result=CaseResult.COMPLETED)))
+    return record
+
+
+@pytest.mark.promise("FLOW-44")
+@pytest.mark.parametrize("written", [as_it_was, lambda record: record])
+async def test_a_chapter_that_forgot_what_was_accepted_before_it_is_retraced_like_one_that_did_not(
+    written: Callable[[Record], Record],
+) -> None:
+    store = MemoryStore()
+    await finish(Outside(mail=gone()).staff(accepted), "accepted", store)
+    row, records = await store.case(KEY), await store.records(KEY)
+    assert row is not None
+    flow = Flow("accepted", row.version, accepted, Ask, row.source_hash)
+    told = retraced(Reader({"accepted": flow}, World(), ""), row, [written(record) for record in records])
+    assert told == Retraced(len(records), 2)
