@@ -26,7 +26,7 @@ from casework.runtime.delivery import awaited_key, check_fit, keep
 from casework.runtime.errors import EnteredBefore, FlowUnknown, MigrationRefused, Stopping, StoreUnavailable
 from casework.runtime.flow.case import case_id_fault
 from casework.runtime.flow.household import household
-from casework.runtime.flow.migration import difference, flow_of_version, wish_key, write_wish
+from casework.runtime.flow.migration import tried, wished
 from casework.runtime.flow.opening import about, first_entry, named, opening
 from casework.runtime.flow.reading import Reader
 from casework.runtime.node import Node, NodeStatistics
@@ -282,16 +282,12 @@ class Runtime:
         row = await self.store.case(key)
         if row is None:
             raise KeyError(case_id)
-        flow = flow_of_version(self._crew.flows, row.flow, to)
-        if row.status is not CaseStatus.PARKED:
-            raise MigrationRefused(case_id, to, f"it is {row.status}, and only a parked case can")
         reader = Reader(self._crew.flows, self._world, self.staff.policy_hash)
-        if why := difference(reader, row, await self.store.records(key, row.chapter), flow):
-            raise MigrationRefused(case_id, to, why)
+        flow = await tried(self.store, reader, row, to)
         if dry_run:
             return row
         item_id = f"migrate:{self._world.ids.new()}"
-        arrived = Arrived(key=wish_key(case_id), message_id=item_id, by=by, value=write_wish(to, reason))
+        arrived = wished(case_id, item_id, to, by=by, reason=reason)
         result = await node.deliver(Delivery(self._tenant, case_id, item_id, encode(arrived)))
         if isinstance(result, Unavailable | Unknown):
             raise StoreUnavailable(self.store.url, result.why)

@@ -64,6 +64,11 @@ _COMMANDS: Final = (
         "casework.actors.cli.forking:fork",
         "Let a case go on from an earlier record, in memory, with all that it would write refused.",
     ),
+    (
+        "migrate",
+        "casework.actors.cli.migrating:migrate",
+        "Have a parked case go on with another version of its flow, if that does all that the log says.",
+    ),
     ("graph", "casework.actors.cli.graphing:graph", "Draw a crew's flows from what they declare, as SVG."),
     ("lint", "casework.actors.cli.linting:lint", "Name what a crew declares that looks like raw personal data."),
     (

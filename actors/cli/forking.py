@@ -58,12 +58,12 @@ def replay(
 
     async def read(reader: StoreReader) -> list[tuple[CaseRow, Retraced]]:
         keys = [CaseKey(tenant, case) for case in cases] or [row.key for row in await reader.cases(tenant)]
-        loaded, told = await _crew(reader, crew), list[tuple[CaseRow, Retraced]]()
+        loaded, told = await crew_of(reader, crew), list[tuple[CaseRow, Retraced]]()
         for key in keys:
-            row = await _row(reader, key)
+            row = await row_of(reader, key)
             # What a command says of other cases, as `retain` does, no flow wrote.
             known = await reader.records(key) if row.source_hash else ()
-            told.append((row, retraced(_reader(loaded), row, known) if known else Retraced(0, 0)))
+            told.append((row, retraced(reader_of(loaded), row, known) if known else Retraced(0, 0)))
         return told
 
     told = anyio.run(reading, store, read)
@@ -121,13 +121,13 @@ async def _forked(
     reader: StoreReader, url: str, key: CaseKey, at: int, to: str, crew: str
 ) -> tuple[Transfer, Transfer]:
     """Fork a case and let the fork go on; give the case as it is, and the fork as it then stands."""
-    loaded = await _crew(reader, crew)
+    loaded = await crew_of(reader, crew)
     if not isinstance(reader, ArchiveReader):
         raise ArchiveMissing(url)
-    await _row(reader, key)
+    await row_of(reader, key)
     whole = await reader.transfer(key)
     assert whole is not None, "a case is never taken out of a store"
-    parted = forked(_reader(loaded), whole, at, to=to)
+    parted = forked(reader_of(loaded), whole, at, to=to)
     artifacts = [(name, data) for name, data in (await artifacts_of(reader, [parted])).items() if data is not None]
     settings, below = await remembered(reader), await _below(reader, key)
     return whole, await rehearse(loaded, parted, whole.records, at, below=below, artifacts=artifacts, settings=settings)
@@ -143,7 +143,7 @@ async def _below(reader: StoreReader, key: CaseKey) -> list[Sequence[Record]]:
     return logs
 
 
-async def _crew(reader: StoreReader, name: str) -> Crew:
+async def crew_of(reader: StoreReader, name: str) -> Crew:
     """Load the crew that was named, or that the store remembers; raises Quit, CrewInvalid."""
     settings = await remembered(reader)
     named = name or settings.get("crew", "")
@@ -152,14 +152,16 @@ async def _crew(reader: StoreReader, name: str) -> Crew:
     return load_crew(named, folder=Path.cwd() if name else Path(settings.get("folder", ".")))
 
 
-async def _row(reader: StoreReader, key: CaseKey) -> CaseRow:
+async def row_of(reader: StoreReader, key: CaseKey) -> CaseRow:
+    """Give the row of a case; raises Quit where there is none."""
     row = await reader.case(key)
     if row is None:
         raise Quit(Exit.NOT_FOUND, f"there is no case {key.case_id!r}; `casework cases` lists them")
     return row
 
 
-def _reader(crew: Crew) -> Reader:
+def reader_of(crew: Crew) -> Reader:
+    """Give what reads cases with the flows of a crew."""
     return Reader(crew.flows, World(), policy_hash(crew.policy))
 
 

@@ -78,7 +78,7 @@ def deliver(
         return await door.deliver(tenant, target, item_id, encode(arrived)), item_id
 
     (result, item_id), after = anyio.run(write, store, act)
-    _check(store, target, result)
+    check_delivered(store, target, result)
     what = "had been delivered before" if isinstance(result, Duplicate) else "delivered"
     tell_aftermath(f"{_short(target)}: {what}", after, json_=json_)
     return in_time(store, result, item_id)
@@ -113,7 +113,7 @@ def cancel(
         return await door.deliver(tenant, case, item_id, frame)
 
     result, after = anyio.run(write, store, act)
-    _check(store, case, result)
+    check_delivered(store, case, result)
     tell_aftermath(f"{case}: asked to stop", after, json_=json_)
     return in_time(store, result, item_id)
 
@@ -131,7 +131,8 @@ def _content(file: Path) -> bytes:
     return data
 
 
-def _check(url: str, target: str, result: DeliverResult) -> None:
+def check_delivered(url: str, target: str, result: DeliverResult) -> None:
+    """Raise Quit where nobody was told, and StoreUnavailable where that is not known."""
     match result:
         case Nobody():
             text = f"no open case is called {_short(target)!r} and none waits for it"

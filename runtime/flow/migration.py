@@ -15,13 +15,13 @@ from msgspec.structs import replace
 from casework.protocols.codec import pack, unpack
 from casework.protocols.errors import CaseworkError
 from casework.protocols.records import Arrived, Migrated, Noted
-from casework.runtime.errors import FlowUnknown
+from casework.runtime.errors import FlowUnknown, MigrationRefused
 from casework.runtime.flow.callhistory import CallHistory
 from casework.runtime.flow.case import Flow
 from casework.runtime.flow.reading import Reader, Reading
 from casework.runtime.flow.replay import INNER, marked
 from casework.runtime.flow.standing import ERROR_CHARS_MAX
-from casework.runtime.store.base import CaseRow, Record
+from casework.runtime.store.base import CaseRow, CaseStatus, Record, StoreReader
 
 #: Step under which stands that a case was moved, or why it was not.
 MIGRATED_STEP = marked("case", "migrated")
@@ -67,6 +67,26 @@ def difference(reader: Reader, row: CaseRow, records: Sequence[Record], flow: Fl
     unasked = _unasked(reading)
     reading.engine.close()
     return f"a person is asked about the call {unasked}, which the flow does not make" if unasked else ""
+
+
+async def tried(store: StoreReader, reader: Reader, row: CaseRow, version: str) -> Flow:
+    """Lead another version of its flow through the log of a parked case, and give that version.
+
+    Raises:
+        FlowUnknown: there is no such version of its flow.
+        MigrationRefused: the case is not parked, or that version differs from its log; the text says where first.
+    """
+    flow, case_id = flow_of_version(reader.flows, row.flow, version), row.key.case_id
+    if row.status is not CaseStatus.PARKED:
+        raise MigrationRefused(case_id, version, f"it is {row.status}, and only a parked case can")
+    if why := difference(reader, row, await store.records(row.key, row.chapter), flow):
+        raise MigrationRefused(case_id, version, why)
+    return flow
+
+
+def wished(case_id: str, item_id: str, version: str, *, by: str, reason: str) -> Arrived:
+    """Make what a case is told that is to be moved."""
+    return Arrived(key=wish_key(case_id), message_id=item_id, by=by, value=write_wish(version, reason))
 
 
 def weigh(reader: Reader, row: CaseRow, records: Sequence[Record], arrived: Arrived) -> Migrated | Noted:
