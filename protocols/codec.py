@@ -274,7 +274,12 @@ def _decode(decoder: msgspec.msgpack.Decoder[T], frame: bytes | Raw, expected: s
 
 def _lifted(frame: bytes | Raw, expected: str) -> bytes | None:
     """Give a frame of an older version of its type in today's; None if it is no such frame."""
-    lifted = UPCASTS.lifted(_decode(_FIELDS, frame, expected))
+    fields = _decode(_FIELDS, frame, expected)
+    try:
+        lifted = UPCASTS.lifted(fields)
+    except Exception as error:
+        # It was written for frames as we made them; this one is not, and what it holds may be contents.
+        raise FrameInvalid(expected, f"its upcast raises {type(error).__name__}") from error
     if lifted is None:
         return None
     try:

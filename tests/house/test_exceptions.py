@@ -15,7 +15,10 @@ BOUNDARIES = {
     "actors/crew.py": (1, "a crew's module is somebody else's code; what its import raises is told in one line"),
     "actors/sources.py": (1, "a source is somebody else's code; what it raises is told without what it says"),
     "examples/bookkeeping/photo.py": (1, "a reader of pictures fails in ways of its own; the receipt is then parked"),
-    "protocols/codec.py": (1, "a value's type is somebody else's code; what it raises when it is made is a refusal"),
+    "protocols/codec.py": (
+        2,
+        "what a value's type, or an upcast, raises over bytes that are not as it takes them is a refusal",
+    ),
     "protocols/errors.py": (1, "an error's text is somebody else's code; one that has none is told by its type"),
     "runtime/cell.py": (2, "what a handler, or a job in its name, raises goes to the asker and to supervision"),
     "runtime/flow/engine.py": (

@@ -109,6 +109,17 @@ def test_an_older_frame_that_is_not_what_it_should_be_is_no_frame() -> None:
     assert not isinstance(raised.value, FrameUnknown)
 
 
+@pytest.mark.usefixtures("_third_version")
+@pytest.mark.parametrize("old", [frame("payment"), frame("payment", euros="many")], ids=["lacks a field", "odd"])
+def test_an_older_frame_that_its_upcast_cannot_take_is_refused_without_what_it_says(old: bytes) -> None:
+    with pytest.raises(FrameInvalid) as refused:
+        read(old)
+    assert str(refused.value) in {
+        "bytes are not a valid log entry: its upcast raises KeyError",
+        "bytes are not a valid log entry: its upcast raises ValueError",
+    }
+
+
 def test_an_older_frame_of_another_type_than_was_expected_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codec, "UPCASTS", Upcasts(STEPS))
     with pytest.raises(FrameUnknown, match="payment@3"):
