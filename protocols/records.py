@@ -1,7 +1,6 @@
 """What a case's log says: one Struct for each kind of record, each a frame like any other message.
 
-The kind of a record is the tag of its Struct. The frame of `task` and of an outcome in the log is, byte for byte,
-the frame that travelled; the same holds for everything that reached the case through its inbox.
+A record's kind is its Struct's tag. The frame of a task, an outcome or a message is, byte for byte, what travelled.
 
     opened                     first record of a case
     task        -> completed | failed            delegate
@@ -79,14 +78,13 @@ class Call(Struct, frozen=True, kw_only=True, tag="call", omit_defaults=True, gc
 
 
 class Intent(Struct, frozen=True, kw_only=True, tag="intent", omit_defaults=True, gc=False):
-    """A write is about to happen: exactly these bytes under this key, not after `call_before`."""
+    """A write is about to happen: exactly these bytes under this key, not after `call_before`, in microseconds."""
 
     tool: str
     arguments: Raw
     tier: RiskTier
     key: str
     call_before: int
-    """Microseconds since the epoch."""
     verdict: Verdict
     edited: bool = False
     """A person changed the arguments before approving them."""
@@ -321,6 +319,8 @@ class Chapter(Struct, frozen=True, kw_only=True, tag="chapter", omit_defaults=Tr
     """How many chapters before it, in a row, ended without having waited for anything."""
     partial: bool = False
     """In an earlier one a person has accepted that something stands: so the case closes as partial."""
+    waited: int = 0
+    """The latest moment that the case has waited for: what comes next by a rule is later."""
 
 
 class Migrated(Struct, frozen=True, kw_only=True, tag="migrated", omit_defaults=True, gc=False):

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from casework.protocols.codec import decode_entry, encode, kind_of
 from casework.protocols.errors import CaseworkError
-from casework.protocols.records import Chapter, Closed
+from casework.protocols.records import Chapter, Closed, Entry
 from casework.runtime.flow.case import Flow
 from casework.runtime.flow.engine import Engine
 from casework.runtime.flow.reading import Reader, Reading, next_chapter
@@ -90,9 +90,13 @@ def _end(reading: Reading, engine: Engine, flow: Flow, row: CaseRow, end: Record
         entry = closing(engine.value, engine.error)
     # Of a chapter whose contents are no longer kept only that it began is known. An earlier release may have written
     # the same with fewer fields; the values in them are compared as bytes.
-    told = decode_entry(end.frame) if end.frame else None
-    if isinstance(entry, Chapter) and isinstance(told, Chapter) and not told.partial:
-        entry = replace(entry, partial=False)  # It had no such field, and what was accepted was forgotten.
-    if kind_of(entry) != end.kind or (told is not None and decode_entry(encode(entry)) != told):
+    if kind_of(entry) != end.kind or (end.frame and _apart(entry, decode_entry(end.frame))):
         return f"{place}, but the flow ends with another {kind_of(entry)}"
     return ""
+
+
+def _apart(entry: Chapter | Closed, told: Entry) -> bool:
+    """Tell whether a record is another one; an earlier release had no words for what was accepted or waited for."""
+    if isinstance(entry, Chapter) and isinstance(told, Chapter):
+        entry = replace(entry, partial=entry.partial and told.partial, waited=entry.waited if told.waited else 0)
+    return decode_entry(encode(entry)) != told

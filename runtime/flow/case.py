@@ -309,7 +309,7 @@ class Case:
         return cast("int", await perform(_NOW))
 
     async def next(self, schedule: Schedule) -> int:
-        """Give the next moment of a calendar rule, the same one on replay; wait for it by `sleep_until`.
+        """Give a rule's next moment, after now and after any the case waited for, same on replay; see `sleep_until`.
 
         Raises:
             ScheduleInvalid: the rule cannot be read, or names no moment.

@@ -19,7 +19,7 @@ from typing import Final
 from msgspec import Raw, Struct
 
 from casework.protocols.errors import ContractIncomplete, ContractWidened, ProtocolError, worded
-from casework.protocols.records import Entry, Parked, Review, Unparked, Withdrawn, Won
+from casework.protocols.records import Entry, Fired, Parked, Review, Unparked, Withdrawn, Won
 from casework.runtime.errors import CaseCancelled, ChapterFull, ForeignAwait, ScheduleInvalid
 from casework.runtime.flow.entries import Setting, answer, drawn, name_of, start_entry, told_entry
 from casework.runtime.flow.operations import (
@@ -112,6 +112,7 @@ class Engine:
         self.turning: Raw | None = None  #: the state from which the flow wants to begin afresh
         self.partial = False  #: whether something stands by then that a person has accepted
         self.hasty = False  #: whether it does so without having waited for anything
+        self.waited = setting.waited  #: the latest moment that the case waited for
         self._cancelled = False
         self.value: object = None  #: what the flow returned
         self.error: Exception | None = None  #: what the flow raised instead
@@ -129,6 +130,8 @@ class Engine:
         pending = self.pending.pop(step_id)
         if self.fresh and self.fresh[-1] is pending:
             self.fresh.pop()
+        if isinstance(entry, Fired):
+            self.waited = max(self.waited, entry.due)
         value, error = answer(pending.operation, entry, step_id)
         self._ready.append((pending.branch, value, error))
         self._run()
@@ -318,7 +321,7 @@ class Engine:
     def _instant(self, branch: Branch, operation: Instant | Scoping) -> object:
         if isinstance(operation, Draw):
             step_id = self._step_id(branch, operation.kind)
-            value, entry = drawn(self._setting, step_id, operation)
+            value, entry = drawn(self._setting, step_id, operation, self.waited)
             self.outputs.append(Output(step_id, entry))
             return value
         if isinstance(operation, _SCOPING):

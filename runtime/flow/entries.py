@@ -91,20 +91,22 @@ class Setting(Struct, frozen=True, eq=False):
     identity: bytes
     """Hash of the case's first record; ids of its tasks and reviews grow from it."""
     now: Callable[[], int]
-    draw: Callable[[Draw], object]
-    """Draw what the log does not have."""
+    draw: Callable[[Draw, int], object]
+    """Draw what the log does not have; a moment that comes next is later than the one given."""
     remainder: Remainder = field(default_factory=Remainder)
     """What the case may still give out."""
     given: MutableMapping[str, Entry] = field(default_factory=dict[str, Entry])
     """Tasks and draws that the log has, by step: who asks for the same again takes them from here."""
+    waited: int = 0
+    """The latest moment that earlier chapters waited for."""
 
 
-def drawn(setting: Setting, step_id: str, operation: Draw) -> tuple[object, Drawn]:
+def drawn(setting: Setting, step_id: str, operation: Draw, waited: int) -> tuple[object, Drawn]:
     """Give what a draw gives, and its record: those that the log has, else new ones."""
     entry = setting.given.pop(step_id, None)
     if isinstance(entry, Drawn):
         return unpack(entry.value, DRAWN[operation.kind]), entry
-    value = setting.draw(operation)
+    value = setting.draw(operation, waited)
     return value, Drawn(value=pack(value))
 
 

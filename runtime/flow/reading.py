@@ -99,15 +99,16 @@ class Reader(Struct, frozen=True, eq=False):
     def _setting(
         self, row: CaseRow, opened: Opened, identity: bytes, log: Sequence[Logged], remainder: Remainder
     ) -> Setting:
-        world = self.world
+        world, first = self.world, log[0].entry
 
-        def fresh(operation: Draw) -> object:
+        def fresh(operation: Draw, waited: int) -> object:
             if operation.kind == "random":
                 return world.randomness.stream("flow").random()
             if operation.kind == "id":
                 return world.ids.new()
             now = world.clock.wall_micros()
-            return now if operation.after is None else operation.after(now)
+            # The clock may be behind the one by which the case waited, and what it waited for comes once.
+            return now if operation.after is None else operation.after(max(now, waited))
 
         return Setting(
             key=row.key,
@@ -120,6 +121,7 @@ class Reader(Struct, frozen=True, eq=False):
             draw=fresh,
             given=given(log),
             remainder=remainder,
+            waited=first.waited if isinstance(first, Chapter) else 0,
         )
 
 
@@ -178,6 +180,7 @@ def next_chapter(reading: Reading, row: CaseRow, state: Raw, inputs: type[object
         mandate=reading.remainder.left,
         hasty=reading.hasty + 1 if engine is not None and engine.hasty else 0,
         partial=engine is not None and engine.partial,
+        waited=engine.waited if engine is not None else 0,
     )
 
 

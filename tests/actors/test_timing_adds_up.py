@@ -100,7 +100,7 @@ def run(plan: Leaf | Group, gap: int = 0) -> list[Record]:
         policy_hash="",
         identity=b"i",
         now=lambda: now,
-        draw=lambda operation: 0,
+        draw=lambda operation, waited: 0,
     )
     case = Case("default", "c")
     flow = cast("Coroutine[object, object, object]", case.run(follow, plan))

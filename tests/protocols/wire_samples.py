@@ -196,6 +196,7 @@ SAMPLES: Final[tuple[Struct, ...]] = (
         user="ann",
         hasty=3,
         partial=True,
+        waited=MOMENT,
     ),
     records.Migrated(
         version="2",

@@ -118,6 +118,27 @@ async def test_chapters_whose_contents_are_no_longer_kept_are_counted_and_the_ot
     assert retraced(Reader({"chapters": flow}, World(), ""), row, bare) == Retraced(5, 2, unread=2)
 
 
+async def naps(case: Case, inputs: Ask) -> int:
+    if inputs.n < 1:
+        await case.sleep(0)
+        await case.next_chapter(Ask(1))
+    return inputs.n
+
+
+@pytest.mark.promise("FRAME-9")
+async def test_a_chapter_that_an_earlier_release_began_does_not_say_for_what_was_waited_and_is_the_same() -> None:
+    store = await log_of(naps)
+    assert await retrace(store, naps, naps) == Retraced(5, 2)
+    row, records = await store.case(KEY), list(await store.records(KEY))
+    chapter = decode_entry(records[3].frame)
+    assert row is not None
+    assert isinstance(chapter, Chapter)
+    assert chapter.waited
+    records[3] = replace(records[3], frame=encode(replace(chapter, waited=0)))
+    flow = Flow("naps", row.version, naps, Ask, row.source_hash)
+    assert retraced(Reader({"naps": flow}, World(), ""), row, records) == Retraced(5, 2)
+
+
 async def test_a_flow_that_the_crew_does_not_have_is_named() -> None:
     store = await log_of(plain)
     row = await store.case(KEY)

@@ -284,6 +284,39 @@ async def test_timers_that_came_due_while_nothing_ran_fire_in_the_order_of_their
     assert await value(store) == [3, 5, 10]
 
 
+async def daily(case: Case, inputs: Ask) -> int:
+    if inputs.n < 2:
+        await case.sleep_until(await case.next(BusinessDay(MADRID)))
+    if inputs.n == 1:
+        await case.next_chapter(Ask(2))
+    await case.park("go", reason="after the clock was set back")
+    return await case.next(BusinessDay(MADRID))
+
+
+@pytest.mark.promise("FLOW-30")
+@pytest.mark.parametrize("restart", [False, True], ids=["in memory", "restarted"])
+@pytest.mark.parametrize("chapters", [0, 1])
+async def test_a_moment_that_was_waited_for_does_not_come_next_again_by_a_clock_that_is_behind(
+    chapters: int, restart: bool
+) -> None:
+    store, clock = MemoryStore(), JumpingClock(at("2026-02-02T08:59:59"))
+    with anyio.fail_after(5):
+        async with runtime(crew(daily), store, clock) as machine:
+            await machine.open("daily", "c1", Ask(chapters))
+            await machine.wait("c1")
+            await settle(clock, 2)
+            clock.set_wall(at("2026-02-02T08:59:58"))
+            if not restart:
+                await machine.deliver("c1", key="go", by="ann", message_id="m1")
+                await machine.wait("c1")
+        async with runtime(crew(daily), store, clock) as machine:
+            if restart:
+                await machine.deliver("c1", key="go", by="ann", message_id="m1")
+            await closed(store)
+    assert len(await entries(store, Fired)) == 1
+    assert await value(store) == at("2026-02-03T09:00")
+
+
 async def unreadable(case: Case, inputs: Ask) -> str:
     try:
         await case.next(Cron("now and then", MADRID))
