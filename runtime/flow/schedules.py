@@ -74,6 +74,16 @@ class BusinessDays(Struct, frozen=True):
     weekend: tuple[int, ...] = (5, 6)
     """Days of the week, 0 for Monday."""
 
+    def __post_init__(self) -> None:
+        """Refuse what no day would ever be; raises ScheduleInvalid."""
+        for day in self.weekend:
+            if day not in range(7):
+                raise ScheduleInvalid("business days", f"{day!r} in its weekend is no day: 0 is Monday, 6 is Sunday")
+        for holiday in self.holidays:
+            # A moment is a date as well, but equal to none.
+            if type(holiday) is not date:
+                raise ScheduleInvalid("business days", f"{holiday!r} in its holidays is no date")
+
     def worked(self, day: date) -> bool:
         """Tell whether a day is worked."""
         return day.weekday() not in self.weekend and day not in self.holidays
@@ -138,8 +148,8 @@ class QuarterEnd(Struct, frozen=True):
         return _first_after(moment, (_at(day, self.at, self.zone) for day in self._days(today)))
 
     def _days(self, today: date) -> Iterator[date]:
-        # From so far back that a shift to later is seen.
-        month = (today.year - 2) * 12 + self.first_month - 1
+        # From so far back that a shift to later is seen, even where one day a week is worked.
+        month = (today.year - 2 - max(self.shift, 0) // 50) * 12 + self.first_month - 1
         while True:
             month += 3
             end = date(month // 12, month % 12 + 1, 1) - _DAY

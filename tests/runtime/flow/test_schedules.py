@@ -1,7 +1,9 @@
 """Calendar rules by example, by clock changes and by any moment; and cases that wait for the moments they name."""
 
 import sys
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import anyio
@@ -77,6 +79,33 @@ def test_business_days_pass_over_weekends_and_holidays() -> None:
     rule = BusinessDay(MADRID, days=SPAIN)
     assert following(rule, at("2026-12-31T08:00"), 3) == ["2026-12-31 09:00", "2027-01-04 09:00", "2027-01-05 09:00"]
     assert following(rule, at("2026-12-31T09:00"), 1) == ["2027-01-04 09:00"]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"weekend": (6, 7)}, "7 in its weekend is no day: 0 is Monday, 6 is Sunday"),
+        ({"weekend": ("sat",)}, "'sat' in its weekend is no day"),
+        ({"holidays": ("2026-12-25",)}, "'2026-12-25' in its holidays is no date"),
+        ({"holidays": (datetime(2026, 12, 25, tzinfo=UTC),)}, "in its holidays is no date"),
+    ],
+)
+def test_business_days_refuse_what_no_day_would_ever_be(said: dict[str, Any], why: str) -> None:
+    with pytest.raises(ScheduleInvalid, match=why):
+        BusinessDays(**said)
+
+
+def test_a_long_shift_is_seen_where_one_day_a_week_is_worked() -> None:
+    mondays = QuarterEnd(MADRID, days=BusinessDays(weekend=(1, 2, 3, 4, 5, 6)), shift=250)
+    moments = [local(micros(datetime(year, 1, 1, tzinfo=UTC)), MADRID) for year in (2026, 2027)]
+    found = [sum(1 for _ in _until(mondays, begin, begin.replace(year=begin.year + 1))) for begin in moments]
+    assert found == [4, 4]
+
+
+def _until(rule: Schedule, begin: datetime, end: datetime) -> Iterator[int]:
+    moment = micros(begin)
+    while (moment := rule.after(moment)) < micros(end):
+        yield moment
 
 
 def test_the_days_of_a_zone_are_its_own() -> None:
