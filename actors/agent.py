@@ -133,7 +133,10 @@ def skill(function: Callable[[Inputs, Work], Awaitable[object]]) -> Skill:
     name = getattr(function, "__name__", "skill")
     if not inspect.iscoroutinefunction(function):
         raise CrewInvalid(name, "a skill must be an `async def`")
-    hints = typing.get_type_hints(function)
+    try:
+        hints = typing.get_type_hints(function)
+    except NameError as error:
+        raise CrewInvalid(name, f"its annotations cannot be read at run time: {error}") from error
     parameters = list(inspect.signature(function).parameters)
     if len(parameters) != 2 or parameters[0] not in hints or "return" not in hints:
         raise CrewInvalid(name, "a skill takes `inputs` and `work`, and says by annotation what it takes and gives")

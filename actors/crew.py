@@ -14,7 +14,7 @@ from typing import Final, Protocol, TypeAlias, TypeVar, final
 from msgspec import Struct
 
 from casework.actors.admission import Admission
-from casework.actors.agent import Agent, AgentBehavior, Equipment
+from casework.actors.agent import Agent, AgentBehavior, Equipment, Skill
 from casework.actors.breaker import Circuits
 from casework.actors.calling import Calling, Ground
 from casework.actors.checks import Inventory, check_declarations
@@ -61,6 +61,14 @@ ReadIntake: TypeAlias = Callable[[Path, Mapping[str, str]], Intake]
 
 #: Messages to the supervisor beyond the waiting list: frames on their way in, and news of free workers.
 SUPERVISOR_SLACK: Final = 1_000
+#: What makes a thing what a crew takes.
+_MADE_BY: Final[Mapping[type, str]] = {
+    Flow: "make it by Flow.of",
+    Agent: "make it by Agent",
+    Skill: "put @skill above it",
+    Tool: "put @tool(tier=...) above it",
+    Source: "put @source above it",
+}
 #: A worker has one task; a second message can only be one that was recalled and is dropped unread.
 WORKER_DEPTH_MAX: Final = 16
 
@@ -101,6 +109,10 @@ class Crew:
         Raises:
             CrewInvalid, ToolInvalid, PolicyInvalid: it does not fit together; the text says what to do.
         """
+        for kind, things in ((Flow, flows), (Agent, agents), (Tool, tools), (Source, sources)):
+            _assert_declared(name, kind, things)
+        for agent in agents:
+            _assert_declared(name, Skill, agent.handles.values())
         self.name = name
         self.version = version
         self.policy = policy if isinstance(policy, Policy) else load_policy(policy)
@@ -233,6 +245,14 @@ def _unique(crew: str, what: str, things: Sequence[N]) -> dict[str, N]:
             raise CrewInvalid(crew, f"{what} {thing.name!r} needs a name of 1 to 64 letters, digits, '_', '.' or '-'")
         named[thing.name] = thing
     return named
+
+
+def _assert_declared(crew: str, kind: type, things: Iterable[object]) -> None:
+    """Refuse what was not made what it is given as, such as a bare function."""
+    for each in things:
+        if not isinstance(each, kind):
+            told = getattr(each, "__name__", type(each).__name__)
+            raise CrewInvalid(crew, f"{told!r} is no {kind.__name__.lower()}; {_MADE_BY[kind]}")
 
 
 def _sources(crew: str, sources: Sequence[Source]) -> dict[type[Struct], Source]:

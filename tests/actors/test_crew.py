@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from casework.actors.agent import Agent, Skill
+from casework.actors.agent import Agent, Skill, skill
 from casework.actors.crew import Crew, load_crew
 from casework.actors.errors import CrewInvalid
 from casework.actors.policy import parse_policy
@@ -78,6 +78,11 @@ def test_a_crew_gives_the_runtime_its_flows_by_name_and_routes_by_skill() -> Non
             "agent 'a' names 'read', which the crew does not have; register",
         ),
         ({"agents": [Agent("a", {}, workers=0)]}, "at least 1 worker"),
+        ({"flows": [run]}, "'run' is no flow; make it by Flow.of"),
+        ({"agents": [work]}, "'work' is no agent; make it by Agent"),
+        ({"agents": [Agent("a", {"work": work})]}, "'work' is no skill; put @skill above it"),  # type: ignore[dict-item]
+        ({"tools": [work]}, r"'work' is no tool; put @tool\(tier=...\) above it"),
+        ({"sources": [Amount(1)]}, "'Amount' is no source; put @source above it"),
         ({"policy": "[agents.b]"}, r"\[agents\] names 'b', which the crew does not have; add the agent or remove"),
         ({"policy": "[flows.walk]"}, r"\[flows\] names 'walk'"),
         ({"policy": "[flows.run]\ntools=['raed']"}, "table 'run' names 'raed'"),
@@ -98,6 +103,14 @@ def test_a_crew_that_does_not_fit_together_is_refused(parts: dict[str, Any], why
     with pytest.raises(CrewInvalid, match=why) as caught:
         crew(**parts)
     assert "\n" not in str(caught.value)
+
+
+def test_a_skill_whose_types_are_there_for_a_type_checker_alone_says_so() -> None:
+    async def judge(inputs: "Nowhere", work: Any) -> int:  # type: ignore[name-defined]  # noqa: F821
+        return 1
+
+    with pytest.raises(CrewInvalid, match="'judge': its annotations cannot be read at run time: name 'Nowhere'"):
+        skill(judge)
 
 
 def test_the_policy_may_deny_a_tool_that_does_not_exist() -> None:
