@@ -8,15 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import anyio
 from cyclopts import Parameter
 from msgspec.structs import asdict
 
 from casework.actors.cli.exits import Exit, Quit
-from casework.actors.cli.exporting import reading
 from casework.actors.cli.options import STORE, TENANT, JsonOption, StoreOption, TenantOption
 from casework.actors.cli.output import moment, say, say_json, tell
-from casework.actors.cli.reading import standing_of
+from casework.actors.cli.reading import find_case, read_store, standing_of
 from casework.actors.cli.working import remembered
 from casework.actors.crew import Crew, load_crew
 from casework.actors.policy import policy_hash
@@ -60,13 +58,13 @@ def replay(
         keys = [CaseKey(tenant, case) for case in cases] or [row.key for row in await reader.cases(tenant)]
         loaded, told = await crew_of(reader, crew), list[tuple[CaseRow, Retraced]]()
         for key in keys:
-            row = await row_of(reader, key)
+            row = await find_case(reader, key)
             # What a command says of other cases, as `retain` does, no flow wrote.
             known = await reader.records(key) if row.source_hash else ()
             told.append((row, retraced(reader_of(loaded), row, known) if known else Retraced(0, 0)))
         return told
 
-    told = anyio.run(reading, store, read)
+    told = read_store(store, read)
     if json_:
         say_json([{"case": row.key.case_id, **asdict(each)} for row, each in told])
     elif not told:
@@ -95,9 +93,7 @@ def fork(
     case
         Id of the case.
     """
-    whole, after = anyio.run(
-        reading, store, partial(_forked, url=store, key=CaseKey(tenant, case), at=at, to=to, crew=crew)
-    )
+    whole, after = read_store(store, partial(_forked, url=store, key=CaseKey(tenant, case), at=at, to=to, crew=crew))
     other = departure(whole.records, after.records, at)
     lines = timeline(after.records)[at + 1 :]
     if json_:
@@ -124,7 +120,7 @@ async def _forked(
     loaded = await crew_of(reader, crew)
     if not isinstance(reader, ArchiveReader):
         raise ArchiveMissing(url)
-    await row_of(reader, key)
+    await find_case(reader, key)
     whole = await reader.transfer(key)
     assert whole is not None, "a case is never taken out of a store"
     parted = forked(reader_of(loaded), whole, at, to=to)
@@ -150,14 +146,6 @@ async def crew_of(reader: StoreReader, name: str) -> Crew:
     if not named:
         raise Quit(Exit.USAGE, "the store remembers no crew; name it by --crew module:attribute")
     return load_crew(named, folder=Path.cwd() if name else Path(settings.get("folder", ".")))
-
-
-async def row_of(reader: StoreReader, key: CaseKey) -> CaseRow:
-    """Give the row of a case; raises Quit where there is none."""
-    row = await reader.case(key)
-    if row is None:
-        raise Quit(Exit.NOT_FOUND, f"there is no case {key.case_id!r}; `casework cases` lists them")
-    return row
 
 
 def reader_of(crew: Crew) -> Reader:

@@ -10,10 +10,10 @@ import anyio
 from cyclopts import Parameter
 
 from casework.actors.cli.exits import Exit, Quit
-from casework.actors.cli.exporting import reading
-from casework.actors.cli.forking import CrewOption, crew_of, reader_of, row_of
+from casework.actors.cli.forking import CrewOption, crew_of, reader_of
 from casework.actors.cli.options import STORE, TENANT, ByOption, JsonOption, StoreOption, TenantOption, person
 from casework.actors.cli.output import say, say_json
+from casework.actors.cli.reading import find_case, read_store
 from casework.actors.cli.working import write
 from casework.actors.cli.writing import check_delivered, tell_aftermath
 from casework.protocols.codec import encode
@@ -54,7 +54,7 @@ def migrate(
     key = CaseKey(tenant, case)
 
     async def attempt(reader: StoreReader) -> tuple[str, str]:
-        row = await row_of(reader, key)
+        row = await find_case(reader, key)
         flow = await tried(reader, reader_of(await crew_of(reader, crew)), row, to)
         return flow.version, flow.source_hash
 
@@ -63,10 +63,10 @@ def migrate(
         return await door.deliver(tenant, case, arrived.message_id, encode(arrived))
 
     async def look(reader: StoreReader) -> CaseRow:
-        return await row_of(reader, key)
+        return await find_case(reader, key)
 
     try:
-        pinned = anyio.run(reading, store, attempt)
+        pinned = read_store(store, attempt)
     except MigrationRefused as error:
         raise Quit(Exit.WRONG, str(error)) from error
     if dry_run:
@@ -75,7 +75,7 @@ def migrate(
         return Exit.OK
     result, after = anyio.run(write, store, act)
     check_delivered(store, case, result)
-    row = anyio.run(reading, store, look)
+    row = read_store(store, look)
     moved = (row.version, row.source_hash) == pinned
     text = f"{case}: {'goes on' if moved else 'is asked to go on'} with version {to}"
     tell_aftermath(text, after, json_=json_)

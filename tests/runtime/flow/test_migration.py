@@ -1,9 +1,11 @@
 """A case goes on with another version of its flow only when that version does all that its log says."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import anyio
 import pytest
+from msgspec import defstruct
 
 from casework.protocols.codec import encode
 from casework.protocols.records import Arrived, Chapter, Halted, Migrated, Noted
@@ -46,6 +48,17 @@ def staff(*versions: Any) -> SmallStaff:
     named = [Flow("keeps", flow.version, flow.function, flow.inputs, flow.source_hash) for flow in flows]
     staff.flows = {f"keeps@{flow.version}": flow for flow in named} | {"keeps": named[-1]}
     return staff
+
+
+async def does(arguments: Any) -> int:
+    return 1
+
+
+def paying(tools: Mapping[str, SmallTool], *versions: Any) -> SmallStaff:
+    """Make such a crew with tools."""
+    made = staff(*versions)
+    made.tools = dict(tools)
+    return made
 
 
 async def opened(store: Any, *versions: Any) -> None:
@@ -166,22 +179,13 @@ async def pays_otherwise(case: Case, inputs: Ask) -> int:
 
 @pytest.mark.promise("FLOW-5")
 async def test_a_version_that_does_not_make_the_call_that_waits_for_a_person_is_refused() -> None:
-    async def run(arguments: Any) -> int:
-        return 1
-
-    tools = {name: SmallTool(run, RiskTier.REVERSIBLE, approval="May it?") for name in ("pay", "pay_later")}
+    tools = {name: SmallTool(does, RiskTier.REVERSIBLE, approval="May it?") for name in ("pay", "pay_later")}
     store = MemoryStore()
-
-    def paying(*versions: Any) -> SmallStaff:
-        made = staff(*versions)
-        made.tools = tools
-        return made
-
     with anyio.fail_after(5):
-        async with runtime(paying((1, pays)), store) as machine:
+        async with runtime(paying(tools, (1, pays)), store) as machine:
             await machine.open("keeps", "c1", Ask())
             await machine.wait("c1")
-        async with runtime(paying((1, pays), (2, pays_otherwise)), store) as machine:
+        async with runtime(paying(tools, (1, pays), (2, pays_otherwise)), store) as machine:
             with pytest.raises(MigrationRefused, match="about the call pay, which the flow does not make"):
                 await machine.migrate("c1", to="2", by="ann")
 
@@ -211,25 +215,44 @@ async def pays_more(case: Case, inputs: Ask) -> int:
 async def test_a_version_that_writes_something_else_is_refused(
     was: Any, now: Any, approval: str, first_there: str
 ) -> None:
-    async def run(arguments: Any) -> int:
-        return 1
-
-    store = MemoryStore()
-
-    def paying(*versions: Any) -> SmallStaff:
-        made = staff(*versions)
-        made.tools = {"pay": SmallTool(run, RiskTier.REVERSIBLE, approval=approval)}
-        return made
-
+    store, tools = MemoryStore(), {"pay": SmallTool(does, RiskTier.REVERSIBLE, approval=approval)}
     with anyio.fail_after(5):
-        async with runtime(paying((1, was)), store) as machine:
+        async with runtime(paying(tools, (1, was)), store) as machine:
             await machine.open("keeps", "c1", Ask())
             await machine.wait("c1")
-        async with runtime(paying((1, was), (2, now)), store) as machine:
+        async with runtime(paying(tools, (1, was), (2, now)), store) as machine:
             with pytest.raises(MigrationRefused) as refused:
                 await machine.migrate("c1", to="2", by="ann")
             wanted = f"record 1 is {first_there}, but the flow now does a call at step pay with other arguments"
             assert str(refused.value).endswith(wanted)
+
+
+@pytest.mark.promise("FLOW-5")
+@pytest.mark.parametrize("tier", [RiskTier.READ_ONLY, RiskTier.REVERSIBLE])
+@pytest.mark.parametrize("left_out", [True, False], ids=["defaults are left out", "defaults are written"])
+async def test_a_field_with_a_default_can_be_added_to_arguments_only_where_defaults_are_left_out(
+    left_out: bool, tier: RiskTier
+) -> None:
+    fields: list[list[tuple[str, type] | tuple[str, type, Any]]] = [[("n", int)], [("n", int), ("note", str, "")]]
+    was, now = (defstruct("Order", each, omit_defaults=left_out) for each in fields)
+    order = was
+
+    async def orders(case: Case, inputs: Ask) -> int:
+        await case.call("pay", order(n=1), returns=int)
+        await case.park("go", reason="waits")
+        return 1
+
+    store, tools = MemoryStore(), {"pay": SmallTool(does, tier)}
+    with anyio.fail_after(5):
+        async with runtime(paying(tools, (1, orders)), store) as machine:
+            await machine.open("keeps", "c1", Ask())
+            await machine.wait("c1")
+        order = now
+        async with runtime(paying(tools, (1, orders)), store) as machine:
+            await machine.deliver("c1", key="go", by="ann")
+            row = await machine.wait("c1")
+    assert row.status is (CaseStatus.CLOSED if left_out else CaseStatus.PARKED)
+    assert [wait.reason.partition(":")[0] for wait in row.waits] == ([] if left_out else ["ReplayMismatch"])
 
 
 @pytest.mark.promise("FLOW-35")
