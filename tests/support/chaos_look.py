@@ -1,8 +1,14 @@
 """Looks again and again at what other processes do, since nobody tells. It does not know what it looks at."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeVar
 
 import anyio
+
+from casework.runtime.errors import StoreUnavailable
+
+T = TypeVar("T")
 
 #: Seconds between two looks at a store that other processes write.
 LOOK_SECONDS = 0.1
@@ -19,5 +25,18 @@ async def until(
         TimeoutError: it took too long.
     """
     with anyio.fail_after(patience):
-        while not await holds():  # noqa: ASYNC110 - no event comes out of another process
+        while not await patiently(holds):  # noqa: ASYNC110 - no event comes out of another process
             await anyio.sleep(every)
+
+
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask a store something, and again while it does not answer: a busy machine may stand still longer than it waits.
+
+    Raises:
+        TimeoutError: it took too long.
+    """
+    with anyio.fail_after(PATIENCE_SECONDS):
+        while True:
+            with suppress(StoreUnavailable):
+                return await ask()
+            await anyio.sleep(LOOK_SECONDS)

@@ -7,7 +7,7 @@ It does not know whether what it finds is good enough.
 
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -20,7 +20,7 @@ from casework.runtime.store.base import StoreReader
 from casework.runtime.store.urls import open_reader
 from tests.support.chaos_bank import bank, report
 from tests.support.chaos_findings import Findings, findings, rests
-from tests.support.chaos_look import PATIENCE_SECONDS, until
+from tests.support.chaos_look import PATIENCE_SECONDS, patiently, until
 from tests.support.chaos_parent import Service, service
 from tests.support.chaos_service import case_id
 from tests.support.chaos_truth import answer_all
@@ -78,7 +78,8 @@ async def run(
     url, acknowledged = server.url(name), set[int]()
     async with bank(folder) as socket, service(url, socket, acknowledged) as one:
         await one.wait_ready()
-        async with service(url, socket, acknowledged) as other:
+        reader = await patiently(lambda: open_reader(url, World()))
+        async with aclosing(reader) as store, service(url, socket, acknowledged) as other:
             await other.wait_ready()
             clients = Clients((one, other))
             async with anyio.create_task_group() as group:
@@ -89,7 +90,6 @@ async def run(
                 async with _away(server, plan.how):
                     await anyio.sleep(plan.seconds)
                 back, asked = anyio.current_time(), clients.asked
-                store = await open_reader(url, World())
                 backlog = await _unsettled(store, asked)
                 tell(f"it is back; {backlog} of {asked} cases are not at rest")
                 await _drained(store, asked)
@@ -102,8 +102,8 @@ async def run(
             await answer_all(store, url, socket)
             await one.end()
             await other.end()
-            found = await findings(store, await report(socket), set(range(clients.asked)))
-            await store.aclose()
+            books = await report(socket)
+            found = await patiently(lambda: findings(store, books, set(range(clients.asked))))
     return OutageFigures(back - begun, backlog, drained, survivors, found)
 
 
@@ -125,7 +125,7 @@ async def _away(server: PostgresServer, how: str) -> AsyncIterator[None]:
 
 
 async def _unsettled(store: StoreReader, asked: int) -> int:
-    rows = {row.key.case_id: row for row in await store.cases()}
+    rows = {row.key.case_id: row for row in await patiently(store.cases)}
     names = [case_id(number) for number in range(asked)]
     return sum(name not in rows or not rests(rows[name]) for name in names)
 

@@ -21,7 +21,7 @@ from casework.runtime.store.base import (
 from casework.runtime.store.urls import open_door
 from tests.support.chaos_bank import report
 from tests.support.chaos_findings import rests
-from tests.support.chaos_look import LOOK_SECONDS, PATIENCE_SECONDS, until
+from tests.support.chaos_look import LOOK_SECONDS, PATIENCE_SECONDS, patiently, until
 
 
 async def answer_all(store: StoreReader, url: str, bank: str) -> None:
@@ -35,11 +35,11 @@ async def answer_all(store: StoreReader, url: str, bank: str) -> None:
         return all(row is not None and row.status is CaseStatus.CLOSED for row in rows)
 
     await until(at_rest)
-    questions = await store.reviews(state="open")
+    questions = await patiently(lambda: store.reviews(state="open"))
     if not questions:
         return
     wired = (await report(bank)).wired
-    door = await open_door(url, World())
+    door = await patiently(lambda: open_door(url, World()))
     for question in questions:
         happened = question.key.case_id in wired
         decided = _decided(question, ReviewAction.APPROVE if happened else ReviewAction.REJECT)
@@ -52,7 +52,9 @@ async def _told(door: StoreDoor, question: ReviewRow, decided: Decided) -> Decid
     """Decide, again while the store cannot say that it was: the same decision twice is one."""
     with anyio.fail_after(PATIENCE_SECONDS):
         while True:
-            result = await door.decide(question.id, question.proposal_hash, encode(decided), decided.at)
+            result = await patiently(
+                lambda: door.decide(question.id, question.proposal_hash, encode(decided), decided.at)
+            )
             if not isinstance(result, Unavailable | Unknown):
                 return result
             await anyio.sleep(LOOK_SECONDS)

@@ -8,6 +8,7 @@ It does not know whether what it finds is good enough.
 import random
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from casework.runtime.store.base import CaseKey, CaseRow, CaseStatus, StoreReade
 from casework.runtime.store.urls import open_reader
 from tests.support.chaos_bank import bank, report
 from tests.support.chaos_findings import Findings, findings, rests, together
-from tests.support.chaos_look import until
+from tests.support.chaos_look import patiently, until
 from tests.support.chaos_parent import Service, service
 from tests.support.chaos_truth import answer_all
 
@@ -84,7 +85,7 @@ class Pair:
         self._opened += CASES
         await anyio.sleep(self._chance.uniform(0, MOMENT_SECONDS_MAX))
         victim.send(signal.SIGSTOP)
-        rows = await self._store.cases(status=CaseStatus.OPEN)
+        rows = await patiently(lambda: self._store.cases(status=CaseStatus.OPEN))
         return [row for row in rows if row.node == victim.node]
 
     async def _zombie(self, victim: Service, held: Sequence[CaseRow]) -> bool:
@@ -113,7 +114,8 @@ class Pair:
         return bool(taken)
 
     async def _standing(self, held: Sequence[CaseRow]) -> dict[CaseKey, CaseRow]:
-        return {row.key: row for row in await self._store.cases() if row.key in {each.key for each in held}}
+        keys = {row.key for row in held}
+        return {row.key: row for row in await patiently(self._store.cases) if row.key in keys}
 
 
 async def run(
@@ -137,15 +139,15 @@ async def run(
             await a.wait_ready()
             async with service(url, socket, acknowledged) as b:
                 await b.wait_ready()
-                store = await open_reader(url, World())
-                pair = Pair(store, (a, b), plan, number)
-                await pair.run(heard)
-                await answer_all(store, url, socket)
-                fenced = a.fenced + b.fenced
-                await a.end()
-                await b.end()
-                pairs.append((pair, fenced, await findings(store, await report(socket), acknowledged)))
-                await store.aclose()
+                async with aclosing(await patiently(lambda: open_reader(url, World()))) as store:
+                    pair = Pair(store, (a, b), plan, number)
+                    await pair.run(heard)
+                    await answer_all(store, url, socket)
+                    fenced = a.fenced + b.fenced
+                    await a.end()
+                    await b.end()
+                    books = await report(socket)
+                    pairs.append((pair, fenced, await patiently(lambda: findings(store, books, acknowledged))))
 
     async with anyio.create_task_group() as group:
         for number in range(plan.pairs):
