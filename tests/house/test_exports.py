@@ -1,8 +1,15 @@
-"""A package's front door only re-exports, and each public name has one home."""
+"""A package's front door only re-exports, and each public name has one home.
+
+A large house names its exports for type checkers, and once more in a table by which they are imported when asked for.
+"""
 
 import ast
+import subprocess
+import sys
 from collections import defaultdict
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sources import HOUSES, files, module_name, shown, tree
@@ -14,12 +21,21 @@ HOUSE_INITS = [path for path in INITS if len(path.parent.parts) and shown(path).
 def exported(path: Path) -> list[tuple[str, str]]:
     """Give (name, module of origin) for each re-export, and fail on any that is not written `X as X`."""
     pairs: list[tuple[str, str]] = []
-    for node in tree(path).body:
+    block = lazy(path)
+    for node in block.body if block else tree(path).body:
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 assert alias.asname == alias.name, f"{shown(path)}:{node.lineno}: write {alias.name} as {alias.name}"
                 pairs.append((alias.name, node.module or ""))
     return pairs
+
+
+def lazy(path: Path) -> ast.If | None:
+    """Give the block that says what is exported where it is imported when asked for, or None where it is at once."""
+    blocks = [
+        node for node in tree(path).body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
+    return blocks[0] if blocks else None
 
 
 def defined(path: Path) -> set[str]:
@@ -50,20 +66,43 @@ def listed(path: Path) -> list[str] | None:
 
 @pytest.mark.parametrize("path", INITS, ids=shown)
 def test_an_init_holds_re_exports_and_nothing_else(path: Path) -> None:
+    block = lazy(path)
     for node in tree(path).body:
         text = ast.unparse(node)
         docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         guard = isinstance(node, ast.If) and text.startswith("if __name__ !=")
-        assert docstring or guard or isinstance(node, ast.ImportFrom) or text.startswith("__all__"), (
-            f"{shown(path)}: {text}"
-        )
+        wanted = node is block or (not block and (isinstance(node, ast.ImportFrom) or text.startswith("__all__")))
+        assert docstring or guard or wanted or text == "from typing import TYPE_CHECKING", f"{shown(path)}: {text}"
+    if block:
+        assert all(isinstance(node, ast.ImportFrom) for node in block.body)
+        first, second = map(ast.unparse, block.orelse)
+        assert first == "from casework.runtime.lazy import exports"
+        assert second.startswith("__getattr__, __dir__, __all__ = exports(__name__, {")
 
 
 @pytest.mark.parametrize("path", INITS, ids=shown)
 def test_an_inits_list_is_sorted_and_complete(path: Path) -> None:
     names = [name for name, _ in exported(path)]
     if names or listed(path) is not None:
-        assert listed(path) == sorted(names)
+        found: Any = import_module(module_name(path)).__all__ if lazy(path) else listed(path)
+        assert found == sorted(names)
+
+
+@pytest.mark.parametrize("path", [path for path in INITS if lazy(path)], ids=shown)
+def test_what_is_imported_when_asked_for_is_what_type_checkers_are_told(path: Path) -> None:
+    package = import_module(module_name(path))
+    for name, module in exported(path):
+        assert getattr(package, name) is getattr(import_module(module), name)
+        assert name in dir(package)
+    with pytest.raises(AttributeError, match=f"module '{module_name(path)}' has no attribute 'Nothing'"):
+        _ = package.Nothing
+
+
+@pytest.mark.parametrize("path", [path for path in INITS if lazy(path)], ids=shown)
+def test_whoever_imports_one_name_of_a_house_does_not_wait_for_the_others(path: Path) -> None:
+    look = f"import sys, {module_name(path)}; print(*(name for name in sys.modules if name.startswith('casework.')))"
+    seen = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert set(seen.stdout.split()) == {"casework.runtime", "casework.runtime.lazy", module_name(path)}
 
 
 @pytest.mark.parametrize("path", INITS, ids=shown)
