@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.command_forks import command_forks
+
 SUPPORT = Path(__file__).parent
 #: Seconds until a command that hangs is given up, on a machine that has much else to do.
 PATIENCE_SECONDS = 120
@@ -28,16 +30,7 @@ class Desk:
             (self.input / f"{name}.txt").write_text(text)
 
     def __call__(self, *arguments: str | Path, cwd: Path = SUPPORT) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*COMMAND, *map(str, arguments)],
-            cwd=cwd,
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        return command_forks().run(list(map(str, arguments)), cwd=cwd, environ=self.environ, timeout=PATIENCE_SECONDS)
 
     def run(self, *more: str | Path) -> subprocess.CompletedProcess[str]:
         return self("run", "tiny_crew:crew", self.input, "--out", self.folder / "out", *more)

@@ -27,6 +27,16 @@ def test_run_closes_what_it_can_and_says_what_waits_and_why(desk: Desk) -> None:
     assert "How much?" in done.stdout
 
 
+@pytest.mark.parametrize("arguments", [("--help",), ("cases",), ("show", "late"), ("show", "nope"), ("nope",)])
+def test_a_command_says_the_same_in_a_fork_and_started_from_nothing(desk: Desk, arguments: tuple[str, ...]) -> None:
+    desk.put(fine="ok", late="wait")
+    desk.run()
+    with desk.start(*arguments) as process:
+        out, err = process.communicate(timeout=30)
+    forked = desk(*arguments)
+    assert (process.returncode, out, err) == (forked.returncode, forked.stdout, forked.stderr)
+
+
 def test_run_again_does_nothing_twice(desk: Desk) -> None:
     desk.put(fine="ok", late="wait")
     desk.run()
