@@ -128,11 +128,13 @@ class Calling:
             return partial(self._read, tool, inputs, context, Asked(request, 0), tried)
         return self._ended(tool, context, tried, 1, ())
 
-    async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
+    async def look_up(
+        self, request: CallRequest, *, idempotency_key: str, intended_at: int, call_before: int
+    ) -> CallResult:
         """Find out what became of a write: its value, a failure that says it did not happen, or UNKNOWN.
 
-        `call_before` is the intent's, 0 if it is not at hand; a key that is honoured for a limited time is then not
-        relied upon. If cancelled, ask again.
+        It was intended at `intended_at`, from when on the time runs for which its key is honoured, and was not to
+        begin from `call_before` on: in microseconds since the epoch. If cancelled, ask again.
         """
         tool = self.tools.find(request.tool)
         if tool is None:
@@ -149,8 +151,7 @@ class Calling:
             self.ground.world.point("lookup.after")
             if found.failure is None and found.value is not None:
                 return await self._written(tool, arguments, context, found)
-        intended = call_before - int(self.policy.timeouts.call_within_seconds * MICROS) if call_before else 0
-        key_until = tool.key_until(intended)
+        key_until = tool.key_until(intended_at)
         if key_until is not None:
             again = await self._try(tool, arguments, context, Asked(request, key_until))
             if again.begun and not again.unfetched:

@@ -152,9 +152,13 @@ class CrewStaff:
         self.gate.heard(request, result)
         return result
 
-    async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
+    async def look_up(
+        self, request: CallRequest, *, idempotency_key: str, intended_at: int, call_before: int
+    ) -> CallResult:
         """Find out what became of a write; if cancelled, ask again."""
-        return await self.calling.look_up(request, idempotency_key=idempotency_key, call_before=call_before)
+        return await self.calling.look_up(
+            request, idempotency_key=idempotency_key, intended_at=intended_at, call_before=call_before
+        )
 
     def routed(self, task_id: str, cell: str) -> Decision | None:
         """Give the last decision about who does a task."""

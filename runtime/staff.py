@@ -250,9 +250,12 @@ class Staff(Protocol):
         """
         ...
 
-    async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
-        """Find out what became of a write whose end was not recorded; `call_before` is its intent's.
+    async def look_up(
+        self, request: CallRequest, *, idempotency_key: str, intended_at: int, call_before: int
+    ) -> CallResult:
+        """Find out what became of a write whose end was not recorded.
 
+        It was intended at `intended_at` and not to begin from `call_before` on, in microseconds since the epoch.
         Gives a value (it happened), a failure other than UNKNOWN (it did not), or UNKNOWN (nobody can say).
         A keyed tool may be called again with the same key and bytes.
         """

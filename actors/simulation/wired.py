@@ -163,10 +163,14 @@ class _SteppingStaff:
             request, idempotency_key=idempotency_key, call_before=call_before, inputs=inputs
         )
 
-    async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
+    async def look_up(
+        self, request: CallRequest, *, idempotency_key: str, intended_at: int, call_before: int
+    ) -> CallResult:
         """Have the gate find out; if cancelled, ask again."""
         STEP.set(request.step_id)
-        return await self.inner.look_up(request, idempotency_key=idempotency_key, call_before=call_before)
+        return await self.inner.look_up(
+            request, idempotency_key=idempotency_key, intended_at=intended_at, call_before=call_before
+        )
 
 
 @final

@@ -181,10 +181,14 @@ class WatchedStaff:
             return partial(self._watched, request, "", begun)
         return self._ended(self._begun(request, ""), begun)
 
-    async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
+    async def look_up(
+        self, request: CallRequest, *, idempotency_key: str, intended_at: int, call_before: int
+    ) -> CallResult:
         """Have the gate find out; what it finds done happened once, whoever heard of it first."""
         await self.store.reach()
-        result = await self.inner.look_up(request, idempotency_key=idempotency_key, call_before=call_before)
+        result = await self.inner.look_up(
+            request, idempotency_key=idempotency_key, intended_at=intended_at, call_before=call_before
+        )
         known = self.outside.effect(request.tool, idempotency_key)
         call = self._begun(request, idempotency_key) if known is None and result.failure is None else None
         tool = self.crew.tools.find(request.tool)

@@ -57,6 +57,8 @@ class CallHistory:
         self._inside: dict[str, list[str]] = {}
         # Steps of writes that are done, in that order.
         self._done: dict[str, None] = {}
+        # When each write was intended last.
+        self._intended: dict[str, int] = {}
         #: What a person is asked before a call can go on, by the call's step; the call may not be under way itself.
         self.asked: dict[str, Review] = {}
         #: Calls that wait for the limit of a budget to be raised, by step; they are not under way either.
@@ -64,9 +66,9 @@ class CallHistory:
         self.holds = Holds()  #: when calls waited for somebody
 
     def remember(self, step_id: str, entry: Entry, at: int = 0) -> None:
-        """Hear a record that belongs to a call, and its moment where the call begins to wait for somebody or ends to.
+        """Hear a record that belongs to a call, and its moment, in microseconds since the epoch.
 
-        That is in microseconds since the epoch.
+        That matters of an intent, and where the call begins to wait for somebody or ends to.
         """
         step = step_id.partition(MARK)[0]
         known = self._recorded.get(step)
@@ -81,6 +83,8 @@ class CallHistory:
             known.append(entry)
         if isinstance(entry, Done):
             self._done.setdefault(step)
+        elif isinstance(entry, Intent):
+            self._intended[step] = at
         if isinstance(entry, Review):
             self.asked[step] = entry
         elif not isinstance(entry, Intent):
@@ -141,6 +145,10 @@ class CallHistory:
         """Give what a call may cost at most, by its last intent."""
         intents = [entry.micros for entry in self._recorded.get(step_id, ()) if isinstance(entry, Intent)]
         return intents[-1] if intents else 0
+
+    def intended_at(self, step_id: str) -> int:
+        """Give when a write was intended last, in microseconds since the epoch; 0 if it never was."""
+        return self._intended.get(step_id, 0)
 
     def asked_in(self, scope: str) -> list[str]:
         """Give the calls that were asked for in the scope of an attempt, oldest first."""

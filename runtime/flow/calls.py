@@ -261,7 +261,7 @@ class Calls:
         key = services.identify(f"{request.key.tenant}/{request.key.case_id}/{request.step_id}")
         work.intent = work.intended(ruling, key, services.world.clock.wall_micros())
         record = services.logbook.write(request.step_id, work.intent)
-        self.history.remember(request.step_id, work.intent)
+        self.history.remember(request.step_id, work.intent, record.at)
         services.cell.when_durable(record.seq, lambda: self._run_write(work, ruling))
 
     def _run_write(self, work: CallWork, ruling: Ruling) -> None:
@@ -340,8 +340,8 @@ class Calls:
             if not await services.cell.entitled():
                 return None
             if not intent.accounts or await self._reserving.reserve(work, intent):
-                key, before = intent.key, intent.call_before
-                return await services.staff.look_up(request, idempotency_key=key, call_before=before)
+                key, at, before = intent.key, self.history.intended_at(request.step_id), intent.call_before
+                return await services.staff.look_up(request, idempotency_key=key, intended_at=at, call_before=before)
             return CallResult(failure=FailureKind.REFUSED)
 
         services.find_out("look up", look_up, partial(self._looked_up, work))

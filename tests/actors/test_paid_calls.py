@@ -121,5 +121,5 @@ async def test_a_paid_read_whose_answer_nobody_heard_counts_as_spent_and_is_not_
     calling = scene.calling([made])
     with anyio.fail_after(5):
         async with scene.running(calling):
-            found = await calling.look_up(scene.request(made.name), idempotency_key="k", call_before=0)
+            found = await calling.look_up(scene.request(made.name), idempotency_key="k", intended_at=0, call_before=0)
     assert (found.failure, found.cost.micros, len(priced.acts)) == (FailureKind.UNAVAILABLE, 10, 1)

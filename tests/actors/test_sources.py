@@ -247,7 +247,7 @@ async def test_that_it_is_gone_now_does_not_tell_that_an_earlier_try_did_nothing
     with anyio.fail_after(5):
         async with scene.running(calling):
             request = scene.request("send", Sent(TO_ANNA))
-            found = await calling.look_up(request, idempotency_key="k1", call_before=0)
+            found = await calling.look_up(request, idempotency_key="k1", intended_at=0, call_before=0)
     assert (found.failure, "Payee 'p-17' has no source" in found.message) == (FailureKind.UNKNOWN, True)
 
 
@@ -258,7 +258,7 @@ async def test_a_lookup_still_tells_it_once_nothing_can_appear_any_more(scene: S
         async with scene.running(calling), anyio.create_task_group() as jobs:
             jobs.start_soon(_pass_time, scene, made.timeout_seconds)
             request = scene.request("send", Sent(TO_ANNA))
-            found = await calling.look_up(request, idempotency_key="k1", call_before=0)
+            found = await calling.look_up(request, idempotency_key="k1", intended_at=0, call_before=0)
     assert (found.failure, found.message) == (FailureKind.UNAVAILABLE, "send did not happen, says its lookup")
 
 

@@ -119,7 +119,7 @@ def a_case_that_kills_is_tried_for_ever(patch: Patch) -> None:
 
 
 def writes_in_doubt_are_made_again(patch: Patch) -> None:
-    async def again(self: Calling, request: Any, *, idempotency_key: str, call_before: int) -> Any:
+    async def again(self: Calling, request: Any, *, idempotency_key: str, **_: int) -> Any:
         return await self.perform(request, idempotency_key=idempotency_key, call_before=0)
 
     patch.setattr(Calling, "look_up", again)
@@ -128,8 +128,8 @@ def writes_in_doubt_are_made_again(patch: Patch) -> None:
 def another_try_has_another_key(patch: Patch) -> None:
     look_up = Calling.look_up
 
-    async def elsewhere(self: Calling, request: Any, *, idempotency_key: str, call_before: int) -> Any:
-        return await look_up(self, request, idempotency_key=f"{idempotency_key}-2", call_before=call_before)
+    async def elsewhere(self: Calling, request: Any, *, idempotency_key: str, **given: int) -> Any:
+        return await look_up(self, request, idempotency_key=f"{idempotency_key}-2", **given)
 
     patch.setattr(Calling, "look_up", elsewhere)
 

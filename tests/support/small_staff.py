@@ -169,7 +169,9 @@ class SmallStaff:
         self.performed.append((request.tool, arguments, idempotency_key))
         return await _run(self.tools[request.tool].run, arguments)
 
-    async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
+    async def look_up(
+        self, request: CallRequest, *, idempotency_key: str, intended_at: int, call_before: int
+    ) -> CallResult:
         lookup = self.tools[request.tool].lookup
         if lookup is None:
             return CallResult(failure=FailureKind.UNKNOWN, message="nobody can say")

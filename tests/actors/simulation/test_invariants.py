@@ -42,8 +42,8 @@ Break = Callable[[pytest.MonkeyPatch], Any]
 def another_try_has_another_key(monkeypatch: pytest.MonkeyPatch) -> Any:
     look_up = Calling.look_up
 
-    async def elsewhere(self: Calling, request: Any, *, idempotency_key: str, call_before: int) -> Any:
-        return await look_up(self, request, idempotency_key=f"{idempotency_key}-2", call_before=call_before)
+    async def elsewhere(self: Calling, request: Any, *, idempotency_key: str, **given: int) -> Any:
+        return await look_up(self, request, idempotency_key=f"{idempotency_key}-2", **given)
 
     monkeypatch.setattr(Calling, "look_up", elsewhere)
     return make_crew()

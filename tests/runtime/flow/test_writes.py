@@ -133,11 +133,34 @@ async def test_a_flow_hears_of_a_write_that_a_person_confirmed_although_nobody_k
 class Remembering(SmallStaff):
     """Keeps what it was asked to look up."""
 
-    looked: list[tuple[bytes, str]] = field(default_factory=list)
+    looked: list[tuple[bytes, str, int]] = field(default_factory=list)
 
-    async def look_up(self, request: CallRequest, *, idempotency_key: str, call_before: int) -> CallResult:
-        self.looked.append((bytes(request.arguments), idempotency_key))
-        return await super().look_up(request, idempotency_key=idempotency_key, call_before=call_before)
+    async def look_up(
+        self, request: CallRequest, *, idempotency_key: str, intended_at: int, call_before: int
+    ) -> CallResult:
+        self.looked.append((bytes(request.arguments), idempotency_key, intended_at))
+        return await super().look_up(
+            request, idempotency_key=idempotency_key, intended_at=intended_at, call_before=call_before
+        )
+
+
+async def intended_at(store: MemoryStore) -> int:
+    """Give the moment of a case's only intent."""
+    (record,) = [record for record in await store.records(KEY) if record.kind == "intent"]
+    return record.at
+
+
+async def test_the_time_of_a_key_runs_from_the_record_of_its_intent_in_the_same_life_of_a_case_too() -> None:
+    async def unsure(arguments: object) -> object:
+        raise Lost("connection lost")
+
+    store, tools = MemoryStore(), {"pay": SmallTool(unsure, RiskTier.REVERSIBLE)}
+    staff = Remembering(payer(unsure).flows, tools=tools)
+    with anyio.fail_after(5):
+        async with runtime(staff, store) as machine:
+            await machine.open("pay", "c1", Ask(7))
+            await machine.wait("c1")
+    assert [looked[2] for looked in staff.looked] == [await intended_at(store)]
 
 
 @pytest.mark.promise("FLOW-13")
@@ -162,7 +185,7 @@ async def test_a_crash_between_intent_and_end_is_recovered_with_the_same_key_and
         async with runtime(second, store, clock) as machine:
             await machine.wait("c1")
             intent = (await entries(store, Intent))[0]
-            assert second.looked == [(bytes(intent.arguments), intent.key)]
+            assert second.looked == [(bytes(intent.arguments), intent.key, await intended_at(store))]
             assert first.performed[0][2] == intent.key
             assert second.performed == []
             assert await value(store) == "found"
