@@ -155,13 +155,16 @@ class Calling:
         if key_until is not None:
             again = await self._try(tool, arguments, context, Asked(request, key_until))
             if again.begun and not again.unfetched:
-                return await self._written(tool, arguments, context, again)
-            found = again if again.unfetched and tool.lookup is None else found
+                if again.known or tool.lookup is None:
+                    return await self._written(tool, arguments, context, again)
+                found = Tried()  # Nobody heard this one either, but it will be seen.
+            elif again.unfetched and tool.lookup is None:
+                found = again
         if tool.tier is RiskTier.READ_ONLY:
             why = f"nobody heard the answer of {tool.name}"
             return CallResult(failure=FailureKind.UNAVAILABLE, message=why, cost=Cost(calls=1, micros=tool.micros_max))
         if found.failure is None and tool.lookup is not None:
-            return await self._settled(tool, arguments, context, call_before)
+            return await self._settled(tool, arguments, context, call_before, call_before - intended_at)
         return unknown(found.message)
 
     def _context(self, request: CallRequest, idempotency_key: str) -> ToolContext:
@@ -265,17 +268,19 @@ class Calling:
         except ProtocolError as error:
             return unknown(f"{tool.name} was called, but its value cannot be recorded: {describe(error)}", cost)
 
-    async def _settled(self, tool: Tool, arguments: Struct, context: ToolContext, call_before: int) -> CallResult:
+    async def _settled(
+        self, tool: Tool, arguments: Struct, context: ToolContext, call_before: int, late_micros: int
+    ) -> CallResult:
         """Believe a lookup's no only when nothing that was under way can still appear.
 
         `call_before` is by the wall's clock of whoever wrote it, which may have been another's or have jumped: it can
-        make the wait longer, as far as it ever lets a call begin later, and never shorter.
+        make the wait longer, as far as its intent let the call begin later, and never shorter.
         """
         clock = self.ground.world.clock
         wait = tool.timeout_seconds + tool.settling_seconds
         if call_before:
-            begins = call_before / MICROS - clock.wall_micros() / MICROS
-            wait += min(max(begins, 0.0), self.policy.timeouts.call_within_seconds)
+            begins = call_before - clock.wall_micros()
+            wait += max(min(begins, late_micros), 0) / MICROS
         if wait > 0:
             await clock.sleep(wait)
             assert tool.lookup is not None, "the caller has asked it"

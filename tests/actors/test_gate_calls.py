@@ -40,7 +40,7 @@ class Script:
 
     async def lookup(self, arguments: Amount, context: ToolContext) -> int | None:
         self.looked += 1
-        return cast("int | None", await self._act(self.found))
+        return cast("int | None", await self._act(self.found.pop(0) if isinstance(self.found, list) else self.found))
 
     async def _act(self, act: object) -> object:
         if act is NEVER:
@@ -270,6 +270,32 @@ async def test_a_keyed_tool_is_called_again_with_the_same_key(scene: Scene) -> N
     script = Script(42)
     result = await look_up(scene, script, keyed=True)
     assert (unpack(result.value, int), script.keys) == (42, ["k1"])
+
+
+@pytest.mark.promise("GATE-7")
+@pytest.mark.parametrize(("found", "ends"), [(42, None), (None, FailureKind.UNAVAILABLE)])
+async def test_a_keyed_call_that_is_made_again_and_not_heard_either_is_looked_up_once_it_has_settled(
+    scene: Scene, found: int | None, ends: FailureKind | None
+) -> None:
+    script = Script(ConnectionError("gone"), found=[None, found])
+    result = await look_up(scene, script, keyed=True, lookup=True, timeout_seconds=20, settling_seconds=5, forward=25)
+    assert (result.failure, script.keys, script.looked) == (ends, ["k1"], 2)
+
+
+async def test_a_keyed_call_that_fails_for_a_known_reason_when_made_again_did_not_happen(scene: Scene) -> None:
+    script = Script(KnownFailure("no funds"), found=None)
+    result = await look_up(scene, script, keyed=True, lookup=True)
+    assert (result.failure, result.message, script.looked) == (FailureKind.ERROR, "no funds", 1)
+
+
+async def test_a_lookups_no_waits_for_as_long_as_the_intent_let_the_call_begin_whatever_a_policy_says_now(
+    scene: Scene,
+) -> None:
+    script, now = Script(found=None), scene.clock.wall_micros()
+    # An hour, where the policy of today would give a call less; and no longer, however far the clocks are apart.
+    given: dict[str, Any] = {"lookup": True, "timeout_seconds": 20, "call_before": now + 7_200_000_000}
+    result = await look_up(scene, script, intended_at=now + 3_600_000_000, forward=3_620, **given)
+    assert (result.failure, script.looked) == (FailureKind.UNAVAILABLE, 2)
 
 
 async def test_a_key_counts_only_within_its_window(scene: Scene) -> None:
