@@ -70,7 +70,7 @@ class Incarnation:
         self._tasks = Tasks(services, self._calls, suspending, self._feed)
         self._earlier: dict[str, list[Logged]] = {}
         # Reviews past their time, and held tasks: they end once the inbox was read since, for a decision may be in it.
-        self._overdue: dict[str, None] = {}
+        self._overdue: dict[str, int] = {}  #: steps whose moment is past, with it, until the inbox was read
         self.mail = Mail(services.key.case_id)  #: what is in its inbox, as far as it was read
         self._outgoing = Outgoing(services)
         self._heard = False
@@ -156,8 +156,8 @@ class Incarnation:
         self.settle()
         if complete and not self.mail.held:
             overdue, self._overdue = self._overdue, {}
-            for step_id in sorted(overdue):
-                self._expire(step_id)
+            for step_id, due in sorted(overdue.items(), key=lambda item: (item[1], item[0])):
+                self._expire(step_id, due)
                 self.settle()
 
     def outcome(self, outcome: Outcome, frame: bytes, attempt: int) -> None:
@@ -272,20 +272,24 @@ class Incarnation:
         self._calls.begin(request, partial(self._call_ended, step_id))
 
     def _fire(self, step_id: str, due: int) -> None:
-        if self._alarms.drop(step_id):
+        if self._overdue:  # What was over before it comes first.
+            self._past(step_id, due)
+        elif self._alarms.drop(step_id):
             self._feed(step_id, Fired(due=due))
 
-    def _past(self, step_id: str, _due: int) -> None:
+    def _past(self, step_id: str, due: int) -> None:
         """Hear that a review's or held task's time is over; a decision that was taken may still be on its way."""
         if self._alarms.drop(step_id):
-            self._overdue[step_id] = None
+            self._overdue[step_id] = due
             self._services.cell.look()
 
-    def _expire(self, step_id: str) -> None:
-        """End a review that nobody decided in time, as rejected, or a task that was held for too long."""
+    def _expire(self, step_id: str, due: int) -> None:
+        """End a review that nobody decided in time, as rejected, a task that was held for too long, or a timer."""
         self._tasks.outlasted(step_id)
         pending = self._engine.pending.get(step_id) if self._engine is not None else None
-        if pending is not None and isinstance(pending.entry, Review):
+        if pending is not None and isinstance(pending.entry, Timer):
+            self._feed(step_id, Fired(due=due))
+        elif pending is not None and isinstance(pending.entry, Review):
             self._services.logbook.withdraw(pending.entry.id)
             self._feed(step_id, expired(pending.entry, self._services.world.clock.wall_micros()))
 
