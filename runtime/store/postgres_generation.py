@@ -118,6 +118,11 @@ class Keeper:
         self.halted = ""  #: why nothing may go on, as it was when last looked at
 
     @property
+    def has_seen(self) -> bool:
+        """Tell whether anything is remembered of the store: then it was there before."""
+        return self._seen is not None
+
+    @property
     def mark(self) -> int:
         """Give the highest mark that was seen."""
         return 0 if self._seen is None else self._seen.mark

@@ -146,6 +146,7 @@ async def version_of(link: Link, address: PostgresAddress) -> int:
     Raises:
         StoreInvalid: the schema belongs to somebody else.
         StoreNewer: a newer version of this code made it.
+        StoreUnavailable: its tables are there and its version is not, as while a dump is put back.
         Whatever the driver raises.
     """
     standing = await link.fetchrow(_STANDING, address.schema)
@@ -155,7 +156,11 @@ async def version_of(link: Link, address: PostgresAddress) -> int:
             why = f"schema {address.schema} holds tables of another program; name one of its own by ?schema="
             raise StoreInvalid(address.shown, why)
         return 0
-    version = int(await link.fetchval("SELECT version FROM casework_version"))
+    found = await link.fetchval("SELECT version FROM casework_version")
+    if found is None:
+        why = "its tables are there without their version: a dump is not put back to its end, or has no data"
+        raise StoreUnavailable(address.shown, f"{why}; wait for its end, or put back a whole one")
+    version = int(found)
     if version > SCHEMA_VERSION:
         why = f"its version is {version}, this Casework reads up to {SCHEMA_VERSION}; use a newer Casework"
         raise StoreNewer(address.shown, why)
@@ -183,8 +188,10 @@ async def migrate(link: Link, address: PostgresAddress) -> None:
         await link.execute("UPDATE casework_version SET version = $1", SCHEMA_VERSION)
 
 
-async def connected(address: PostgresAddress) -> Link:
+async def connected(address: PostgresAddress, *, known: bool) -> Link:
     """Open a writing connection to a schema that is of our version, or is brought to it.
+
+    A schema that was `known` before is not made anew: who empties it is about to put a dump back.
 
     Raises:
         StoreInvalid, StoreNewer, StoreUnavailable: it cannot be had; nothing is held.
@@ -193,6 +200,9 @@ async def connected(address: PostgresAddress) -> Link:
     try:
         if await version_of(link, address):
             await refuse_meddlers(link, address)
+        elif known:
+            why = "its tables are gone; put a dump back, or start again to begin with none"
+            raise StoreUnavailable(address.shown, why)
         await migrate(link, address)
     except DRIVER_ERRORS as error:
         kind = StoreInvalid if fault_of(error, link) in {Fault.OURS, Fault.REFUSED} else StoreUnavailable

@@ -368,7 +368,7 @@ class PostgresWriter:
 
     async def _opened(self) -> Link:
         """Open a connection, and see whether what it leads to is the store that we remember."""
-        link = await connected(self._address)
+        link = await connected(self._address, known=self._keeper.has_seen)
         try:
             await self._keeper.check(link)
         except DRIVER_ERRORS as error:

@@ -58,6 +58,12 @@ def revoked(table: str) -> Harm:
     return Harm(f"{owned} casework", f"{owned} {ROLE}", f"permission denied for table {table}")
 
 
+def put_back(done: str, undone: str, says: str) -> Harm:
+    """Something that is done as a dump is put back, which ends connections first."""
+    ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{ROLE}'"
+    return Harm(f"BEGIN; {done}; COMMIT; {ended}", undone, says)
+
+
 HARMS = {
     "a fault of the server's own as a record is written": raising("record", "INSERT", "XX000"),
     "a fault of the server's own as a lease is renewed": raising("node", "INSERT OR UPDATE", "XX000"),
@@ -70,6 +76,16 @@ HARMS = {
     "no right to the nodes": revoked("node"),
     "no right to the records": revoked("record"),
     "no right to the inboxes": revoked("inbox"),
+    "nothing in its schema, for a dump is put back": put_back(
+        f"ALTER SCHEMA {{schema}} RENAME TO {{schema}}_away; CREATE SCHEMA {{schema}} AUTHORIZATION {ROLE}",
+        "DROP SCHEMA {schema}; ALTER SCHEMA {schema}_away RENAME TO {schema}",
+        "its tables are gone",
+    ),
+    "nothing in its tables yet, for a dump is put back": put_back(
+        "CREATE TABLE {schema}.kept AS TABLE {schema}.casework_version; DELETE FROM {schema}.casework_version",
+        "INSERT INTO {schema}.casework_version TABLE {schema}.kept; DROP TABLE {schema}.kept",
+        "its tables are there without their version",
+    ),
 }
 #: What keeps a record from being written, and lies in none of its values.
 PASSING = [name for name in HARMS if "record" in name]
