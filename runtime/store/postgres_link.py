@@ -76,8 +76,10 @@ _PLANS: Final = {
 #: few rows less of a plan, and think that worth to plan anew each time, which takes longer than the statement itself.
 #: What is read may leave conditions out, and is planned for those that it has.
 _KEPT_PLANS: Final = {"plan_cache_mode": "force_generic_plan"}
+#: A lock that was not given in time.
+_LOCKED_OUT: Final = "55P03"
 #: Classes and codes of errors after which nothing happened and a later try may succeed.
-_PASSING: Final = ("53", "58", "55P03", "57014", "25006")
+_PASSING: Final = ("53", "58", _LOCKED_OUT, "57014", "25006")
 _AGAIN: Final = ("40001", "40P01")
 #: Classes of errors that lie in the values: they are none, they break a rule of the table, or are more than fits.
 _OURS: Final = ("22", "23", "54")
@@ -165,6 +167,11 @@ def ended_by_server(error: BaseException) -> bool:
     Of a statement that is its own transaction the server says nothing before it is durable, unless it gave it up.
     """
     return _ENDED in (_code(error), _code(error.__cause__))
+
+
+def locked_out(error: BaseException) -> bool:
+    """Say whether somebody else's lock was in the way for longer than it was waited for."""
+    return _code(error) == _LOCKED_OUT
 
 
 def damaged(error: BaseException | None) -> bool:

@@ -7,6 +7,7 @@ replaces them could not see its own deletions. Pages of `case` keep room, so mos
 stands beside `claims` because an index over what each claim changes would undo that.
 
 All of it happens under an advisory lock that is the schema's own; a schema of the current version is not written to.
+Whoever waits for a table that others hold, such as a dump, keeps all who come after him waiting: not for long, then.
 It does not know what is kept in the tables.
 """
 
@@ -14,7 +15,7 @@ from typing import Final
 
 from casework.protocols.codec import digest
 from casework.runtime.errors import StoreInvalid, StoreNewer, StoreUnavailable
-from casework.runtime.store.postgres_link import DRIVER_ERRORS, Fault, Link, connect, fault_of, told
+from casework.runtime.store.postgres_link import DRIVER_ERRORS, Fault, Link, connect, fault_of, locked_out, told
 from casework.runtime.store.postgres_seals import FIRST_SEALS
 from casework.runtime.store.postgres_shape import refuse_meddlers
 from casework.runtime.store.postgres_url import PostgresAddress
@@ -134,6 +135,10 @@ _CARRIED: Final = "ALTER TABLE node ADD COLUMN carries text[] NOT NULL DEFAULT '
 STEPS: Final[tuple[str, ...]] = (_TABLES, _ACCOUNTS, FIRST_SEALS, _CARRIED)
 SCHEMA_VERSION: Final = len(STEPS)
 
+#: How long a step may wait for a table while nodes of an earlier version work: less than their leases last, and more
+#: than one of them may stand still amid a transaction.
+LOCK_SECONDS_MAX: Final = 3.0
+
 _STANDING: Final = """
     SELECT to_regclass($1 || '.casework_version') IS NOT NULL AS ours,
            EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1) AS used
@@ -183,6 +188,7 @@ async def migrate(link: Link, address: PostgresAddress) -> None:
         # Asked first, for whoever may use a schema that others made need not be one who may make schemas.
         if not await link.fetchval("SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)", address.schema):
             await link.execute(f'CREATE SCHEMA "{address.schema}"')
+        await link.execute(f"SET LOCAL lock_timeout = {LOCK_SECONDS_MAX * 1000:.0f}")
         for step in STEPS[version:]:
             await link.execute(step, timeout=600.0)
         await link.execute("UPDATE casework_version SET version = $1", SCHEMA_VERSION)
@@ -207,7 +213,8 @@ async def connected(address: PostgresAddress, *, known: bool) -> Link:
     except DRIVER_ERRORS as error:
         kind = StoreInvalid if fault_of(error, link) in {Fault.OURS, Fault.REFUSED} else StoreUnavailable
         link.terminate()
-        raise kind(address.shown, f"its tables cannot be made or read ({told(error)})") from error
+        held = "; others hold its tables, such as a dump: try again once they have ended" if locked_out(error) else ""
+        raise kind(address.shown, f"its tables cannot be made or read ({told(error)}){held}") from error
     except BaseException:
         link.terminate()
         raise

@@ -5,16 +5,19 @@ from contextlib import closing
 from itertools import count
 from pathlib import Path
 
+import anyio
 import pytest
 from postgres_server import PostgresServer
 from store_support import NODE, NOW, TENANT, arrived, evidence, ids, key_of, note, opening
 
-from casework.runtime.errors import StoreInvalid
+from casework.runtime.errors import StoreInvalid, StoreUnavailable
 from casework.runtime.seams import World
 from casework.runtime.store import migrations, postgres_schema
 from casework.runtime.store.accounts import Account, Draw, Drawn
 from casework.runtime.store.base import Append, Appended, CaseStatus
 from casework.runtime.store.chain import GENESIS, chained
+from casework.runtime.store.postgres_link import connect
+from casework.runtime.store.postgres_url import postgres_address
 from casework.runtime.store.schema import APPLICATION_ID
 from casework.runtime.store.urls import open_reader, open_store
 from casework.runtime.store.verify import verify
@@ -88,13 +91,37 @@ async def test_a_file_of_an_earlier_version_goes_on_with_its_cases(tmp_path: Pat
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-@pytest.mark.parametrize("version", range(1, postgres_schema.SCHEMA_VERSION))
-async def test_a_schema_of_an_earlier_version_goes_on_with_its_cases(postgres: PostgresServer, version: int) -> None:
+def earlier(version: int) -> tuple[str, str]:
+    """Give a schema's name, and the statements that make it as an earlier version did, with the case."""
     schema = f"earlier_{next(NUMBERS)}"
     steps = [*postgres_schema.STEPS[:version], f"UPDATE casework_version SET version = {version}"]
     statements = [f"CREATE SCHEMA {schema}", f"SET search_path = {schema}", *steps, *written("decode('{}', 'hex')")]
-    postgres.psql(";".join(statements))
+    return schema, ";".join(statements)
+
+
+@pytest.mark.parametrize("version", range(1, postgres_schema.SCHEMA_VERSION))
+async def test_a_schema_of_an_earlier_version_goes_on_with_its_cases(postgres: PostgresServer, version: int) -> None:
+    schema, made = earlier(version)
+    postgres.psql(made)
     with pytest.raises(StoreInvalid, match=f"it is of version {version}; open it for writing once"):
         await open_reader(postgres.url(schema), World())
     await goes_on(postgres.url(schema))
     assert postgres.psql(f"SELECT version FROM {schema}.casework_version") == str(postgres_schema.SCHEMA_VERSION)
+
+
+async def test_a_schema_whose_tables_somebody_else_holds_is_migrated_later_and_keeps_nobody_waiting_meanwhile(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_schema, "LOCK_SECONDS_MAX", 0.05)
+    schema, made = earlier(postgres_schema.SCHEMA_VERSION - 1)
+    postgres.psql(made)
+    url = postgres.url(schema)
+    dump = await connect(postgres_address(url))
+    with anyio.fail_after(5):
+        async with dump.transaction():
+            await dump.execute('LOCK TABLE "case", node IN ACCESS SHARE MODE')
+            with pytest.raises(StoreUnavailable, match="others hold its tables, such as a dump: try again once"):
+                await open_store(url, World())
+    await dump.close()
+    assert postgres.psql(f"SELECT version FROM {schema}.casework_version") == str(postgres_schema.SCHEMA_VERSION - 1)
+    await goes_on(url)
