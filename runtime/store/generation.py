@@ -54,13 +54,14 @@ _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 M = TypeVar("M", bound=Struct)
 
 
-def objection(remembered: Head, found: Head, last_there: str) -> str:
+def objection(remembered: Head, found: Head, last_there: str, past: str) -> str:
     """Say why a store is not the one remembered or one that came after it; empty if it is.
 
-    `last_there` is the hash of the store's record at the place of the last one remembered, empty without such.
+    `last_there` is the hash of the store's record at the place of the last one remembered, empty without such, and
+    `past` the generations that a person ended by accepting an older state: who was killed then remembers the last.
     """
     if found.generation != remembered.generation:
-        return f"{OLDER}: it is another one, or was made anew; "
+        return "" if remembered.generation in past.split() else f"{OLDER}: it is another one, or was made anew; "
     if found.records < remembered.records:
         return f"{OLDER}: it has {found.records} records, and had {remembered.records}; "
     if last_there != remembered.last:

@@ -10,7 +10,7 @@ import sqlite3
 from typing import Final, final
 
 from casework.runtime.store import changes, queries
-from casework.runtime.store.generation import GENERATION, HALTED, OLDER, Head, halting, objection, read_memory
+from casework.runtime.store.generation import GENERATION, HALTED, OLDER, PAST, Head, halting, objection, read_memory
 from casework.runtime.store.generation import write_memory as write_file
 from casework.runtime.store.sqlite_seals import unsealed
 
@@ -71,7 +71,8 @@ class Keeper:
         self._written = remembered
         if remembered is None:
             return ""
-        return objection(remembered, _head(self._connection), _hash_at(self._connection, remembered.records))
+        past = queries.setting(self._connection, PAST) or ""
+        return objection(remembered, _head(self._connection), _hash_at(self._connection, remembered.records), past)
 
 
 def _head(connection: sqlite3.Connection) -> Head:

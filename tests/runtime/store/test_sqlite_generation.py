@@ -3,7 +3,7 @@
 import logging
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -117,6 +117,22 @@ async def grown(path: Path, cases: int = 1) -> None:
             await parked(store, f"{len(await store.cases())}-{number}", evidence("receipt"))
 
 
+class KilledError(Exception):
+    """The process that accepts is killed."""
+
+
+def remembers_until(store: Store, last: str) -> Callable[[str, str], Awaitable[None]]:
+    """Give what has a store remember settings until one, at which its process is killed."""
+    remember = store.remember
+
+    async def killed(name: str, value: str) -> None:
+        if name == last:
+            raise KilledError
+        await remember(name, value)
+
+    return killed
+
+
 async def test_a_store_that_went_on_is_the_one_that_its_owner_remembers(path: Path) -> None:
     for _ in range(3):
         await grown(path)
@@ -139,6 +155,27 @@ async def test_an_older_store_stays_halted_until_it_is_accepted_though_it_grows(
     # What was accepted is another history: the store from before is now the wrong one.
     shutil.copy(path.with_name("backup.db"), path)
     assert "another one" in await halted(path)
+
+
+async def test_who_accepts_and_is_killed_before_that_is_remembered_is_not_asked_for_another_reason(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await grown(path)
+    shutil.copy(path, path.with_name("backup.db"))
+    await grown(path)
+    shutil.copy(path.with_name("backup.db"), path)
+    memory = path.with_name("cases.db.generation")
+    before = memory.read_bytes()
+    async with opened(path) as store:
+        with monkeypatch.context() as killed:
+            killed.setattr(store, "remember", remembers_until(store, HALTED))
+            with pytest.raises(KilledError):
+                await accept(store, by="ann", now=NOW, generation="g2")
+    assert "it has 2 records, and had 4" in await halted(path)
+    async with opened(path) as store:
+        assert await accept(store, by="ann", now=NOW, generation="g3") == []
+    memory.write_bytes(before)
+    assert await halted(path) == ""
 
 
 async def test_a_store_that_lost_only_messages_is_older_too(path: Path) -> None:
@@ -212,17 +249,19 @@ A = Head("g", 5, "aa", 2)
 
 
 @pytest.mark.parametrize(
-    ("found", "last_there", "says"),
+    ("found", "last_there", "past", "says"),
     [
-        (A, "aa", ""),
-        (Head("g", 9, "bb", 3), "aa", ""),
-        (Head("h", 9, "bb", 3), "aa", "another one"),
-        (Head("g", 4, "cc", 3), "", "it has 4 records, and had 5"),
-        (Head("g", 9, "bb", 3), "dd", "record 5 of it is not the one"),
-        (Head("g", 9, "bb", 1), "aa", "it has had 1 messages, and had 2"),
+        (A, "aa", "", ""),
+        (Head("g", 9, "bb", 3), "aa", "", ""),
+        (Head("h", 9, "bb", 3), "aa", "", "another one"),
+        (Head("h", 9, "bb", 3), "aa", "f", "another one"),
+        (Head("h", 4, "bb", 1), "", "f g", ""),
+        (Head("g", 4, "cc", 3), "", "f g", "it has 4 records, and had 5"),
+        (Head("g", 9, "bb", 3), "dd", "", "record 5 of it is not the one"),
+        (Head("g", 9, "bb", 1), "aa", "", "it has had 1 messages, and had 2"),
     ],
 )
-def test_what_is_remembered_must_be_a_part_of_what_is_found(found: Head, last_there: str, says: str) -> None:
-    said = objection(A, found, last_there)
+def test_what_is_remembered_must_be_a_part_of_what_is_found(found: Head, last_there: str, past: str, says: str) -> None:
+    said = objection(A, found, last_there, past)
     assert says in said
     assert bool(said) == bool(says)
