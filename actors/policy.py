@@ -90,7 +90,10 @@ class RetryTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long one attempt at a task may take, in seconds; one with a write in doubt has until the task's deadline."""
+    """How long one attempt at a task may take, in seconds.
+
+    One with a write in doubt has until its deadline, and its time anew once it is known what became of the write.
+    """
 
     default_seconds: float = 30.0
     tasks: dict[str, float] = field(default_factory=dict[str, float])

@@ -20,7 +20,7 @@ from typing import Final
 from msgspec import Raw
 from msgspec.structs import replace
 
-from casework.protocols.codec import inputs_hash, pack
+from casework.protocols.codec import inputs_hash
 from casework.protocols.records import (
     Arrived,
     Call,
@@ -32,7 +32,7 @@ from casework.protocols.records import (
     Verdict,
     Withdrawn,
 )
-from casework.protocols.wire import Cost, FailureKind, RiskTier
+from casework.protocols.wire import FailureKind, RiskTier
 from casework.runtime.flow.callhistory import NOTHING, CallHistory, Ended, cheaper_tool
 from casework.runtime.flow.callwork import CallWork
 from casework.runtime.flow.engine import Pending
@@ -356,6 +356,8 @@ class Calls:
             return
         if result.failure is not FailureKind.UNKNOWN:
             self._end_write(work, result, found_by="lookup")
+            if self._holder is not None:
+                self._holder.known(work.request.step_id)
             return
         step_id = marked(work.request.step_id, "unknown")
         title, asked = f"Did {work.intent.tool} happen?", work.intent.arguments
@@ -366,12 +368,7 @@ class Calls:
             self._holder.rest(work.request.step_id)
 
     def _settled_by_person(self, work: CallWork, decided: Decided) -> None:
-        if decided.action is ReviewAction.REJECT:
-            result = CallResult(failure=FailureKind.ERROR, message=f"{decided.by} says that it did not happen")
-        else:
-            assert work.intent is not None, "what may have happened was intended"
-            result = CallResult(value=pack(None), cost=Cost(calls=1, micros=work.intent.micros))
-        self._end_write(work, result, found_by=decided.by)
+        self._end_write(work, work.settled(decided), found_by=decided.by)
 
     def _end_write(self, work: CallWork, result: CallResult, *, found_by: str = "") -> None:
         assert work.intent is not None, "a write has an intent"

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from casework.protocols.codec import CARRIED_BYTES_MAX
+from casework.protocols.codec import CARRIED_BYTES_MAX, pack
 from casework.protocols.errors import FrameTooLarge
-from casework.protocols.records import Call, Intent, Verdict
-from casework.protocols.wire import NIL, FailureKind
+from casework.protocols.records import Call, Decided, Intent, ReviewAction, Verdict
+from casework.protocols.wire import NIL, Cost, FailureKind
 from casework.runtime.flow.callhistory import Ended
 from casework.runtime.seams import MICROS
 from casework.runtime.staff import CallRequest, CallResult, Ruling
@@ -80,3 +80,10 @@ class CallWork(Struct, eq=False):
             edited=self.edited,
             took=took,
         )
+
+    def settled(self, decided: Decided) -> CallResult:
+        """Say what became of a write by the word of a person, for nobody else could tell."""
+        assert self.intent is not None, "what may have happened was intended"
+        if decided.action is ReviewAction.REJECT:
+            return CallResult(failure=FailureKind.ERROR, message=f"{decided.by} says that it did not happen")
+        return CallResult(value=pack(None), cost=Cost(calls=1, micros=self.intent.micros))

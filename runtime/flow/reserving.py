@@ -43,6 +43,10 @@ class Holder(Protocol):
         """Let the task rest inside which a call is made, which waits; False if it is in none that goes on."""
         ...
 
+    def known(self, step_id: str) -> None:
+        """Hear what became of a write, of which nothing was known for a while."""
+        ...
+
     def wake(self) -> None:
         """Send those on their way again whose call waits no longer."""
         ...

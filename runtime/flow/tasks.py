@@ -3,9 +3,9 @@
 A task is sent as the very frame that stands in the log. Its agent's tool calls are steps of the case, in the inner
 scope of the task, so an agent that is run again after a crash gets the recorded results and does nothing twice. An
 attempt has a number; answers of an earlier one are late and ignored. A new attempt has an inner scope of its own.
-A task that wrote is never tried again by itself: its write would be made twice. While nobody knows what became
-of a write, only the task's deadline ends it. A person who has a stopped task tried again gives it a new deadline and
-as many attempts again; the log has that as a task of its own.
+A task that wrote is never tried again by itself: its write would be made twice. While nobody knows what became of a
+write, only the task's deadline ends it, and once it is known, the attempt has its time anew. A person who has a stopped
+task tried again gives it a new deadline and as many attempts again; the log has that as a task of its own.
 
     dispatched -> completed                          the outcome's frame is the record
     dispatched -> failed -> retry decided -> again   after a delay
@@ -20,7 +20,7 @@ It does not know who does the work.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-import msgspec
+from msgspec.structs import replace
 
 from casework.protocols.codec import encode, inputs_hash, pack
 from casework.protocols.records import Decided, Decision, ReviewAction, Withdrawn
@@ -57,8 +57,8 @@ from casework.runtime.flow.taskwork import (
     proven_by,
     stopping,
 )
-from casework.runtime.seams import MICROS
 from casework.runtime.store.base import Wait
+from casework.runtime.timers import Alarm
 
 #: Seconds that an agent's new call waits for those that the log has of it; an agent that works on several things at
 #: once may come to them in another order.
@@ -73,7 +73,7 @@ class Tasks:
     ) -> None:
         self._services = services
         self._calls = calls
-        self._ended = ended
+        self._ended: Callable[[str, Outcome, bytes], None] = ended
         self._suspending = suspending
         self._works: dict[str, TaskWork] = {}
         self._steps: dict[str, str] = {}  # by the task's id
@@ -123,8 +123,7 @@ class Tasks:
         self._services.staff.recall(work.task.id, work.cell)
         self._calls.forget_below(step_id)
         if work.review is not None:
-            withdrawn = Withdrawn(review_id=work.review.id)
-            self._services.logbook.write(work.stopped_step, withdrawn)
+            self._services.logbook.write(work.stopped_step, Withdrawn(review_id=work.review.id))
             self._services.logbook.withdraw(work.review.id)
 
     def outcome(self, outcome: Outcome, frame: bytes, attempt: int) -> None:
@@ -210,12 +209,20 @@ class Tasks:
 
     def rest(self, step_id: str) -> bool:
         """Suspend the task inside which a call is made, until that goes on; False if there is none of that attempt."""
-        for work in self._works.values():
-            if step_id.startswith(work.scope):
-                if not work.idle:
-                    self._suspend(work, step_id)
-                return True
-        return False
+        work = self._attempt(step_id)
+        if work is not None and not work.idle:
+            self._suspend(work, step_id)
+        return work is not None
+
+    def known(self, step_id: str) -> None:
+        """Give the attempt that made a write its time anew: it could only wait until it was known what became of it."""
+        work = self._attempt(step_id)
+        if work is not None and work.alarm is not None and not work.idle:
+            work.alarm.cancel()
+            self._time(work)
+
+    def _attempt(self, step_id: str) -> TaskWork | None:
+        return next((work for work in self._works.values() if step_id.startswith(work.scope)), None)
 
     def stopped_at(self, key: str) -> str:
         """Give the step of the stopped task that waits for a key; empty if none does."""
@@ -238,7 +245,7 @@ class Tasks:
         self._steps.clear()
         self._calls.held_in(None)
         self._suspending.close()
-        self._ended = _nobody
+        self._ended = lambda _step_id, _outcome, _frame: None
 
     def _still(self, work: TaskWork) -> None:
         for alarm in (work.alarm, work.patience):
@@ -273,21 +280,22 @@ class Tasks:
 
     def _time(self, work: TaskWork) -> None:
         """Give an attempt its time, but no more than its task has left."""
-        services, attempt = self._services, work.attempt
+        services, tell = self._services, self._services.cell.tell
         seconds = min(work.left(services.world.clock), services.staff.attempt_seconds(work.task))
-        work.alarm = services.timers.after(seconds, lambda: services.cell.tell(lambda: self._timed_out(work, attempt)))
+        alarm = work.alarm = services.timers.after(seconds, lambda: tell(lambda: self._timed_out(work, alarm)))
 
-    def _timed_out(self, work: TaskWork, attempt: int) -> None:
-        if self._works.get(work.step_id) is not work or work.attempt != attempt or work.idle:
+    def _timed_out(self, work: TaskWork, alarm: Alarm) -> None:
+        if self._works.get(work.step_id) is not work or work.alarm is not alarm or work.idle:
             return
         doubt = self._calls.history.in_doubt(work.scope)
         if doubt and work.left(self._services.world.clock) > 0:
             # What wrote is not tried again, and what its agent waits for is found out without it.
             self._time(work)
             return
-        unknown = f"; whether {doubt} happened is not known yet" if doubt else ""
+        why = f"no answer to attempt {work.attempt} in time"
+        why += f"; whether {doubt} happened is not known yet" if doubt else ""
         self._services.staff.recall(work.task.id, work.cell)
-        self._locally(work, FailureKind.TIMEOUT, f"no answer to attempt {attempt} in time{unknown}", retryable=True)
+        self._locally(work, FailureKind.TIMEOUT, why, retryable=True)
 
     def _locally(self, work: TaskWork, kind: FailureKind, message: str, *, retryable: bool) -> None:
         """Fail an attempt on our own account, as the next message: never from inside a dispatch."""
@@ -338,7 +346,7 @@ class Tasks:
 
     def _decide(self, work: TaskWork, mark: str, decision: Decision, by: bytes) -> None:
         """Record a choice about an attempt, with the hash of the frame by which it was made."""
-        decided = msgspec.structs.replace(decision, inputs_hash=inputs_hash(by))
+        decided = replace(decision, inputs_hash=inputs_hash(by))
         self._services.logbook.write(marked(work.step_id, mark, work.attempt), decided)
 
     def _give_up(self, work: TaskWork) -> None:
@@ -350,11 +358,7 @@ class Tasks:
         """Give a stopped task anew, with time and attempts as at first."""
         services = self._services
         work.stopped, work.review = "", None
-        work.task = msgspec.structs.replace(
-            work.task,
-            deadline=services.world.clock.wall_micros() + int(work.seconds * MICROS),
-            attempts=work.attempt + work.attempts_given,
-        )
+        work.task = work.anew(services.world.clock)
         record = services.logbook.write(marked(work.step_id, AGAIN, work.attempt), work.task)
         work.frame, work.given, work.held_by = record.frame, record.at, ""
         work.attempt += 1
@@ -394,7 +398,3 @@ class Tasks:
             return
         services.staff.recall(work.task.id, work.cell)
         self._locally(work, FailureKind.ERROR, f"the agent diverged: {what}", retryable=True)
-
-
-def _nobody(_step_id: str, _outcome: Outcome, _frame: bytes) -> None:
-    """Hear the end of a task of a case that has let go of it."""

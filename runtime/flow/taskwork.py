@@ -117,6 +117,11 @@ class TaskWork:
         self.ordinals[tool] = ordinal + 1
         return f"{self.scope}{tool}#{ordinal}" if ordinal else f"{self.scope}{tool}"
 
+    def anew(self, clock: Clock) -> Task:
+        """Make the task with a deadline and attempts as at first, from now on."""
+        deadline = clock.wall_micros() + int(self.seconds * MICROS)
+        return replace(self.task, deadline=deadline, attempts=self.attempt + self.attempts_given)
+
     def left(self, clock: Clock) -> float:
         """Give the seconds until its deadline."""
         return (self.task.deadline - clock.wall_micros()) / MICROS

@@ -2,16 +2,18 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import pytest
 
-from casework.actors import Work, skill
+from casework.actors import CallRefused, Work, skill
 from casework.actors.testing import CaseBench, FakeTool
 from casework.actors.testing.process import Kill
 from casework.protocols.records import Intent, Undone
 from casework.protocols.wire import OnStop, RiskTier
 from casework.runtime import Case, TaskFailed
+from casework.runtime.seams import MICROS
 from tests.support.refund_crew import Refund, crew
 
 #: When the log has the intent, counted in appends.
@@ -53,9 +55,9 @@ async def claims_soon(case: Case, inputs: Refund) -> str:
 
 
 @asynccontextmanager
-async def cut_off(flow: str) -> AsyncIterator[CaseBench]:
+async def cut_off(flow: str, skill: Any = claim, *, away_seconds: int = 0) -> AsyncIterator[CaseBench]:
     """Kill a process when the intent is durable and before the call is made, and let another one go on."""
-    made = crew(claims_slowly, claims_soon, skills={"claim": claim})
+    made = crew(claims_slowly, claims_soon, skills={"claim": skill})
     with anyio.fail_after(5):
         async with CaseBench(
             made, tools={"bank.claim": FakeTool("claimed")}, kill=Kill(INTENDED, durable=True)
@@ -63,6 +65,7 @@ async def cut_off(flow: str) -> AsyncIterator[CaseBench]:
             with anyio.CancelScope() as scope:
                 bench.store.on_death = scope.cancel
                 await bench.open(flow, "c", Refund("ann", 3))
+            await bench.clock.move(bench.clock.wall_micros() + away_seconds * MICROS)
             await bench.crash()
             assert isinstance(bench.log("c").entries[-1], Intent)
             yield bench
@@ -73,6 +76,27 @@ async def test_a_task_waits_until_it_is_known_that_its_write_did_not_happen() ->
     async with cut_off("claims_slowly") as bench:
         await bench.forward(seconds=100)
         assert bench.value("c", str).endswith("bank.claim did not happen, says its lookup")
+        assert bench.calls("bank.claim") == []
+
+
+@pytest.mark.promise("FLOW-12")
+async def test_an_attempt_has_its_time_anew_once_it_is_known_what_became_of_its_write() -> None:
+    benches: list[CaseBench] = []
+
+    @skill
+    async def claim_or_think(inputs: Refund, work: Work) -> str:
+        """Think for most of an attempt's time, which is half a minute, when it did not happen."""
+        try:
+            return await work.call("bank.claim", inputs, returns=str)
+        except CallRefused as failed:
+            await benches[0].clock.sleep(25)
+            return f"thought about it: {failed}"
+
+    async with cut_off("claims_slowly", claim_or_think, away_seconds=10) as bench:
+        benches.append(bench)
+        # It is known after fifty seconds, ten before the attempt's time would be over for the second time.
+        await bench.forward(seconds=100)
+        assert bench.value("c", str).startswith("thought about it: ")
         assert bench.calls("bank.claim") == []
 
 
