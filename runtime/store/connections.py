@@ -53,8 +53,11 @@ _BROKEN: Final = frozenset(
     }
 )
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-#: What is to be done about a file of which nothing can be read.
-RESTORE: Final = "keep it, restore the last backup in its place and accept that (`casework store accept`)"
+#: What is to be done about a file of which nothing can be read. A log that is left there would be read into the backup.
+RESTORE: Final = (
+    "move it away with its `-wal` and `-shm`, restore the last backup in its place and accept that"
+    " (`casework store accept`)"
+)
 #: What is to be done about a damaged file.
 REPAIR: Final = f"{RESTORE}; `casework verify` says of a file that can still be read what is wrong with it"
 #: What is to be done about a file of which a part stands in its log yet, where nobody can write.

@@ -98,7 +98,7 @@ def test_a_runtime_on_a_damaged_file_ends_with_an_error_that_names_it_and_says_w
         error = error.exceptions[0]
     assert isinstance(error, StoreInvalid)
     assert str(error).startswith(f"sqlite:///{path}: the file is damaged")
-    assert "restore the last backup" in str(error)
+    assert "move it away with its `-wal` and `-shm`, restore the last backup" in str(error)
 
 
 async def _work(url: str) -> None:
