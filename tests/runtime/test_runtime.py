@@ -90,7 +90,7 @@ async def test_a_case_of_a_tenant_that_cannot_be_printed_ends_no_node() -> None:
 
 @pytest.mark.promise("FLOW-25")
 async def test_waiting_after_a_delivery_sees_what_became_of_it(url: str) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with runtime(crew(parks), url) as machine:
             for n in range(50):
                 await machine.open("parks", f"c{n}", Ask(n))

@@ -40,7 +40,7 @@ async def test_nothing_of_a_case_that_is_over_waits_for_the_collector(
 ) -> None:
     staff = crew(flow, doers={"double": _double}, tools={"read": SmallTool(_read)})
     before = _cells()
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with runtime(staff) as machine:
             await machine.open(flow.__name__, "c1", Ask(1))
             await machine.wait("c1")

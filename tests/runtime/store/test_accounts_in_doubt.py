@@ -58,7 +58,7 @@ def breaking(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Break
 async def opened(url: str, faults: Break | None = None) -> AsyncIterator[Store]:
     store = await open_store(url, World(faults=faults))
     try:
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             yield store
     finally:
         await store.aclose()

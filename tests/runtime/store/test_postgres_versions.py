@@ -81,7 +81,7 @@ async def listening(store: Store, clock: ManualClock) -> AsyncIterator[None]:
     """Have a store's door heard, from when it listens."""
     service = door_server(store)
     assert service is not None
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
             await group.start(service.serve)
             while not clock.sleeping:

@@ -84,7 +84,7 @@ async def writer(url: str, cases: int) -> AsyncIterator[tuple[Process, BufferedB
 
 async def killed(process: Process) -> None:
     process.kill()
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         assert await process.wait() == -signal.SIGKILL
 
 

@@ -92,7 +92,7 @@ async def test_what_a_delivery_took_outlives_a_disk_that_fails_once_it_was_answe
     for seed in range(SEEDS):
         disk, wakes, folder = Disk(seed), Wakes(), tmp_path / str(seed)
         folder.mkdir()
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             store = await opened(disk, folder)
             for number in range(CASES):
                 await parked(store, str(number), evidence("receipt"))
