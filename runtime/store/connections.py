@@ -151,7 +151,7 @@ def connect_reader(path: str, url: str) -> sqlite3.Connection:
     connection, version = _read_only(path, url, MACHINE)
     if version < SCHEMA_VERSION:
         connection.close()
-        old = f"it is of version {version}; let its owner open it once"
+        old = f"it is of version {version}; a Runtime or `casework run` brings it to {SCHEMA_VERSION}"
         why = old if version else "nothing was stored yet; `casework run` begins it"
         raise StoreInvalid(url, why)
     show_damage(connection)

@@ -77,7 +77,7 @@ class PostgresReader:
         try:
             version = await reader.ask(version_of, address)
             if version < SCHEMA_VERSION:
-                old = f"it is of version {version}; open it for writing once"
+                old = f"it is of version {version}; a Runtime or `casework run` brings it to {SCHEMA_VERSION}"
                 why = old if version else "nothing was stored yet; `casework run` begins it"
                 raise StoreInvalid(address.shown, why)
             reader._known = True

@@ -83,7 +83,7 @@ async def test_a_file_of_an_earlier_version_goes_on_with_its_cases(tmp_path: Pat
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {version}")
     url = f"sqlite:///{path}"
-    with pytest.raises(StoreInvalid, match=f"it is of version {version}; let its owner open it once"):
+    with pytest.raises(StoreInvalid, match=f"it is of version {version}; a Runtime or `casework run` brings it to"):
         await open_reader(url, World())
     await goes_on(url)
     with closing(sqlite3.connect(path)) as connection:
@@ -103,7 +103,7 @@ def earlier(version: int) -> tuple[str, str]:
 async def test_a_schema_of_an_earlier_version_goes_on_with_its_cases(postgres: PostgresServer, version: int) -> None:
     schema, made = earlier(version)
     postgres.psql(made)
-    with pytest.raises(StoreInvalid, match=f"it is of version {version}; open it for writing once"):
+    with pytest.raises(StoreInvalid, match=f"it is of version {version}; a Runtime or `casework run` brings it to"):
         await open_reader(postgres.url(schema), World())
     await goes_on(postgres.url(schema))
     assert postgres.psql(f"SELECT version FROM {schema}.casework_version") == str(postgres_schema.SCHEMA_VERSION)
