@@ -151,20 +151,20 @@ class Calling:
             self.ground.world.point("lookup.after")
             if found.failure is None and found.value is not None:
                 return await self._written(tool, arguments, context, found)
-        key_until = tool.key_until(intended_at)
+        key_until, cost = tool.key_until(intended_at), Cost()
         if key_until is not None:
             again = await self._try(tool, arguments, context, Asked(request, key_until))
-            if again.begun and not again.unfetched:
-                if again.known or tool.lookup is None:
-                    return await self._written(tool, arguments, context, again)
-                found = Tried()  # Nobody heard this one either, but it will be seen.
-            elif again.unfetched and tool.lookup is None:
-                found = again
+            if again.begun and again.speaks_for_key:
+                return await self._written(tool, arguments, context, again)
+            if again.begun:
+                cost = cost_of(tool, context, 1, begun=not again.known)
+                found = again if tool.lookup is None else Tried()
         if tool.tier is RiskTier.READ_ONLY:
             why = f"nobody heard the answer of {tool.name}"
             return CallResult(failure=FailureKind.UNAVAILABLE, message=why, cost=Cost(calls=1, micros=tool.micros_max))
         if found.failure is None and tool.lookup is not None:
-            return await self._settled(tool, arguments, context, call_before, call_before - intended_at)
+            late = _late(intended_at, call_before, self.ground.world.clock.wall_micros())
+            return await self._settled(tool, arguments, context, late, cost)
         return unknown(found.message)
 
     def _context(self, request: CallRequest, idempotency_key: str) -> ToolContext:
@@ -269,27 +269,20 @@ class Calling:
             return unknown(f"{tool.name} was called, but its value cannot be recorded: {describe(error)}", cost)
 
     async def _settled(
-        self, tool: Tool, arguments: Struct, context: ToolContext, call_before: int, late_micros: int
+        self, tool: Tool, arguments: Struct, context: ToolContext, late_micros: int, cost: Cost
     ) -> CallResult:
-        """Believe a lookup's no only when nothing that was under way can still appear.
-
-        `call_before` is by the wall's clock of whoever wrote it, which may have been another's or have jumped: it can
-        make the wait longer, as far as its intent let the call begin later, and never shorter.
-        """
-        clock = self.ground.world.clock
-        wait = tool.timeout_seconds + tool.settling_seconds
-        if call_before:
-            begins = call_before - clock.wall_micros()
-            wait += max(min(begins, late_micros), 0) / MICROS
+        """Believe a lookup's no only when nothing that was under way, or begins so late, can still appear."""
+        wait = tool.timeout_seconds + tool.settling_seconds + late_micros / MICROS
         if wait > 0:
-            await clock.sleep(wait)
+            await self.ground.world.clock.sleep(wait)
             assert tool.lookup is not None, "the caller has asked it"
             found = await self._bounded(tool, tool.lookup(arguments, context))
             if found.failure is not None:
                 return unknown(found.message)
             if found.value is not None:
                 return await self._written(tool, arguments, context, found)
-        return CallResult(failure=FailureKind.UNAVAILABLE, message=f"{tool.name} did not happen, says its lookup")
+        why = f"{tool.name} did not happen, says its lookup"
+        return CallResult(failure=FailureKind.UNAVAILABLE, message=why, cost=cost)
 
     async def _try(self, tool: Tool, arguments: Struct, context: ToolContext, asked: Asked) -> Tried:
         """Call a tool's body once, if it may be called now; feeds its circuits."""
@@ -369,6 +362,14 @@ class Calling:
                 alarm.cancel()
         why = f"no answer within {tool.timeout_seconds:g} s"
         return Tried(failure=FailureKind.TIMEOUT, message=why, known=False, retryable=True)
+
+
+def _late(intended_at: int, call_before: int, now: int) -> int:
+    """Give for how long a call may begin yet, in microseconds of the wall's clock.
+
+    That may have jumped since its intent, which makes this no longer than the intent let it be, nor less than nothing.
+    """
+    return max(min(call_before - now, call_before - intended_at), 0) if call_before else 0
 
 
 async def _answer(call: Awaitable[object]) -> Tried:

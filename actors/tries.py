@@ -38,6 +38,11 @@ class Tried(Struct, frozen=True, gc=False):
     circuit: str = ""
     """Whose circuit is open, so that it was not called."""
 
+    @property
+    def speaks_for_key(self) -> bool:
+        """Tell whether it says what became of every call with its key; what may pass is true of this one alone."""
+        return self.known and not (self.retryable or self.unfetched)
+
 
 def encoded(tool: Tool, value: object) -> Raw:
     """Encode what a tool returned, and hold it to what it declared; raises ProtocolError."""

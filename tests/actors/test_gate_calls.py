@@ -10,7 +10,7 @@ from casework.actors.breaker import CircuitState
 from casework.actors.errors import KnownFailure
 from casework.actors.tools import TIMEOUT_SECONDS, WORKERS, Tool, ToolContext, tool
 from casework.protocols.codec import unpack
-from casework.protocols.wire import FailureKind, RiskTier
+from casework.protocols.wire import Cost, FailureKind, RiskTier
 from casework.runtime.staff import CallResult
 from tests.support.staff_scene import Scene
 
@@ -282,10 +282,43 @@ async def test_a_keyed_call_that_is_made_again_and_not_heard_either_is_looked_up
     assert (result.failure, script.keys, script.looked) == (ends, ["k1"], 2)
 
 
-async def test_a_keyed_call_that_fails_for_a_known_reason_when_made_again_did_not_happen(scene: Scene) -> None:
+async def test_what_is_known_for_good_of_a_keyed_call_that_is_made_again_is_true_of_the_one_before(
+    scene: Scene,
+) -> None:
     script = Script(KnownFailure("no funds"), found=None)
     result = await look_up(scene, script, keyed=True, lookup=True)
     assert (result.failure, result.message, script.looked) == (FailureKind.ERROR, "no funds", 1)
+
+
+@pytest.mark.promise("GATE-7")
+async def test_what_may_pass_says_of_a_keyed_call_that_is_made_again_nothing_about_the_one_before(scene: Scene) -> None:
+    first_seen_late, seen_by_nobody = (Script(KnownFailure("cannot connect", retryable=True)) for _ in range(2))
+    first_seen_late.found = [None, 42]
+    result = await look_up(scene, first_seen_late, keyed=True, lookup=True, timeout_seconds=20, forward=20)
+    assert (unpack(result.value, int), first_seen_late.looked) == (42, 2)
+    result = await look_up(scene, seen_by_nobody, keyed=True)
+    assert (result.failure, result.message) == (FailureKind.UNKNOWN, "cannot connect")
+
+
+async def test_what_a_keyed_call_that_is_made_again_says_that_it_cost_is_told_though_it_did_not_happen(
+    scene: Scene,
+) -> None:
+    async def body(arguments: Amount, context: ToolContext) -> int:
+        context.spend(700)
+        raise ConnectionError
+
+    script = Script(found=None)
+    made = tool(
+        tier=RiskTier.IRREVERSIBLE, name="write", verify=script.verify, lookup=script.lookup, keyed=True,
+        micros_max=1_000, timeout_seconds=20,
+    )(body)  # fmt: skip
+    calling = scene.calling([made])
+    with anyio.fail_after(5):
+        async with scene.running(calling), anyio.create_task_group() as jobs:
+            jobs.start_soon(pass_time, scene, 20)
+            request = scene.request("write")
+            result = await calling.look_up(request, idempotency_key="k1", intended_at=0, call_before=0)
+    assert (result.failure, result.cost) == (FailureKind.UNAVAILABLE, Cost(calls=1, micros=700))
 
 
 async def test_a_lookups_no_waits_for_as_long_as_the_intent_let_the_call_begin_whatever_a_policy_says_now(
