@@ -172,9 +172,12 @@ class CallHistory:
         ended, intent, *_ = self.told(step_id)
         return intent is not None and intent.tier is not RiskTier.READ_ONLY and not isinstance(ended, Undone)
 
-    def in_doubt(self, scope: str) -> str:
-        """Name the tool of the first write in the scope of an attempt of which nothing is known yet; empty if none."""
-        for step_id in self._inside.get(scope, ()):
+    def in_doubt(self, scope: str, taken: Iterable[str]) -> str:
+        """Name the tool of the first write in the scope of an attempt of which nothing is known yet; empty if none.
+
+        The attempt has `taken` over other calls from those before it.
+        """
+        for step_id in (*self._inside.get(scope, ()), *taken):
             told = self.told(step_id)
             if told.intent is not None and told.ended is None:
                 return told.intent.tool

@@ -159,7 +159,7 @@ class Tasks:
         step_id = work.inner(f"{asked.criterion}/{asked.tool}" if asked.criterion else asked.tool)
         # An attempt before may have made the same write, whether or not it lived to hear of it: it is that one.
         made = self._calls.history.made(work.earlier(step_id), bytes(asked.arguments))
-        step_id = made or step_id
+        step_id = work.take_over(made) if made else step_id
         before = self._calls.history.arguments(step_id)
         if before is not None and before != bytes(asked.arguments):
             self._diverged(work, f"it asked for something else at {step_id} than the log says")
@@ -222,7 +222,7 @@ class Tasks:
             self._time(work)
 
     def _attempt(self, step_id: str) -> TaskWork | None:
-        return next((work for work in self._works.values() if step_id.startswith(work.scope)), None)
+        return next((work for work in self._works.values() if work.makes(step_id)), None)
 
     def stopped_at(self, key: str) -> str:
         """Give the step of the stopped task that waits for a key; empty if none does."""
@@ -255,8 +255,7 @@ class Tasks:
 
     def _dispatch(self, work: TaskWork) -> None:
         services, attempt = self._services, work.attempt
-        work.ordinals.clear()
-        work.held.clear()
+        work.begin_attempt()
         work.unasked = self._calls.history.asked_in(work.scope)
         if self._calls.history.holds.past:
             self._suspending.defer(work)
@@ -287,7 +286,7 @@ class Tasks:
     def _timed_out(self, work: TaskWork, alarm: Alarm) -> None:
         if self._works.get(work.step_id) is not work or work.alarm is not alarm or work.idle:
             return
-        doubt = self._calls.history.in_doubt(work.scope)
+        doubt = self._calls.history.in_doubt(work.scope, work.taken)
         if doubt and work.left(self._services.world.clock) > 0:
             # What wrote is not tried again, and what its agent waits for is found out without it.
             self._time(work)

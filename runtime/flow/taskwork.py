@@ -58,6 +58,8 @@ class TaskWork:
     """What its calls cost, by step; a call that is asked for again after a restart counts once."""
     unasked: list[str] = field(default_factory=list[str])
     """Calls of this attempt that the log has and its agent, run again, has not asked for yet."""
+    taken: dict[str, None] = field(default_factory=dict[str, None])
+    """Steps of calls that an attempt before made, and this one has asked for as well."""
     held: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     """New calls that wait until those were asked for."""
     alarm: Alarm | None = None
@@ -110,6 +112,21 @@ class TaskWork:
 
     def _scope(self, attempt: int) -> str:
         return f"{self.step_id}{INNER}" if attempt == 1 else f"{self.step_id}@{attempt}{INNER}"
+
+    def begin_attempt(self) -> None:
+        """Forget what belonged to the attempt before."""
+        self.ordinals.clear()
+        self.held.clear()
+        self.taken.clear()
+
+    def take_over(self, step_id: str) -> str:
+        """Have this attempt make a call that one before it made; gives its step."""
+        self.taken[step_id] = None
+        return step_id
+
+    def makes(self, step_id: str) -> bool:
+        """Tell whether a call is one of this attempt."""
+        return step_id.startswith(self.scope) or step_id in self.taken
 
     def inner(self, tool: str) -> str:
         """Name the step of the next call of a tool in this attempt."""

@@ -11,7 +11,7 @@ from casework.actors import CallRefused, Work, skill
 from casework.actors.testing import CaseBench, FakeTool
 from casework.actors.testing.process import Kill
 from casework.protocols.records import Intent, Undone
-from casework.protocols.wire import OnStop, RiskTier
+from casework.protocols.wire import Failed, OnStop, RiskTier
 from casework.runtime import Case, TaskFailed
 from casework.runtime.seams import MICROS
 from tests.support.refund_crew import Refund, crew
@@ -26,7 +26,7 @@ async def claim(inputs: Refund, work: Work) -> str:
     return await work.call("bank.claim", inputs, returns=str)
 
 
-async def claims(case: Case, inputs: Refund, deadline_seconds: float) -> str:
+async def claims(case: Case, inputs: Refund, deadline_seconds: float, on_stop: OnStop = OnStop.FAIL) -> str:
     """Have it claimed, and say why it was not."""
     try:
         given = await case.delegate(
@@ -37,7 +37,7 @@ async def claims(case: Case, inputs: Refund, deadline_seconds: float) -> str:
             tools=("bank.claim",),
             tier=RiskTier.IRREVERSIBLE,
             deadline_seconds=deadline_seconds,
-            on_stop=OnStop.FAIL,
+            on_stop=on_stop,
         )
     except TaskFailed as failed:
         return str(failed)
@@ -55,9 +55,11 @@ async def claims_soon(case: Case, inputs: Refund) -> str:
 
 
 @asynccontextmanager
-async def cut_off(flow: str, skill: Any = claim, *, away_seconds: int = 0) -> AsyncIterator[CaseBench]:
+async def cut_off(
+    flow: str, skill: Any = claim, *, away_seconds: int = 0, flows: tuple[Any, ...] = (claims_slowly, claims_soon)
+) -> AsyncIterator[CaseBench]:
     """Kill a process when the intent is durable and before the call is made, and let another one go on."""
-    made = crew(claims_slowly, claims_soon, skills={"claim": skill})
+    made = crew(*flows, skills={"claim": skill})
     with anyio.fail_after(5):
         async with CaseBench(
             made, tools={"bank.claim": FakeTool("claimed")}, kill=Kill(INTENDED, durable=True)
@@ -98,6 +100,38 @@ async def test_an_attempt_has_its_time_anew_once_it_is_known_what_became_of_its_
         await bench.forward(seconds=100)
         assert bench.value("c", str).startswith("thought about it: ")
         assert bench.calls("bank.claim") == []
+
+
+@pytest.mark.promise("FLOW-12")
+@pytest.mark.parametrize(
+    ("seconds", "end"), [(34, "thought about it: "), (10, "whether bank.claim happened is not known")]
+)
+async def test_an_attempt_that_takes_a_write_over_from_the_one_before_waits_for_it_as_that_one_did(
+    seconds: int, end: str
+) -> None:
+    benches: list[CaseBench] = []
+
+    @skill
+    async def claim_or_think(inputs: Refund, work: Work) -> str:
+        """Think for a while when it did not happen."""
+        try:
+            return await work.call("bank.claim", inputs, returns=str)
+        except CallRefused as failed:
+            await benches[0].clock.sleep(6)
+            return f"thought about it: {failed}"
+
+    async def claims_twice(case: Case, inputs: Refund) -> str:
+        return await claims(case, inputs, seconds, OnStop.REVIEW)
+
+    async with cut_off("claims_twice", claim_or_think, flows=(claims_twice,)) as bench:
+        benches.append(bench)
+        # The first attempt ends while nothing is known yet; a person has it tried again.
+        await bench.forward(seconds=seconds + 1)
+        await bench.decide("approve")
+        await bench.forward(seconds=seconds + 1 if "whether" in end else 100)
+        failed = [entry.message for entry in bench.log("c").entries if isinstance(entry, Failed)]
+        told = failed[-1] if "whether" in end else bench.value("c", str)
+        assert end in told
 
 
 async def test_a_task_that_has_no_time_to_wait_says_of_which_write_nothing_is_known_and_the_log_gets_its_end() -> None:
