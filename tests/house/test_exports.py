@@ -98,6 +98,33 @@ def test_what_is_imported_when_asked_for_is_what_type_checkers_are_told(path: Pa
         _ = package.Nothing
 
 
+def test_what_is_asked_for_is_what_its_home_says_now_and_its_modules_are_there_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    package, home = import_module("casework.runtime"), import_module("casework.runtime.runtime")
+    with monkeypatch.context() as patch:
+        patch.setattr(home, "Runtime", None)
+        assert package.Runtime is None
+    assert package.Runtime is home.Runtime
+    look = "import casework.runtime as r; print(r.errors.__name__, r.flow.__name__)"
+    seen = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert seen.stdout.split() == ["casework.runtime.errors", "casework.runtime.flow"]
+
+
+def test_a_home_that_cannot_be_imported_says_why_and_not_that_it_lacks_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lazy_house").mkdir()
+    init = "from casework.runtime.lazy import exports; __getattr__, __dir__, __all__ = exports(__name__, {'a': ('A',)})"
+    (tmp_path / "lazy_house" / "__init__.py").write_text(init)
+    (tmp_path / "lazy_house" / "a.py").write_text("import os; A = os.nothing")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        ImportError, match=r"^lazy_house\.a cannot be imported: module 'os' has no attribute 'nothing'$"
+    ):
+        from lazy_house import A  # type: ignore[import-not-found]  # noqa: F401
+
+
 @pytest.mark.parametrize("path", [path for path in INITS if lazy(path)], ids=shown)
 def test_whoever_imports_one_name_of_a_house_does_not_wait_for_the_others(path: Path) -> None:
     look = f"import sys, {module_name(path)}; print(*(name for name in sys.modules if name.startswith('casework.')))"
