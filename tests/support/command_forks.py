@@ -1,6 +1,7 @@
 """Starts commands as forks of a process that has imported the command: processes of their own, without the imports.
 
-Whether the command starts from nothing is seen by tests that start it so. It does not know what a command does.
+Whether the command starts from nothing is seen by tests that start it so: what Python itself takes from the environment
+when it starts, such as encodings, is here the tests' own. It does not know what a command does.
 """
 
 import atexit
@@ -14,10 +15,10 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from functools import cache
+from contextlib import ExitStack, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -27,6 +28,8 @@ _COMMAND: Final = "import sys; from casework.actors.cli import main; sys.exit(ma
 #: Packages that only some commands import, and late.
 _LATE: Final = ("cyclopts.help", "rich.markdown", "opentelemetry.sdk.trace", "casework.runtime.runtime")
 _ROOT: Final = Path(__file__).parents[2]
+#: Processes that fork, each with a seed of its own for its hashes.
+SERVERS: Final = 2
 
 
 class CommandForks:
@@ -65,7 +68,7 @@ class CommandForks:
                     ends.append(writing.enter_context(os.fdopen(end, "w")).fileno())
                     texts.append(readers.submit(_whole, reading))
                 socket.send_fds(self._link, [f"{asked}\n".encode()], ends)
-                pid = int(self._line())
+                pid = self._told("pid")
             code = self._ended(pid, timeout)
             if code is None:
                 raise subprocess.TimeoutExpired(list(arguments), timeout)
@@ -74,13 +77,20 @@ class CommandForks:
 
     def _ended(self, pid: int, timeout: float) -> int | None:
         """Wait until a command has ended, and give its code; None if it had to be killed."""
-        late = not select.select([self._link], [], [], timeout)[0]
-        if late:
-            os.kill(pid, signal.SIGKILL)
-        code = int(self._line())
+        try:
+            late = not select.select([self._link], [], [], timeout)[0]
+            if late:
+                os.kill(pid, signal.SIGKILL)
+            code = self._told("code")
+        except BaseException:
+            # Whoever asks next would be told of this one.
+            self._process.kill()
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            raise
         return None if late else code
 
-    def _line(self) -> bytes:
+    def _told(self, what: str) -> int:
         """Read to the end of a line and no further, so that `select` sees whatever comes after it."""
         line = b""
         while not line.endswith(b"\n"):
@@ -88,7 +98,14 @@ class CommandForks:
             if not byte:
                 raise RuntimeError(f"the process that forks commands has ended: {self._process.communicate()}")
             line += byte
-        return line
+        said, _, number = line.decode().partition(" ")
+        assert said == what, f"{line!r} where {what} was to come"
+        return int(number)
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether it can be asked."""
+        return self._process.poll() is None
 
     def close(self) -> None:
         """End it."""
@@ -96,12 +113,19 @@ class CommandForks:
         self._process.communicate()
 
 
-@cache
 def command_forks() -> CommandForks:
-    """Give the one of this process, which ends with it."""
-    forks = CommandForks()
-    atexit.register(forks.close)
-    return forks
+    """Give one of two in turn, which end with this process: what a set's order is may differ from start to start."""
+    while _servers and not _servers[0].alive:
+        _servers.popleft()
+    if len(_servers) < SERVERS:
+        _servers.append(CommandForks())
+        atexit.register(_servers[-1].close)
+    else:
+        _servers.rotate(-1)
+    return _servers[-1]
+
+
+_servers: Final = deque[CommandForks]()
 
 
 def become_asked() -> None:
@@ -126,8 +150,8 @@ def become_asked() -> None:
             return
         for file in files:
             os.close(file)
-        link.sendall(f"{pid}\n".encode())
-        link.sendall(f"{os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\n".encode())
+        link.sendall(f"pid {pid}\n".encode())
+        link.sendall(f"code {os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\n".encode())
 
 
 def _whole(file: int) -> str:
