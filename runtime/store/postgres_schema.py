@@ -135,8 +135,8 @@ _CARRIED: Final = "ALTER TABLE node ADD COLUMN carries text[] NOT NULL DEFAULT '
 STEPS: Final[tuple[str, ...]] = (_TABLES, _ACCOUNTS, FIRST_SEALS, _CARRIED)
 SCHEMA_VERSION: Final = len(STEPS)
 
-#: How long a step may wait for a table while nodes of an earlier version work: less than their leases last, and more
-#: than one of them may stand still amid a transaction.
+#: How long a step may wait for each lock while nodes of an earlier version work: less than their leases last, and more
+#: than one of them may stand still amid a transaction. A step that takes several must not wait for more than the first.
 LOCK_SECONDS_MAX: Final = 3.0
 
 _STANDING: Final = """
